@@ -1,0 +1,107 @@
+"""What an array and a shape are here, and how a user's data becomes one: cast and checked once, at the door."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.errors import ShapeError
+
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+Shape: TypeAlias = tuple[int, ...]
+
+
+def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
+    """Return the dtype of a model: float32 or float64, in this machine's byte order."""
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{subject}: expected dtype float32 or float64, got {dtype!r}") from None
+    if dtype is None or wanted not in (np.float32, np.float64):
+        raise ValueError(f"{subject}: expected dtype float32 or float64, got {dtype if dtype is None else wanted}")
+    return wanted
+
+
+def as_numbers(data: object, subject: str) -> npt.NDArray[Any]:
+    """Return data as an array of real numbers, or say what came instead.
+
+    Raises
+    ------
+    TypeError
+        For text, complex numbers, masked arrays and objects.
+    ShapeError
+        For rows of unequal lengths.
+    """
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{subject}: expected plain numbers, got a masked array; try array.filled(0)")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(f"{subject}: expected rows of one length, got a list whose parts differ in length") from None
+    if array.dtype.kind not in "fiub":
+        what = f"text ({data!r:.40})" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{subject}: expected numbers, got {what}")
+    return array
+
+
+def as_floats(data: object, dtype: np.dtype[Any], subject: str) -> Array:
+    """Return data as an array of the model's dtype; an array that has it already is not copied."""
+    if type(data) is np.ndarray and data.dtype == dtype:
+        return data
+    with np.errstate(over="ignore", invalid="ignore"):
+        return as_numbers(data, subject).astype(dtype, copy=False)
+
+
+def as_integers(data: object, subject: str) -> npt.NDArray[Any]:
+    """Return data as an array of integers; numbers with a fraction, and floats altogether, are refused."""
+    array = as_numbers(data, subject)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{subject}: expected integers, got {array.dtype}; try array.astype(int)")
+    return array
+
+
+def is_finite(array: Array) -> bool:
+    """Tell whether no entry is NaN or infinite.
+
+    The sum of squares, one BLAS call, decides nearly always; where it overflows, every entry is looked at.
+    """
+    flat = array.ravel()
+    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+
+
+def read_only(array: Array) -> Array:
+    """Return a view that refuses to be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def positive_int(value: object, subject: str, name: str) -> int:
+    """Return value as an int of 1 or more, or name what came instead."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{subject}: expected {name} as an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{subject}: expected {name} of 1 or more, got {value}")
+    return int(value)
+
+
+def as_shape(shape: object, subject: str) -> Shape:
+    """Return shape as a tuple of positive ints; a single int stands for one axis."""
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(positive_int(size, subject, "each size") for size in sizes)
+
+
+def as_generator(rng: object, subject: str) -> np.random.Generator:
+    """Return the generator that rng means: an int starts one, a Generator is used as it is, None draws a new one."""
+    if isinstance(rng, bool) or not isinstance(
+        rng, (int, np.integer, np.random.Generator, np.random.SeedSequence, np.random.BitGenerator, type(None))
+    ):
+        raise TypeError(f"{subject}: expected rng as an int, a numpy Generator or None, got {rng!r}")
+    if isinstance(rng, (int, np.integer)) and rng < 0:
+        raise ValueError(f"{subject}: expected rng of 0 or more, got {rng}")
+    return np.random.default_rng(rng)

@@ -1,0 +1,137 @@
+"""Initializers: how a parameter gets its first numbers, drawn from a shape and a generator."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from nanonet.arrays import Array, Shape
+from nanonet.recorded import Recorded
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """Return (fan_in, fan_out) of a weight: the inputs of one of its units, and the outputs of one of its inputs.
+
+    A weight reads (out_features, in_features, *kernel). With fewer than two axes both are the number of entries.
+
+    Examples
+    --------
+    >>> fans((3, 2)), fans((8, 4, 5, 5)), fans((7,))
+    ((2, 3), (100, 200), (7, 7))
+    """
+    if len(shape) < 2:
+        return (math.prod(shape), math.prod(shape))
+    kernel = math.prod(shape[2:])
+    return shape[1] * kernel, shape[0] * kernel
+
+
+class Initializer(Recorded, ABC):
+    """A rule that is called with (shape, rng) and returns an array of that shape, float64."""
+
+    @abstractmethod
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Return the first numbers of a parameter of this shape."""
+
+
+def _finite(owner: Initializer, **settings: float) -> None:
+    for name, value in settings.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{type(owner).__name__}: expected a finite {name}, got {value}")
+
+
+class Constant(Initializer):
+    """Every entry is the given value.
+
+    Examples
+    --------
+    >>> Constant(1.5)((2,), np.random.default_rng(0))
+    array([1.5, 1.5])
+    """
+
+    def __init__(self, value: float) -> None:
+        _finite(self, value=value)
+        self.value = float(value)
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Return the value everywhere."""
+        return np.full(shape, self.value)
+
+
+class Zeros(Initializer):
+    """Every entry is 0."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Return 0 everywhere."""
+        return np.zeros(shape)
+
+
+class Uniform(Initializer):
+    """Entries drawn evenly from [low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        _finite(self, low=low, high=high)
+        if low > high:
+            raise ValueError(f"Uniform: expected low <= high, got low={low}, high={high}")
+        self.low, self.high = float(low), float(high)
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw from [low, high)."""
+        return rng.uniform(self.low, self.high, shape)
+
+
+class Normal(Initializer):
+    """Entries drawn from a normal distribution of the given standard deviation and mean."""
+
+    def __init__(self, deviation: float, mean: float = 0.0) -> None:
+        _finite(self, deviation=deviation, mean=mean)
+        if deviation < 0:
+            raise ValueError(f"Normal: expected a deviation of 0 or more, got {deviation}")
+        self.deviation, self.mean = float(deviation), float(mean)
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw from the normal distribution."""
+        return rng.normal(self.mean, self.deviation, shape)
+
+
+class GlorotUniform(Initializer):
+    """Uniform on ±sqrt(6 / (fan_in + fan_out)); keeps the variance of both passes (Glorot and Bengio 2010, eq. 16)."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw from ±sqrt(6 / (fan_in + fan_out))."""
+        bound = math.sqrt(6 / sum(fans(shape)))
+        return rng.uniform(-bound, bound, shape)
+
+
+class GlorotNormal(Initializer):
+    """Normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, eq. 12)."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw with variance 2 / (fan_in + fan_out)."""
+        return rng.normal(0.0, math.sqrt(2 / sum(fans(shape))), shape)
+
+
+class HeUniform(Initializer):
+    """Uniform on ±sqrt(6 / fan_in), for layers below a ReLU (He et al. 2015, eq. 10)."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw from ±sqrt(6 / fan_in)."""
+        bound = math.sqrt(6 / fans(shape)[0])
+        return rng.uniform(-bound, bound, shape)
+
+
+class HeNormal(Initializer):
+    """Normal of variance 2 / fan_in, for layers below a ReLU (He et al. 2015, eq. 10)."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw with variance 2 / fan_in."""
+        return rng.normal(0.0, math.sqrt(2 / fans(shape)[0]), shape)
+
+
+class LeCunNormal(Initializer):
+    """Normal of variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp, eq. 16)."""
+
+    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Draw with variance 1 / fan_in."""
+        return rng.normal(0.0, math.sqrt(1 / fans(shape)[0]), shape)

@@ -1,0 +1,117 @@
+"""Layer: the contract that every part of a net keeps, ours and yours."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from nanonet.arrays import Array, Shape
+from nanonet.recorded import Recorded, obey_override
+from nanonet.state import State, Vector
+
+
+class Layer(Recorded, ABC):
+    """One step of a net: a function of its input and its parameters, and that function's derivative.
+
+    Write ``__init__`` (no ``super().__init__()`` needed), ``forward`` and ``backward``:
+
+    >>> import numpy as np
+    >>> from nanonet import Array, Constant, Layer, Parameter, check_gradients
+    >>> class Scale(Layer):
+    ...     '''y = x * gain, one gain for each feature.'''
+    ...
+    ...     def __init__(self, features: int) -> None:
+    ...         self.input_shape = (features,)
+    ...         self.gain = Parameter((features,), Constant(1.0))
+    ...
+    ...     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
+    ...         return x * self.gain.value, x
+    ...
+    ...     def backward(self, grad: Array, cache: Array) -> Array:
+    ...         self.gain.grad = (grad * cache).sum(axis=0)
+    ...         return grad * self.gain.value
+    >>> report = check_gradients(Scale(3))  # raises GradientError where it is wrong
+
+    The rules, all of which :func:`nanonet.check_gradients` and the first batch of every ``fit`` check:
+
+    - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
+      in lists, tuples and dicts too. They get their numbers when a :class:`Sequential` is built around them.
+    - ``forward`` returns the output and a cache: whatever ``backward`` needs. It changes buffers and generators only
+      when ``training``, and parameters never, so that many threads may predict with one model.
+    - ``backward`` gets dE/dy and the cache, **assigns** (never adds) ``parameter.grad`` for each of its own
+      parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
+    - Neither writes into ``x``, ``grad``, the cache, or an array that was already handed out: ``y = y + x``, not
+      ``y += x``, where y came from another layer.
+
+    Attributes
+    ----------
+    input_shape : tuple of int or None
+        What it takes, without the batch axis; None where it takes more than one shape.
+    integer_input : bool
+        Whether x holds integers, such as the rows of a table to look up.
+    """
+
+    input_shape: Shape | None = None
+    integer_input: bool = False
+    _home: Vector | None = None  # its part of the vector of the model that owns it
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """See to it that a class that overrides only ``backward`` is obeyed where ``backward_parameters`` is asked."""
+        super().__init_subclass__(**keywords)
+        obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
+
+    @abstractmethod
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return the output for x, and the cache that ``backward`` will need."""
+
+    @abstractmethod
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Take dE/dy, assign dE/dparameter to each own ``parameter.grad``, return dE/dx."""
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Assign the gradients of the parameters alone: the lowest layer of a net is not asked for dE/dx."""
+        self.backward(grad, cache)
+
+    def output_shape(self, input_shape: Shape) -> Shape | None:
+        """Return the output's shape, both without the batch axis; None where it is not known beforehand.
+
+        Raises
+        ------
+        ShapeError
+            If the layer does not take such an input.
+        """
+        return None
+
+    def parts(self) -> Iterator[tuple[str, State | Layer]]:
+        """Yield what the layer owns, with its name, in the order in which the attributes were set."""
+        for name, value in vars(self).items():
+            yield from _found(name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        old = vars(self).get(name)
+        kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
+        if isinstance(old, State) and not isinstance(value, State | None):
+            raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
+        if self._home is not None and value is not old and any(isinstance(v, (State, Layer)) for v in (old, value)):
+            raise TypeError(f"{label} cannot be set: {self!r} is part of a model; set it before, and build anew")
+        if isinstance(value, State):
+            value.label = label
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if self._home is not None and isinstance(vars(self).get(name), (State, Layer)):
+            raise TypeError(f"{type(self).__name__}.{name} cannot be deleted: {self!r} is part of a model")
+        super().__delattr__(name)
+
+
+def _found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
+    """Yield the states and layers in one attribute: itself, or the entries of a list, tuple or dict."""
+    if isinstance(value, (State, Layer)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, entry in enumerate(value):
+            yield from _found(f"{name}.{i}", entry)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _found(f"{name}.{key}", entry)

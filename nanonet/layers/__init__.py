@@ -1,0 +1,1 @@
+"""Layers that have parameters of their own, one family to a file."""

@@ -1,0 +1,93 @@
+"""Linear: the weighted sums of a net, on which everything else stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.arrays import Array, Shape, positive_int
+from nanonet.errors import ShapeError
+from nanonet.initializers import GlorotUniform, Zeros
+from nanonet.layer import Layer
+from nanonet.state import Init, Parameter
+
+
+class Linear(Layer):
+    """y = x Wᵀ + b, on the last axis of x.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis of x and of y.
+    weight : Initializer or array
+        How W, shape (out_features, in_features), starts. W[j, i] is the weight from input i to output j.
+    bias : Initializer, array or bool
+        How b, shape (out_features,), starts: True with zeros; False for no bias.
+
+    Raises
+    ------
+    ShapeError
+        If a starting array has another shape.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> layer = Linear(2, 3)
+    >>> model = Sequential(layer, rng=0)
+    >>> layer.weight.value.shape, layer.bias.value.shape, model([[1, 2]]).shape
+    ((3, 2), (3,), (1, 3))
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, weight: Init = GlorotUniform(), bias: Init | bool = True
+    ) -> None:
+        self.in_features = positive_int(in_features, "Linear", "in_features")
+        self.out_features = positive_int(out_features, "Linear", "out_features")
+        self.input_shape = (self.in_features,)
+        self.weight = self._start("weight", (self.out_features, self.in_features), weight)
+        self.bias: Parameter | None = None
+        if bias is not False:
+            self.bias = self._start("bias", (self.out_features,), Zeros() if bias is True else bias)
+
+    def _start(self, name: str, shape: Shape, init: Init) -> Parameter:
+        try:
+            return Parameter(shape, init)
+        except (ShapeError, TypeError, ValueError) as error:
+            where = f"{type(self).__name__}({self.in_features}, {self.out_features}).{name}"
+            raise type(error)(str(error).replace("Parameter", where, 1)) from None
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
+        """Return y = x Wᵀ + b, and x for the backward pass."""
+        y = np.dot(_rows(x), self.weight.value.T)
+        if self.bias is not None:
+            y += self.bias.value
+        return y.reshape(*x.shape[:-1], self.out_features) if x.ndim > 2 else y, x
+
+    def backward(self, grad: Array, cache: Array) -> Array:
+        """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
+        self._assign(grad, cache)
+        dx: Array = np.dot(_rows(grad), self.weight.value)
+        return dx.reshape(cache.shape) if cache.ndim > 2 else dx
+
+    def backward_parameters(self, grad: Array, cache: Array) -> None:
+        """Assign dE/dW and dE/db alone, and save the product for dE/dx."""
+        self._assign(grad, cache)
+
+    def _assign(self, grad: Array, x: Array) -> None:
+        g = _rows(grad)
+        np.dot(g.T, _rows(x), out=self.weight.grad)
+        if self.bias is not None:
+            np.add.reduce(g, axis=0, out=self.bias.grad)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape with out_features in its last axis."""
+        if not input_shape or input_shape[-1] != self.in_features:
+            raise ShapeError.misfit(self, expected=(self.in_features,), got=input_shape)
+        return *input_shape[:-1], self.out_features
+
+
+def _rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return x as a matrix: np.dot on more axes is no BLAS call."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

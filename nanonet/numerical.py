@@ -1,0 +1,131 @@
+"""Comparison: one array's gradient beside its central differences, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nanonet.arrays import Array, Shape
+
+STEP = 1e-5  # about the cube root of float64's rounding, where a central difference is at its best
+RELATIVE = 1e-5
+ABSOLUTE = 1e-7
+LIMIT = 400  # entries of one array; of a larger one so many are drawn
+
+
+class Comparison:
+    """The gradient that a layer gives for one array, and the numerical one.
+
+    Attributes
+    ----------
+    name : str
+        Such as "dE/dx" or "dE/dweight".
+    analytic, numerical : array
+        The numerical one is NaN where it was not computed.
+    wrong : tuple of int or None
+        The entry where they differ most, if that is too much.
+    """
+
+    def __init__(self, name: str, analytic: Array, numerical: Array, kinks: int) -> None:
+        self.name, self.analytic, self.numerical, self.kinks = name, analytic, numerical, kinks
+        self.known = ~np.isnan(numerical)
+        difference = np.where(self.known, np.abs(analytic - numerical), 0.0)
+        difference = np.where(np.isfinite(difference), difference, np.inf)
+        excess = difference / (tolerance(analytic, numerical, self.known))
+        self.largest = float(difference.max(initial=0))
+        worst = np.unravel_index(int(excess.argmax()), excess.shape) if excess.size else ()
+        self.wrong: Shape | None = tuple(int(i) for i in worst) if excess.size and excess[worst] > 1 else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every entry was compared."""
+        return bool(self.known.all())
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the texts of one line of the report."""
+        kinks = f", {self.kinks} on a kink" if self.kinks else ""
+        entries = f"{int(self.known.sum())} of {self.known.size} entries{kinks}"
+        return self.name, str(self.analytic.shape), entries, f"largest difference {self.largest:.1e}"
+
+    def message(self) -> str:
+        """Say where it is wrong."""
+        place = self.wrong or ()
+        given, true = float(self.analytic[place]), float(self.numerical[place])
+        relative = abs(given - true) / max(abs(given), abs(true))
+        index = ", ".join(map(str, place))
+        return (
+            f"{self.name}[{index}] is {given:.10g}, but the numerical derivative is {true:.10g} "
+            f"(relative error {relative:.2g}; {self._count()} entries differ)"
+        )
+
+    def _count(self) -> str:
+        bad = np.abs(self.analytic - self.numerical) > tolerance(self.analytic, self.numerical, self.known)
+        return f"{int((bad & self.known).sum())} of {int(self.known.sum())}"
+
+
+def tolerance(analytic: Array, numerical: Array, known: Array | None = None) -> Array:
+    """Return how far two gradients may be apart: relative to the entry, and absolute, since a true one may be 0."""
+    values = numerical if known is None else numerical[known]
+    scale = max(1.0, float(np.abs(values).max(initial=0)))
+    larger = np.fmax(np.abs(analytic), np.abs(numerical))
+    return np.asarray(RELATIVE * larger + ABSOLUTE * scale)
+
+
+def compare(
+    name: str, place: Array, analytic: Array, energy: Callable[[], float], rng: np.random.Generator
+) -> Comparison:
+    """Move each entry of place up and down and compare the slope of energy with analytic."""
+    numerical = np.full(place.shape, np.nan)
+    entries = np.arange(place.size)
+    if place.size > LIMIT:
+        entries = np.sort(rng.choice(place.size, LIMIT, replace=False))
+    slopes = _Slopes(place, energy)
+    kinks = 0
+    for entry in entries.tolist():
+        numerical.flat[entry] = slopes.central(entry, STEP)
+    suspects = np.abs(analytic - numerical) > tolerance(analytic, numerical, ~np.isnan(numerical))
+    for entry in np.flatnonzero(suspects).tolist():
+        given = float(analytic.flat[entry])
+        value, on_kink = slopes.settled(entry, given, float(numerical.flat[entry]))
+        numerical.flat[entry] = value
+        kinks += on_kink
+    return Comparison(name, analytic, numerical, kinks)
+
+
+class _Slopes:
+    """Difference quotients of energy in single entries of an array that it depends on."""
+
+    def __init__(self, place: Array, energy: Callable[[], float]) -> None:
+        self.place, self.energy = place, energy
+
+    def at(self, entry: int, step: float) -> float:
+        """Return the energy with one entry moved."""
+        kept = self.place.flat[entry]
+        self.place.flat[entry] = kept + step
+        value = self.energy()
+        self.place.flat[entry] = kept
+        return value
+
+    def central(self, entry: int, step: float) -> float:
+        """Return the central difference."""
+        kept = float(self.place.flat[entry])
+        up, down = kept + step * max(1.0, abs(kept)), kept - step * max(1.0, abs(kept))
+        return (self.at(entry, up - kept) - self.at(entry, down - kept)) / (up - down)
+
+    def settled(self, entry: int, given: float, first: float) -> tuple[float, bool]:
+        """Look at a suspect entry with smaller steps: return its derivative, and whether it sits on a kink.
+
+        Near a kink a smaller step stays on one side of it. On a kink the slopes of the two sides differ however small
+        the step is; any number between them is a subgradient, and counts as right.
+        """
+        for step in (1e-6, 1e-7):
+            value = self.central(entry, step)
+            if abs(value - given) <= 10 * RELATIVE * max(abs(value), abs(given)) + 10 * ABSOLUTE:
+                return given, False
+        step, here = 1e-7, self.energy()
+        right, left = (self.at(entry, step) - here) / step, (here - self.at(entry, -step)) / step
+        gap, slack = abs(right - left), 1e-4 * max(1.0, abs(right), abs(left))
+        if gap > 10 * slack and min(left, right) - slack <= given <= max(left, right) + slack:
+            return given, True
+        return first, False

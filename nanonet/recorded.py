@@ -1,0 +1,74 @@
+"""Recorded: objects that remember the call that made them, so that they print as it without their author's help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+
+def _without_array(value: Any) -> Any:
+    return ... if isinstance(value, np.ndarray) else value
+
+
+def _text(value: Any) -> str:
+    return "..." if value is ... else repr(value)
+
+
+class Arguments:
+    """The arguments of one constructor call; arrays are left out, since the object holds them itself."""
+
+    __slots__ = ("keywords", "positional")
+
+    def __init__(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        self.positional = tuple(map(_without_array, positional))
+        self.keywords = {name: _without_array(value) for name, value in keywords.items()}
+
+    def __repr__(self) -> str:
+        return ", ".join(
+            [_text(value) for value in self.positional]
+            + [f"{name}={_text(value)}" for name, value in self.keywords.items()]
+        )
+
+
+class Recorded:
+    """Base of the classes that people subclass; ``repr`` shows the constructor call, a subclass's too.
+
+    Examples
+    --------
+    >>> from nanonet import Linear
+    >>> Linear(2, 3, bias=False)
+    Linear(2, 3, bias=False)
+    """
+
+    _arguments = Arguments((), {})
+
+    if not TYPE_CHECKING:  # type checkers read the constructor from __init__, which has the real signature
+
+        def __new__(cls, *positional, **keywords):
+            """Make the object, and keep what it is made with."""
+            made = super().__new__(cls)
+            if positional or keywords:
+                if cls.__init__ is object.__init__:
+                    raise TypeError(f"{cls.__name__}() takes no arguments")
+                made.__dict__["_arguments"] = Arguments(positional, keywords)
+            return made
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._arguments})"
+
+
+def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: tuple[str, ...]) -> None:
+    """Put the dependent methods back to base's where cls, or a mixin, overrides a chosen one more recently.
+
+    A built-in class may override both a short method and the full one that shares its work. A subclass that then
+    overrides only the short one must be obeyed, not bypassed.
+    """
+    for name in dependent:
+        if min(_depth(cls, other) for other in chosen) < _depth(cls, name):
+            setattr(cls, name, getattr(base, name))
+
+
+def _depth(cls: type, name: str) -> int:
+    """Return how far up the method resolution order the class stands that defines name."""
+    return next(depth for depth, parent in enumerate(cls.__mro__) if name in vars(parent))

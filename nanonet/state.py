@@ -1,0 +1,389 @@
+"""What a layer owns: Parameter, Buffer and Random, and the one vector that all parameters of a model share."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.arrays import Array, Shape, as_numbers, as_shape
+from nanonet.errors import ShapeError
+
+Init = Callable[[Shape, np.random.Generator], Array] | npt.ArrayLike
+
+
+class State:
+    """Base of what a layer declares as an attribute and what gets its numbers when a model is built."""
+
+    __slots__ = ("__weakref__", "_owner", "label")
+    __array_ufunc__ = None  # so that `x * parameter` is a TypeError and not an array of objects
+
+    def __init__(self) -> None:
+        self.label = type(self).__name__
+        self._owner: Callable[[], object] = _nobody
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not there: a slot without numbers, or a name that this class does not have.
+        if name in ("_value", "_grad", "_generator", "value", "grad", "generator"):
+            raise RuntimeError(
+                f"{self.label} is used before it is built; put its layer into a model first: Sequential(layer)"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its numbers are in .value")
+
+    @property
+    def owner(self) -> object:
+        """The outermost model that owns it, or None."""
+        return self._owner()
+
+
+def _nobody() -> None:
+    return None
+
+
+def _starting(init: Init, shape: Shape, kind: str) -> Init:
+    """Check the start of a Parameter or Buffer: a callable as it is, an array by its shape."""
+    if callable(init):
+        return init
+    array = as_numbers(init, kind)
+    if array.shape != shape:
+        hint = f"; for one number everywhere try Constant({array})" if array.ndim == 0 else ""
+        raise ShapeError(f"{kind}: expected a starting array of shape {shape}, got {array.shape}{hint}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{kind}: expected finite starting numbers, got {_first_non_finite(array)}")
+    return array.copy()
+
+
+def _first_non_finite(array: npt.NDArray[Any]) -> str:
+    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{array[place]} at {place}"
+
+
+def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> npt.NDArray[Any]:
+    """Return the first numbers, checked, for a shape."""
+    drawn = as_numbers(init(shape, rng) if callable(init) else init, label)
+    if drawn.shape != shape:
+        raise ShapeError(f"{label}: its initializer gave shape {drawn.shape}, expected {shape}")
+    return drawn
+
+
+def _copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
+    """Copy numbers into place; a shape that is not the same is an error, never a broadcast."""
+    array = as_numbers(numbers, label)
+    if array.shape != place.shape:
+        summed = array.ndim > place.ndim and array.shape[-place.ndim or array.ndim :] == place.shape
+        hint = "; sum it over the batch axis?" if summed else ""
+        raise ShapeError(f"{label}: expected shape {place.shape}, got {array.shape}{hint}")
+    place[...] = array
+
+
+class Parameter(State):
+    """Numbers that training moves, and their gradient.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    init : callable or array
+        An initializer, called with (shape, rng) when the model is built, or the numbers to start from.
+    trainable : bool
+        A frozen parameter (False) is never moved; it may be thawed and frozen at any time.
+
+    Raises
+    ------
+    ShapeError
+        If the starting array, or what is assigned to value or grad, has another shape.
+
+    Examples
+    --------
+    >>> from nanonet import Constant, Parameter
+    >>> Parameter(3, Constant(1.5))
+    Parameter((3,), not built)
+    """
+
+    __slots__ = ("_grad", "_init", "_memory", "_start", "_trainable", "_value", "shape")
+
+    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True) -> None:
+        super().__init__()
+        self.shape = as_shape(shape, "Parameter")
+        self._init: Init | None = _starting(init, self.shape, "Parameter")
+        self._trainable = bool(trainable)
+        self._value: Array
+        self._grad: Array
+        self._memory: Memory | None = None
+        self._start = 0
+
+    @property
+    def value(self) -> Array:
+        """The numbers, a view of the model's vector; assigning checks the shape and copies in."""
+        return self._value
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self._value:  # `value += x` comes back with the array itself
+            _copy_in(self._value, numbers, f"{self.label}.value")
+
+    @property
+    def grad(self) -> Array:
+        """dE/dvalue, a view of the vector's grad unless frozen; assigning checks the shape and copies in."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self._grad:
+            _copy_in(self._grad, numbers, f"{self.label}.grad")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        if trainable != self._trainable:
+            self._trainable = bool(trainable)
+            if self._memory is not None:
+                self._place_grad(self._memory)
+                self._memory.layout = object()
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has numbers."""
+        return self._init is None
+
+    def first_numbers(self, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return the numbers it has, or else those that it starts from."""
+        return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
+
+    def move_to(self, memory: Memory, start: int) -> None:
+        """Become a view of memory, whose value already holds the numbers."""
+        self._memory, self._start, self._init, self._owner = memory, start, None, memory.owner
+        self._value = memory.value[start : start + self.size].reshape(self.shape)
+        self._place_grad(memory)
+
+    def _place_grad(self, memory: Memory) -> None:
+        """Let grad be a view of the vector's, or, where frozen, an array beside it and 0 in the vector."""
+        shared = memory.grad[self._start : self._start + self.size].reshape(self.shape)
+        shared[...] = 0
+        self._grad = shared if self._trainable else np.zeros_like(self._value)
+
+    def __repr__(self) -> str:
+        frozen = "" if self._trainable else ", trainable=False"
+        return f"Parameter({self.shape}, {self._value.dtype if self.is_built else 'not built'}{frozen})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: the numbers themselves, free of the vector."""
+        return {
+            "shape": self.shape,
+            "label": self.label,
+            "_trainable": self._trainable,
+            "_init": self._init,
+            "_value": np.array(self._value, order="C") if self.is_built else None,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        value = state["_value"]
+        self.shape, self.label = state["shape"], state["label"]
+        self._trainable, self._init = state["_trainable"], state["_init"]
+        self._memory, self._start, self._owner = None, 0, _nobody
+        if value is not None:
+            self._value, self._grad = value, np.zeros_like(value)
+
+
+class Buffer(State):
+    """Numbers that belong to a layer but that no optimizer moves, such as a running mean; saved with the model.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        () for a single number.
+    init : callable or array
+        As for a Parameter.
+    dtype : dtype, optional
+        Default: the model's.
+    """
+
+    __slots__ = ("_dtype", "_init", "_value", "shape")
+
+    def __init__(self, shape: int | Shape, init: Init, dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__()
+        self.shape = as_shape(shape, "Buffer")
+        self._init: Init | None = _starting(init, self.shape, "Buffer")
+        self._dtype = None if dtype is None else np.dtype(dtype)
+        self._value: npt.NDArray[Any]
+
+    @property
+    def value(self) -> npt.NDArray[Any]:
+        """The numbers; assigning checks the shape and copies in."""
+        return self._value
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self._value:
+            _copy_in(self._value, numbers, f"{self.label}.value")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has numbers."""
+        return self._init is None
+
+    def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return a copy of the numbers it has, or else of those that it starts from, in its dtype."""
+        numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
+        return np.array(numbers, dtype=self._dtype or dtype, order="C")
+
+    def settle(self, value: npt.NDArray[Any], owner: Callable[[], object]) -> None:
+        """Take value as its numbers."""
+        self._value, self._init, self._owner = value, None, owner
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in ("shape", "label", "_dtype", "_init")}
+        return state | {"_value": self._value.copy() if self.is_built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            if name != "_value" or value is not None:
+                setattr(self, name, value)
+        self._owner = _nobody
+
+
+class Random(State):
+    """A generator of a layer's own, spawned from the model's when it is built.
+
+    It takes nothing from the model's own stream, so that a Dropout more leaves the first weights as they were.
+    """
+
+    __slots__ = ("_generator",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator: np.random.Generator
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The generator; a forward pass draws from it only when training."""
+        return self._generator
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has its generator."""
+        try:
+            object.__getattribute__(self, "_generator")
+        except AttributeError:
+            return False
+        return True
+
+    def settle(self, generator: np.random.Generator, owner: Callable[[], object]) -> None:
+        """Take generator as its own."""
+        self._generator, self._owner = generator, owner
+
+    def __repr__(self) -> str:
+        return f"Random({'' if self.is_built else 'not built'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"label": self.label, "_generator": self._generator if self.is_built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.label, self._owner = state["label"], _nobody
+        if state["_generator"] is not None:
+            self._generator = state["_generator"]
+
+
+class Memory:
+    """The two arrays of one outermost model, and a token that changes when their parts are cut anew."""
+
+    __slots__ = ("dtype", "grad", "layout", "owner", "value")
+
+    def __init__(self, size: int, dtype: np.dtype[Any], owner: object) -> None:
+        self.dtype = dtype
+        self.value: Array = np.empty(size, dtype)
+        self.grad: Array = np.zeros(size, dtype)
+        self.layout = object()
+        self.owner: Callable[[], object] = weakref.ref(owner)
+
+
+class Vector:
+    """All parameters of a model as one flat array, and all gradients as another.
+
+    A model inside another, and a slice of a model, has a part of the outer vector.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> model = Sequential(Linear(2, 3), Linear(3, 1))
+    >>> model.vector.value.shape
+    (13,)
+    >>> model[1:].vector.value.shape
+    (4,)
+    """
+
+    __slots__ = ("_keeper", "_source", "_start", "_stop")
+
+    def __init__(self, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
+        self.move_to(source, start, stop)
+        self._keeper = keeper  # a slice keeps the model that owns its layers
+
+    def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
+        """Become another part of a vector; slices of this one follow."""
+        self._source, self._start, self._stop = source, start, stop
+
+    @property
+    def value(self) -> Array:
+        """The numbers, shape (size,); assigning checks the shape and copies in."""
+        return self._source.value[self._start : self._stop]
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self.value:
+            _copy_in(self.value, numbers, "vector.value")
+
+    @property
+    def grad(self) -> Array:
+        """The gradients, shape (size,), 0 where a parameter is frozen; assigning checks the shape and copies in."""
+        return self._source.grad[self._start : self._stop]
+
+    @grad.setter
+    def grad(self, numbers: npt.ArrayLike) -> None:
+        _copy_in(self.grad, numbers, "vector.grad")
+
+    @property
+    def layout(self) -> object:
+        """A token that is another one as soon as a parameter was moved, frozen or thawed."""
+        return self._source.layout
+
+    @property
+    def owner(self) -> Callable[[], object]:
+        """A call that gives the outermost model, or None when it is gone."""
+        return self._source.owner
+
+    @property
+    def offset(self) -> int:
+        """Where it starts in the outermost model's vector."""
+        return self._start + (self._source.offset if isinstance(self._source, Vector) else 0)
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self._stop - self._start
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._source.dtype
+
+    def __repr__(self) -> str:
+        return f"Vector({self.size} parameters, {self.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy as None: a copied layer is free, and a copied model makes a vector of its own."""
+        return type(None), ()

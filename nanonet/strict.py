@@ -1,0 +1,392 @@
+"""strict: runs layers under their contract, so that a layer which breaks it is found and named at once."""
+
+from __future__ import annotations
+
+import linecache
+import pickle
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+from nanonet.arrays import Array, Shape, is_finite, read_only
+from nanonet.building import Tree, models, watchers
+from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.layer import Layer
+from nanonet.losses import Loss
+from nanonet.optimizers import Optimizer, Step
+from nanonet.state import Buffer, Parameter, Random
+
+METHODS = ("forward", "backward", "backward_parameters")
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Check the contract of every layer in every call that this thread makes, until the block ends.
+
+    The first batch of every ``fit`` runs like this. Arguments and results are read-only, gradients are filled with
+    NaN before ``backward`` to find those that are never assigned or added to, shapes are compared with what
+    ``output_shape`` said, both backward methods are compared, and the first NaN or infinity is traced to its layer.
+
+    Raises
+    ------
+    ContractError
+        (in the block) If a layer writes to what is not its own, or changes its state in inference.
+    GradientError
+        If a gradient is never assigned, or added to, or the two backward methods differ.
+    ShapeError
+        If a shape is wrong.
+    NonFiniteError
+        If a layer makes a NaN or an infinity of finite numbers.
+
+    Examples
+    --------
+    >>> import nanonet
+    >>> class Shift(nanonet.Layer):
+    ...     def forward(self, x, *, training=False):
+    ...         x += 1
+    ...         return x, None
+    ...
+    ...     def backward(self, grad, cache):
+    ...         return grad
+    >>> with nanonet.strict():  # doctest: +ELLIPSIS
+    ...     nanonet.Sequential(Shift())([[1.0]])
+    Traceback (most recent call last):
+    nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or an array ...
+    """
+    with ExitStack() as stack:
+
+        def watch(model: Layer) -> None:
+            if model._home is not None and model._home.owner() is model:
+                stack.enter_context(contract(model))
+
+        for model in list(models.values()):
+            watch(model)
+        watchers.append(watch)
+        stack.callback(watchers.remove, watch)
+        yield
+
+
+@contextmanager
+def contract(model: Layer) -> Iterator[None]:
+    """Check every layer of one model, in calls of this thread."""
+    guard = _Guard(Tree(model))
+    with ExitStack() as stack:
+        for path, layer in guard.tree.layers.items():
+            stack.enter_context(_patched(layer, _CheckedLayer(layer, path, guard).calls()))
+        yield
+
+
+@contextmanager
+def loss_contract(loss: Loss) -> Iterator[None]:
+    """Check that a loss writes to nothing that it is given."""
+    forward, backward, name = loss.forward, loss.backward, repr(loss)
+
+    def checked_forward(prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
+        with guarded(name, "forward"):
+            value, cache = forward(read_only(prediction), read_only(target), weight)
+        return value, _locked(cache)
+
+    def checked_backward(cache: Any) -> Array:
+        with guarded(name, "backward"):
+            return backward(cache)
+
+    with _patched(loss, {"forward": checked_forward, "backward": checked_backward}):
+        yield
+
+
+@contextmanager
+def optimizer_contract(optimizer: Optimizer) -> Iterator[None]:
+    """Check that an optimizer changes value and state in place, returns nothing, and leaves the gradient alone."""
+    update, name = optimizer.update, repr(optimizer)
+
+    def checked(value: Array, grad: Array, step: Step, *state: Array) -> None:
+        with guarded(name, "update"):
+            returned: object = update(value, read_only(grad), step, *state)
+        if returned is not None:
+            raise ContractError(f"{name}: update must change value in place and return nothing; write value[:] = ...")
+
+    with _patched(optimizer, {"update": checked}):
+        yield
+
+
+def explain(model: Layer, x: Array, training: bool = False) -> None:
+    """Run a pass that failed once more under the contract, which raises what it finds to be wrong; else return."""
+    snapshot = Snapshot(Tree(model))
+    try:
+        with contract(model), np.errstate(all="ignore"):
+            y, cache = model.forward(x, training=training)
+            model.backward(np.ones_like(y), cache)
+    except (ContractError, ShapeError):
+        raise
+    except Exception:
+        return
+    finally:
+        snapshot.restore()
+
+
+class Snapshot:
+    """The buffers and generators of a model at one moment, to be put back."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._buffers = [(buffer, buffer.value.copy()) for buffer in tree.buffers.values()]
+        self._states = [(bits, bits.state) for bits in (r.generator.bit_generator for r in tree.randoms.values())]
+
+    def restore(self) -> None:
+        """Put the numbers and the generators back."""
+        for buffer, value in self._buffers:
+            buffer.value = value
+        for bits, state in self._states:
+            bits.state = state
+
+
+@contextmanager
+def guarded(name: str, method: str) -> Iterator[None]:
+    """Say of a write into a read-only array who did it, and where."""
+    try:
+        yield
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ContractError(
+            f"{name}: {method} writes to its argument, its parameters or an array that was handed out before"
+            f"{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
+        ) from None
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f" (line {frame.lineno}: {source})" if source else ""
+
+
+class _Guard:
+    """What the checked layers of one model share: how deep the calls are, and the locks on parameters and buffers."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.thread = threading.get_ident()
+        self.comparing = False
+        self._depth = 0
+
+    @contextmanager
+    def call(self, *, buffers_locked: bool, grads_wanted: bool) -> Iterator[None]:
+        """Lock parameters, and buffers outside training, while the outermost layer is called."""
+        if self._depth:
+            yield
+            return
+        states: list[Parameter | Buffer] = [*self.tree.parameters.values()]
+        states += self.tree.buffers.values() if buffers_locked else []
+        values = [state._value for state in states]
+        trainable = {name: p for name, p in self.tree.parameters.items() if p.trainable} if grads_wanted else {}
+        for state in states:
+            state._value = read_only(state._value)
+        for parameter in trainable.values():
+            parameter._grad[...] = np.nan
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            for state, value in zip(states, values, strict=True):
+                state._value = value
+        missed = [name for name, parameter in trainable.items() if np.isnan(parameter.grad).any()]
+        if missed:
+            raise GradientError(
+                f"{missed[0]}.grad was never assigned: the backward method of its layer was not called"
+                + (f" (likewise {', '.join(missed[1:])})" if missed[1:] else "")
+            )
+
+
+class _Patch:
+    """A method that stands on one object in place of its class's; a copy of the object gets the class's back."""
+
+    def __init__(self, owner: object, name: str, call: Callable[..., Any]) -> None:
+        self.owner, self.name, self.call = owner, name, call
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self.call(*arguments, **keywords)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.owner, self.name)
+
+
+@contextmanager
+def _patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Let calls stand in place of the methods of one object."""
+    attributes = vars(owner)
+    before = {name: attributes[name] for name in calls if name in attributes}
+    attributes.update({name: _Patch(owner, name, call) for name, call in calls.items()})
+    try:
+        yield
+    finally:
+        for name in calls:
+            del attributes[name]
+        attributes.update(before)
+
+
+class _CheckedLayer:
+    """One layer's methods with the contract around them."""
+
+    def __init__(self, layer: Layer, path: str, guard: _Guard) -> None:
+        self.layer, self.guard = layer, guard
+        self.name = f"layer {path}, {_line(layer)}" if path else _line(layer)
+        own = dict(layer.parts())
+        self.parameters = {name: part for name, part in own.items() if isinstance(part, Parameter)}
+        self.randoms = [part for part in own.values() if isinstance(part, Random)]
+        self.below = list(Tree(layer).parameters.values()) if own else []
+        self.seen: deque[tuple[Any, Shape, Shape]] = deque(maxlen=64)
+
+        self.original = {name: getattr(layer, name) for name in METHODS}
+
+    def calls(self) -> dict[str, Callable[..., Any]]:
+        """Return the checked methods, which other threads pass through unchecked."""
+        return {name: self._for_this_thread(self.original[name], getattr(self, name)) for name in METHODS}
+
+    def _for_this_thread(self, original: Callable[..., Any], checked: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            mine = threading.get_ident() == self.guard.thread
+            return (checked if mine else original)(*arguments, **keywords)
+
+        return call
+
+    # ---- the three methods
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Call forward on a read-only x; check what it returns."""
+        promised = self._promised(x)
+        drawn = [_state(random) for random in self.randoms]
+        with self.guard.call(buffers_locked=not training, grads_wanted=False), guarded(self.name, "forward"):
+            result = self.original["forward"](read_only(x), training=training)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
+        y, cache = result[0], _locked(result[1])
+        self._check_array(y, "forward", like=x)
+        if promised is not None and y.shape != (len(x), *promised):
+            raise ShapeError(
+                f"{self.name}: forward gave shape {y.shape}, but output_shape says {(len(x), *promised)} for {x.shape}"
+            )
+        if not training and drawn != [_state(random) for random in self.randoms]:
+            raise ContractError(f"{self.name}: forward draws from its generator although training is False")
+        if not is_finite(y) and _finite(x):
+            raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
+        self.seen.append((cache, x.shape, y.shape))
+        return read_only(y), cache
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Call backward on a read-only grad; check what it returns and what it assigned."""
+        dx: Array = self._assigning("backward", grad, cache)
+        self._check_array(dx, "backward", like=grad)
+        shapes = [before for seen, before, after in self.seen if seen is cache and after == grad.shape]
+        if shapes and dx.shape not in shapes:
+            raise ShapeError(f"{self.name}: backward must return dE/dx of the shape of x, {shapes[-1]}, got {dx.shape}")
+        if not is_finite(dx) and is_finite(grad):
+            raise NonFiniteError(f"{self.name}: its dE/dx is the first gradient that is not finite")
+        self._compare("backward_parameters", grad, cache)
+        return read_only(dx)
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Call backward_parameters on a read-only grad; check what it assigned."""
+        self._assigning("backward_parameters", grad, cache)
+        self._compare("backward", grad, cache)
+
+    # ---- checks
+
+    def _promised(self, x: Array) -> Shape | None:
+        try:
+            return self.layer.output_shape(x.shape[1:])
+        except ShapeError as error:
+            if error.expected is None or error.got is None:
+                raise ShapeError(f"{self.name}: {error}") from None
+            raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
+
+    def _check_array(self, array: object, method: str, like: Array) -> None:
+        if not isinstance(array, np.ndarray):
+            raise ContractError(f"{self.name}: {method} must give an array, got {type(array).__name__}")
+        if like.dtype.kind == "f" and array.dtype != like.dtype:
+            raise ContractError(
+                f"{self.name}: {method} made {array.dtype} of {like.dtype}; a NumPy scalar such as np.sqrt(2) widens: "
+                "write float(np.sqrt(2)), or return result.astype(x.dtype)"
+            )
+
+    def _assigning(self, method: str, grad: Array, cache: Any) -> Any:
+        """Call a backward method with its parameters' gradients full of NaN, and see that none is left."""
+        with self.guard.call(buffers_locked=True, grads_wanted=True):
+            result = self._filled(np.nan, method, grad, cache)
+            for name, parameter in self.parameters.items():
+                if not is_finite(parameter.grad):
+                    self._blame(name, parameter, method, grad, cache)
+        return result
+
+    def _filled(self, fill: float, method: str, grad: Array, cache: Any) -> Any:
+        for parameter in self.parameters.values():
+            parameter.grad[...] = fill
+        with guarded(self.name, method):
+            return self.original[method](read_only(grad), cache)
+
+    def _blame(self, name: str, parameter: Parameter, method: str, grad: Array, cache: Any) -> None:
+        """Raise what is wrong with a gradient that still holds a NaN: be it forgotten, added to or computed."""
+        left = []
+        for fill in (0.0, 1.0):
+            self._filled(fill, method, grad, cache)
+            left.append(parameter.grad.copy())
+        zero, one = left
+        if np.array_equal(zero, one, equal_nan=True):
+            raise NonFiniteError(f"{self.name}: the gradient of {name} is the first that is not finite")
+        where = f"{self.name}: {method}"
+        if not zero.any() and (one == 1).all():
+            raise GradientError(f"{where} never assigns {name}.grad; write self.{name}.grad = ...")
+        with np.errstate(invalid="ignore"):
+            added = np.allclose(one - zero, 1, rtol=1e-3, atol=1e-3)
+        if added:
+            raise GradientError(f"{where} adds to {name}.grad; gradients are assigned: self.{name}.grad = ..., not +=")
+        raise GradientError(f"{where} leaves a part of {name}.grad unassigned, or makes it depend on what was there")
+
+    def _compare(self, other: str, grad: Array, cache: Any) -> None:
+        """See that the other backward method assigns the same gradients."""
+        default = type(self.layer).backward_parameters is Layer.backward_parameters
+        if self.guard.comparing or default or not self.below:
+            return
+        wanted = [p for p in self.below if p.trainable]
+        first = [parameter.grad.copy() for parameter in wanted]
+        self.guard.comparing = True
+        try:
+            self._assigning(other, grad, cache)
+        finally:
+            self.guard.comparing = False
+        for parameter, value in zip(wanted, first, strict=True):
+            scale = float(np.abs(value).max(initial=0)) or 1.0
+            tolerance = 1e3 * np.finfo(value.dtype).eps * scale
+            if not np.allclose(parameter.grad, value, rtol=0, atol=tolerance):
+                raise GradientError(
+                    f"{self.name}: backward and backward_parameters assign different gradients to {parameter.label}"
+                )
+            parameter.grad = value
+
+
+def _line(layer: Layer) -> str:
+    text = repr(layer)
+    return type(layer).__name__ if "\n" in text else text
+
+
+def _finite(x: Array) -> bool:
+    return x.dtype.kind != "f" or is_finite(x)
+
+
+def _state(random: Random) -> bytes:
+    return pickle.dumps(random.generator.bit_generator.state)
+
+
+def _locked(cache: Any) -> Any:
+    """Return a cache whose arrays are read-only, in lists, tuples and dicts too."""
+    if isinstance(cache, np.ndarray):
+        return read_only(cache)
+    if type(cache) in (list, tuple):
+        return type(cache)(map(_locked, cache))
+    if type(cache) is dict:
+        return {name: _locked(value) for name, value in cache.items()}
+    return cache

@@ -1,0 +1,42 @@
+"""The summary of a model as a table of text: shapes in, shapes out, and what there is to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanonet.arrays import Shape
+from nanonet.building import Tree
+from nanonet.errors import shape_text
+from nanonet.layer import Layer
+
+Row = tuple[Layer, Shape | None, Shape | None]
+HEAD = ("", "layer", "input", "output", "parameters", "numbers")
+
+
+def summary_table(model: Any, rows: Mapping[str, Row]) -> str:
+    """Return a title, a head and one line a layer; rows gives, by name, a layer and its shapes in and out."""
+    total, frozen = Tree(model).size, sum(_count(layer, trainable=False) for layer, _, _ in rows.values())
+    title = f"{type(model).__name__}: {len(rows)} layers, {total} parameters, {model.dtype}"
+    title += f", {frozen} of them frozen" if frozen else ""
+    table = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in table]
+    return "\n".join([title, *lines])
+
+
+def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:
+    parameters = Tree(layer).parameters
+    owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
+    listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
+    numbers = sum(p.size for p in parameters.values())
+    label = " ".join(repr(layer).split())
+    return (name, label[:60], _shape(before), _shape(after), listed or "-", str(numbers))
+
+
+def _count(layer: Layer, *, trainable: bool) -> int:
+    return sum(p.size for p in Tree(layer).parameters.values() if p.trainable is trainable)
+
+
+def _shape(shape: Shape | None) -> str:
+    return "?" if shape is None else shape_text(shape)
