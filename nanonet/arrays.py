@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.errors import ShapeError
+from nanonet.recorded import called
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 Shape: TypeAlias = tuple[int, ...]
@@ -25,8 +26,16 @@ def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
     return wanted
 
 
-def as_numbers(data: object, subject: str) -> npt.NDArray[Any]:
+def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
     """Return data as an array of real numbers, or say what came instead.
+
+    Parameters
+    ----------
+    data : array
+    owner : object
+        Who asks for it, and
+    name : str
+        under which name; both are for the message alone.
 
     Raises
     ------
@@ -36,32 +45,38 @@ def as_numbers(data: object, subject: str) -> npt.NDArray[Any]:
         For rows of unequal lengths.
     """
     if isinstance(data, np.ma.MaskedArray):
-        raise TypeError(f"{subject}: expected plain numbers, got a masked array; try array.filled(0)")
+        raise TypeError(f"{_subject(owner, name)}: expected plain numbers, got a masked array; try array.filled(0)")
     try:
         array = np.asarray(data)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
-        raise ShapeError(f"{subject}: expected rows of one length, got a list whose parts differ in length") from None
+        raise ShapeError(
+            f"{_subject(owner, name)}: expected rows of one length, got a list whose parts differ in length"
+        ) from None
     if array.dtype.kind not in "fiub":
-        what = f"text ({data!r:.40})" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
-        raise TypeError(f"{subject}: expected numbers, got {what}")
+        what = f"text, {data!r:.40}" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}")
     return array
 
 
-def as_floats(data: object, dtype: np.dtype[Any], subject: str) -> Array:
+def _subject(owner: object, name: str) -> str:
+    return f"{called(owner)}: {name}" if name else called(owner)
+
+
+def as_floats(data: object, dtype: np.dtype[Any], owner: object, name: str) -> Array:
     """Return data as an array of the model's dtype; an array that has it already is not copied."""
     if type(data) is np.ndarray and data.dtype == dtype:
         return data
     with np.errstate(over="ignore", invalid="ignore"):
-        return as_numbers(data, subject).astype(dtype, copy=False)
+        return as_numbers(data, owner, name).astype(dtype, copy=False)
 
 
-def as_integers(data: object, subject: str) -> npt.NDArray[Any]:
-    """Return data as an array of integers; numbers with a fraction, and floats altogether, are refused."""
-    array = as_numbers(data, subject)
+def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
+    """Return data as an array of integers; floats are refused, whole ones too."""
+    array = as_numbers(data, owner, name)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{subject}: expected integers, got {array.dtype}; try array.astype(int)")
+        raise TypeError(f"{_subject(owner, name)}: expected integers, got {array.dtype}; try array.astype(int)")
     return array
 
 

@@ -18,6 +18,7 @@ from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeEr
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.numerical import Comparison, compare
+from nanonet.recorded import called
 from nanonet.sequential import Sequential
 from nanonet.strict import Snapshot, contract, loss_contract
 
@@ -51,7 +52,8 @@ def check_gradients(
     """Compare every gradient with central differences, and the rest of the contract with what is done.
 
     Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands.
-    Generators and buffers are put back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
+    Generators and buffers are put back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no
+    error.
 
     Parameters
     ----------
@@ -109,13 +111,13 @@ def _sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.
     if x is not None:
         return np.array(x) if layer.integer_input else np.array(x, FLOAT)
     if layer.integer_input:
-        raise ValueError(f"check_gradients: {_name(layer)} takes integers; give it x=...")
+        raise ValueError(f"check_gradients: {called(layer)} takes integers; give it x=...")
     if shape is None:
         shape = layer.input_shape
     if shape is None and isinstance(layer, Activation):
         shape = (FEATURES,)
     if shape is None:
-        raise ValueError(f"check_gradients: {_name(layer)} does not pin its input; write input_shape=(3,) or the like")
+        raise ValueError(f"check_gradients: {called(layer)} does not pin its input; write input_shape=(3,) or the like")
     return rng.normal(size=(BATCH, *shape))
 
 
@@ -139,7 +141,7 @@ class _LayerCheck:
 
     def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
         self.layer, self.x, self.training, self.rng = layer, x, training, rng
-        self.name = _name(layer)
+        self.name = called(layer)
         self.tree = Tree(layer)
         self.snapshot = Snapshot(self.tree)
 
@@ -272,8 +274,3 @@ def _as_gradient_error(name: str) -> Iterator[None]:
         }
         hint = next((f"\ndiagnosis: {hint}" for hint, fits in patterns.items() if fits(text)), "")
         raise GradientError((text if name in text else f"{name}: {text}") + hint) from None
-
-
-def _name(layer: Layer) -> str:
-    text = repr(layer)
-    return type(layer).__name__ if "\n" in text else text

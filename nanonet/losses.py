@@ -72,11 +72,11 @@ class Loss(Recorded, ABC):
                 f"{self!r}: derivative must return the shape of prediction, {prediction.shape}, got {grad.shape}"
             )
         scaled: Array = grad * shares(grad, weight)
-        return scaled
+        return scaled.astype(prediction.dtype, copy=False)
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
-        array = as_floats(target, prediction.dtype, f"{self!r}: target")
+        array = as_floats(target, prediction.dtype, self, "target")
         if array.shape != prediction.shape:
             raise self._misfit(prediction, array)
         return array
@@ -99,7 +99,7 @@ class Loss(Recorded, ABC):
         return checked, None if weight is None else self._check_weight(prediction, weight)
 
     def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
-        array = as_floats(weight, prediction.dtype, f"{self!r}: weight")
+        array = as_floats(weight, prediction.dtype, self, "weight")
         if array.shape != prediction.shape[:1]:
             raise ShapeError(f"{self!r}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
         if not np.isfinite(array).all() or (array < 0).any() or not array.any():
@@ -117,15 +117,15 @@ class Loss(Recorded, ABC):
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
         """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
-        given = as_numbers(prediction, f"{self!r}: prediction")
+        given = as_numbers(prediction, self, "prediction")
         dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        checked = as_floats(given, dtype, f"{self!r}: prediction")
+        checked = as_floats(given, dtype, self, "prediction")
         return self.forward(checked, *self.check(checked, target, weight))[0]
 
 
 def weighted_mean(each: Array, weight: Array | None) -> float:
     """Return Σ wᵢ eᵢ / Σ wᵢ."""
-    return float(each.mean() if weight is None else np.dot(weight, each) / weight.sum())
+    return float(each.sum() / len(each) if weight is None else np.dot(weight, each) / weight.sum())
 
 
 def shares(grad: Array, weight: Array | None) -> Any:
@@ -149,10 +149,27 @@ class SquaredError(Loss):
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return 1/2 Σⱼ (yⱼ - tⱼ)^2."""
-        difference = (prediction - target).reshape(len(prediction), -1)
-        each: Array = 0.5 * np.einsum("ij,ij->i", difference, difference)
-        return each
+        return _half_squares(prediction - target)
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return y - t."""
         return prediction - target
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
+        """Return E, and y - t, which both passes need."""
+        difference = prediction - target
+        if weight is None:
+            return 0.5 * float(np.vdot(difference, difference)) / len(difference), (difference, None)
+        return weighted_mean(_half_squares(difference), weight), (difference, weight)
+
+    def backward(self, cache: Any) -> Array:
+        """Return (y - t) times the share of its sample."""
+        difference, weight = cache
+        grad: Array = difference * shares(difference, weight)
+        return grad
+
+
+def _half_squares(difference: Array) -> Array:
+    rows = difference.reshape(len(difference), -1)
+    each: Array = 0.5 * np.einsum("ij,ij->i", rows, rows)
+    return each

@@ -58,6 +58,19 @@ class Recorded:
         return f"{type(self).__name__}({self._arguments})"
 
 
+def called(thing: object) -> str:
+    """Return what an error calls a thing: text as it is, an object by its repr where that is one line.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> called("fit"), called(Linear(2, 3)), called(Sequential(Linear(2, 3)))
+    ('fit', 'Linear(2, 3)', 'Sequential')
+    """
+    text = thing if isinstance(thing, str) else repr(thing)
+    return type(thing).__name__ if "\n" in text else text
+
+
 def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: tuple[str, ...]) -> None:
     """Put the dependent methods back to base's where cls, or a mixin, overrides a chosen one more recently.
 
@@ -65,8 +78,9 @@ def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: 
     overrides only the short one must be obeyed, not bypassed.
     """
     for name in dependent:
-        if min(_depth(cls, other) for other in chosen) < _depth(cls, name):
-            setattr(cls, name, getattr(base, name))
+        default = getattr(base, name)
+        if getattr(cls, name) is not default and min(_depth(cls, other) for other in chosen) < _depth(cls, name):
+            setattr(cls, name, default)
 
 
 def _depth(cls: type, name: str) -> int:

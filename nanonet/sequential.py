@@ -14,6 +14,7 @@ from nanonet.building import Tree, build
 from nanonet.errors import ShapeError, shape_text
 from nanonet.layer import Layer
 from nanonet.losses import Loss
+from nanonet.recorded import called
 from nanonet.state import Parameter, State, Vector
 from nanonet.summary import summary_table
 
@@ -65,7 +66,7 @@ class Sequential(Layer):
             if not isinstance(layer, Layer):
                 hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
                 hint = f"; write {name}(*layers)" if isinstance(layer, (list, tuple)) else hint
-                raise TypeError(f"{name}: expected layer {i} to be a Layer, got {_short(layer)}{hint}")
+                raise TypeError(f"{name}: expected layer {i} to be a Layer, got {layer!r:.60}{hint}")
         self._chain(layers, as_generator(rng, name))
         self._build(floating_dtype(dtype, name))
 
@@ -84,12 +85,12 @@ class Sequential(Layer):
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "dtype": self.dtype, "_plan": (None, None)}
+        kept = {name: value for name, value in vars(self).items() if name not in ("_home", "_plan")}
+        return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        dtype = state.pop("dtype")
-        vars(self).update(state)
-        self._build(dtype)
+        vars(self).update({name: value for name, value in state.items() if name != "dtype"})
+        self._build(state["dtype"])
 
     # ---- what it consists of
 
@@ -190,7 +191,7 @@ class Sequential(Layer):
                     raise
                 below = self.layers[i - 1]
                 raise ShapeError(
-                    f"{type(self).__name__}: layer {i} does not fit layer {i - 1}: {_one_line(below)} gives "
+                    f"{type(self).__name__}: layer {i} does not fit layer {i - 1}: {called(below)} gives "
                     f"{shape_text(shape)}, but {error}"
                 ) from None
             yield i, layer, known, out
@@ -252,9 +253,9 @@ class Sequential(Layer):
     def _enter(self, x: object) -> Array:
         """Return x as the first layer takes it, checked."""
         if self.integer_input:
-            array: npt.NDArray[Any] = as_integers(x, f"{type(self).__name__}: x")
+            array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
         else:
-            array = as_floats(x, self.dtype, f"{type(self).__name__}: x")
+            array = as_floats(x, self.dtype, type(self).__name__, "x")
         if array.shape[1:] != self._accepted or array.ndim == 0:
             self._accept(array.shape)
         return array
@@ -355,7 +356,7 @@ class Sequential(Layer):
             If names are missing or unexpected or shapes differ; all of them are listed.
         """
         own = dict(Tree(self).states())
-        arrays = {name: as_numbers(value, f"load_state_dict: {name}") for name, value in state.items()}
+        arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
         wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
         wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]
         wrong += [
@@ -416,11 +417,3 @@ def _has_trainable(layer: Layer) -> bool:
 def _ends(layers: tuple[Layer, ...], shown: int = 40) -> Iterable[tuple[int, Layer]]:
     numbered = list(enumerate(layers))
     return numbered if len(numbered) <= shown else numbered[: shown // 2] + numbered[-shown // 2 :]
-
-
-def _one_line(layer: Layer) -> str:
-    return type(layer).__name__ if isinstance(layer, Sequential) else repr(layer)
-
-
-def _short(value: object) -> str:
-    return f"{value!r:.60}"

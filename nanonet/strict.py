@@ -19,6 +19,7 @@ from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeEr
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
+from nanonet.recorded import called
 from nanonet.state import Buffer, Parameter, Random
 
 METHODS = ("forward", "backward", "backward_parameters")
@@ -174,15 +175,18 @@ class _Guard:
         self._depth = 0
 
     @contextmanager
-    def call(self, *, buffers_locked: bool, grads_wanted: bool) -> Iterator[None]:
-        """Lock parameters, and buffers outside training, while the outermost layer is called."""
+    def call(self, *, buffers_locked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
+        """Lock parameters, and buffers outside training, while the outermost layer is called.
+
+        The gradients of the wanted parameters must have been assigned when it returns.
+        """
         if self._depth:
             yield
             return
         states: list[Parameter | Buffer] = [*self.tree.parameters.values()]
         states += self.tree.buffers.values() if buffers_locked else []
         values = [state._value for state in states]
-        trainable = {name: p for name, p in self.tree.parameters.items() if p.trainable} if grads_wanted else {}
+        trainable = {name: p for name, p in wanted.items() if p.trainable}
         for state in states:
             state._value = read_only(state._value)
         for parameter in trainable.values():
@@ -234,11 +238,11 @@ class _CheckedLayer:
 
     def __init__(self, layer: Layer, path: str, guard: _Guard) -> None:
         self.layer, self.guard = layer, guard
-        self.name = f"layer {path}, {_line(layer)}" if path else _line(layer)
+        self.name = f"layer {path}, {called(layer)}" if path else called(layer)
         own = dict(layer.parts())
         self.parameters = {name: part for name, part in own.items() if isinstance(part, Parameter)}
         self.randoms = [part for part in own.values() if isinstance(part, Random)]
-        self.below = list(Tree(layer).parameters.values()) if own else []
+        self.below = Tree(layer).parameters if own else {}
         self.seen: deque[tuple[Any, Shape, Shape]] = deque(maxlen=64)
 
         self.original = {name: getattr(layer, name) for name in METHODS}
@@ -260,7 +264,7 @@ class _CheckedLayer:
         """Call forward on a read-only x; check what it returns."""
         promised = self._promised(x)
         drawn = [_state(random) for random in self.randoms]
-        with self.guard.call(buffers_locked=not training, grads_wanted=False), guarded(self.name, "forward"):
+        with self.guard.call(buffers_locked=not training, wanted={}), guarded(self.name, "forward"):
             result = self.original["forward"](read_only(x), training=training)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
@@ -315,7 +319,7 @@ class _CheckedLayer:
 
     def _assigning(self, method: str, grad: Array, cache: Any) -> Any:
         """Call a backward method with its parameters' gradients full of NaN, and see that none is left."""
-        with self.guard.call(buffers_locked=True, grads_wanted=True):
+        with self.guard.call(buffers_locked=True, wanted=self.below):
             result = self._filled(np.nan, method, grad, cache)
             for name, parameter in self.parameters.items():
                 if not is_finite(parameter.grad):
@@ -351,7 +355,7 @@ class _CheckedLayer:
         default = type(self.layer).backward_parameters is Layer.backward_parameters
         if self.guard.comparing or default or not self.below:
             return
-        wanted = [p for p in self.below if p.trainable]
+        wanted = [p for p in self.below.values() if p.trainable]
         first = [parameter.grad.copy() for parameter in wanted]
         self.guard.comparing = True
         try:
@@ -366,11 +370,6 @@ class _CheckedLayer:
                     f"{self.name}: backward and backward_parameters assign different gradients to {parameter.label}"
                 )
             parameter.grad = value
-
-
-def _line(layer: Layer) -> str:
-    text = repr(layer)
-    return type(layer).__name__ if "\n" in text else text
 
 
 def _finite(x: Array) -> bool:

@@ -118,7 +118,7 @@ class Trainer:
                 if not is_finite(block.arrays[0]):
                     raise NonFiniteError
         except BaseException as error:
-            culprit = self._overflown()
+            culprit = self._overflown() if touched else ""
             for block in self._blocks[:touched]:
                 block.restore()
             if kept is not None:
@@ -274,9 +274,9 @@ class Trainer:
         """Return data as the model takes it, checked on one sample before anything is changed."""
         samples = self.model._enter(x)
         if self.loss.integer_target:
-            targets: npt.NDArray[Any] = as_integers(target, f"fit: {kind}target")
+            targets: npt.NDArray[Any] = as_integers(target, "fit", f"{kind}target")
         else:
-            targets = as_floats(target, self.model.dtype, f"fit: {kind}target")
+            targets = as_floats(target, self.model.dtype, "fit", f"{kind}target")
         if targets.ndim == 0 or len(samples) != len(targets):
             came = "a single number" if targets.ndim == 0 else f"{len(targets)}"
             raise ShapeError(f"fit: {kind}x has {len(samples)} samples but {kind}target has {came}")
