@@ -16,6 +16,7 @@ from nanonet.history import History
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
 from nanonet.progress import Progress
+from nanonet.recorded import called
 from nanonet.sequential import Sequential
 from nanonet.state import Parameter
 from nanonet.strict import Snapshot, contract, loss_contract, optimizer_contract
@@ -110,21 +111,20 @@ class Trainer:
         try:
             value = self._gradients(x, target)
             step = Step(self.steps + 1, self.optimizer.learning_rate)
-            if not math.isfinite(value) or not all(is_finite(block.grad) for block in self._blocks):
-                raise NonFiniteError
+            if not all(is_finite(block.grad) for block in self._blocks):
+                raise NonFiniteError("a gradient is the first number that is not finite")
             for touched, block in enumerate(self._blocks, 1):  # noqa: B007  # used where the step fails
                 block.save()
                 self.optimizer.update(block.arrays[0], block.grad, step, *block.arrays[1:])
                 if not is_finite(block.arrays[0]):
-                    raise NonFiniteError
+                    raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
         except BaseException as error:
-            culprit = self._overflown() if touched else ""
             for block in self._blocks[:touched]:
                 block.restore()
             if kept is not None:
                 kept.restore()
             if isinstance(error, NonFiniteError):
-                raise self._diverged(x, target, culprit) from None
+                raise self._diverged(x, target, str(error), retrace=touched == 0) from None
             if isinstance(error, (ValueError, TypeError)) and touched == 0:
                 self.model._explain(error, x, training=True)
             raise
@@ -136,6 +136,10 @@ class Trainer:
         prediction, cache = self.model.forward(x, training=True)
         checked, weight = self.loss.check(prediction, target)
         value, loss_cache = self.loss.forward(prediction, checked, weight)
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"{self.loss!r}: the loss is the first number that is not finite, {value}{self._last()}"
+            )
         self.model.backward_parameters(self.loss.backward(loss_cache), cache)
         return value
 
@@ -164,24 +168,24 @@ class Trainer:
         self._layout = vector.layout
 
     def _overflown(self) -> str:
-        """Return the name of a parameter whose numbers are not finite, or nothing."""
-        names = (name for name, p in self._tree.parameters.items() if not is_finite(p.value))
-        return next(names, "")
+        """Return the name of the first parameter whose numbers are not finite."""
+        return next(name for name, p in self._tree.parameters.items() if not is_finite(p.value))
 
-    def _diverged(self, x: Array, target: npt.ArrayLike, culprit: str) -> NonFiniteError:
+    def _last(self) -> str:
+        last = len(self.model) - 1
+        return f", for a prediction from layer {last}, {called(self.model[last])}" if last >= 0 else ""
+
+    def _diverged(self, x: Array, target: npt.ArrayLike, found: str, *, retrace: bool) -> NonFiniteError:
         """Find out, on a model that stands as before the step, where the first number arose that is not finite."""
         kept = Snapshot(self._tree)
-        if not is_finite(x):
+        if x.dtype.kind == "f" and not is_finite(x):
             found = "x holds numbers that are not finite"
-        elif culprit:
-            found = f"the update of {culprit} is the first that is not finite"
-        else:
-            found = "the loss is the first number that is not finite"
+        elif retrace:
             try:
                 with contract(self.model):
                     self._gradients(x, target)
-            except (NonFiniteError, ContractError) as error:
-                found = str(error)
+            except (NonFiniteError, ContractError) as first:
+                found = str(first)
             finally:
                 kept.restore()
         rate = self.optimizer.learning_rate
