@@ -89,8 +89,8 @@ class Tanh(Activation):
         return np.tanh(a)
 
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return 1 - y^2."""
-        return 1 - y * y
+        """Return 1 - y^2 as (1 - y) (1 + y), in which nothing underflows."""
+        return (1 - y) * (1 + y)
 
 
 class ReLU(Activation):

@@ -94,7 +94,8 @@ def check_gradients(
     if isinstance(layer_or_loss, Loss):
         return _check_loss(copy.deepcopy(layer_or_loss), shape, x, target, generator)
     if not isinstance(layer_or_loss, Layer):
-        raise TypeError(f"check_gradients: expected a Layer or a Loss, got {layer_or_loss!r:.60}")
+        hint = f"; write {layer_or_loss.__name__}(...)" if isinstance(layer_or_loss, type) else ""
+        raise TypeError(f"check_gradients: expected a Layer or a Loss, got {layer_or_loss!r:.60}{hint}")
     if target is not None:
         raise TypeError("check_gradients: target goes with a Loss")
     layer = copy.deepcopy(layer_or_loss)

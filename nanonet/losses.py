@@ -58,8 +58,10 @@ class Loss(Recorded, ABC):
         """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them."""
         each = self.function(prediction, target)
         if each.shape != prediction.shape[:1]:
+            hint = "; sum over the outputs, axis=1, and leave the batch as it is" if each.ndim == 0 else ""
             raise ShapeError(
-                f"{self!r}: function must return one number a sample, shape {prediction.shape[:1]}, got {each.shape}"
+                f"{self!r}: function must return one number a sample, shape {prediction.shape[:1]}, "
+                f"got {each.shape}{hint}"
             )
         return weighted_mean(each, weight), (prediction, target, weight)
 

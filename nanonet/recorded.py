@@ -8,7 +8,8 @@ import numpy as np
 
 
 def _without_array(value: Any) -> Any:
-    return ... if isinstance(value, np.ndarray) else value
+    is_table = isinstance(value, list) and bool(value) and isinstance(value[0], list)
+    return ... if is_table or isinstance(value, np.ndarray) else value
 
 
 def _text(value: Any) -> str:
@@ -16,7 +17,7 @@ def _text(value: Any) -> str:
 
 
 class Arguments:
-    """The arguments of one constructor call; arrays are left out, since the object holds them itself."""
+    """The arguments of one constructor call; arrays and tables are left out: the object holds their numbers itself."""
 
     __slots__ = ("keywords", "positional")
 

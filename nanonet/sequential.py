@@ -189,11 +189,11 @@ class Sequential(Layer):
             except ShapeError as error:
                 if shape is None or i == 0:
                     raise
-                below = self.layers[i - 1]
-                raise ShapeError(
-                    f"{type(self).__name__}: layer {i} does not fit layer {i - 1}: {called(below)} gives "
-                    f"{shape_text(shape)}, but {error}"
-                ) from None
+                below = f"layer {i - 1}, {called(self.layers[i - 1])}, gives {shape_text(shape)}"
+                if error.expected is None or error.got != shape:
+                    raise ShapeError(f"{type(self).__name__}: {below}, which does not fit layer {i}: {error}") from None
+                wanted = f"layer {i}, {called(layer)}, expects {shape_text(error.expected)}"
+                raise ShapeError(f"{type(self).__name__}: {wanted}, but {below}") from None
             yield i, layer, known, out
             shape = out
 

@@ -22,6 +22,7 @@ from nanonet.optimizers import Optimizer, Step
 from nanonet.recorded import called
 from nanonet.state import Buffer, Parameter, Random
 
+PROBES = 20  # steps in which an optimizer has to touch its state once
 METHODS = ("forward", "backward", "backward_parameters")
 
 
@@ -104,6 +105,7 @@ def loss_contract(loss: Loss) -> Iterator[None]:
 def optimizer_contract(optimizer: Optimizer) -> Iterator[None]:
     """Check that an optimizer changes value and state in place, returns nothing, and leaves the gradient alone."""
     update, name = optimizer.update, repr(optimizer)
+    _probe(optimizer, name)
 
     def checked(value: Array, grad: Array, step: Step, *state: Array) -> None:
         with guarded(name, "update"):
@@ -113,6 +115,30 @@ def optimizer_contract(optimizer: Optimizer) -> Iterator[None]:
 
     with _patched(optimizer, {"update": checked}):
         yield
+
+
+def _probe(optimizer: Optimizer, name: str) -> None:
+    """Let the rule make a few steps on three numbers of its own, to see that it changes them and its state in place."""
+    value = np.zeros(3)
+    state = {key: np.full(3, start) for key, start in optimizer.states().items()}
+    kept = {key: array.copy() for key, array in state.items()}
+    try:
+        for number in range(1, PROBES + 1):
+            optimizer.update(value, np.array([1.0, -2.0, 0.5]) / number, Step(number, 1.0), *state.values())
+    except TypeError as error:
+        if "positional argument" not in str(error):
+            raise
+        names = ", ".join(state) or "none"
+        raise ContractError(f"{name}: update must take the state vectors that states names, {names}; {error}") from None
+    if not value.any():
+        raise ContractError(
+            f"{name}: update leaves value as it was; change it in place: value -= ..., or value[:] = ..."
+        )
+    for key, array in state.items():
+        if np.array_equal(array, kept[key]):
+            raise ContractError(
+                f"{name}: update leaves its state {key} as it was; change it in place: {key} *= ..., or {key}[:] = ..."
+            )
 
 
 def explain(model: Layer, x: Array, training: bool = False) -> None:
@@ -147,9 +173,12 @@ class Snapshot:
 
 @contextmanager
 def guarded(name: str, method: str) -> Iterator[None]:
-    """Say of a write into a read-only array who did it, and where."""
+    """Say of a write into a read-only array who did it, and where; of a wrong shape, who made it."""
     try:
         yield
+    except ShapeError as error:
+        text = str(error)
+        raise error if text.startswith(("layer ", name)) else ShapeError(f"{name}: {text}") from None
     except ValueError as error:
         if "read-only" not in str(error):
             raise

@@ -80,6 +80,9 @@ class Trainer:
         _expect("model", model, Sequential)
         _expect("loss", loss, Loss)
         _expect("optimizer", optimizer, Optimizer)
+        if not hasattr(optimizer, "_learning_rate"):
+            name = type(optimizer).__name__
+            raise TypeError(f"{name}: its __init__ has to call super().__init__(learning_rate)")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()

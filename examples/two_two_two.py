@@ -1,0 +1,102 @@
+"""The article's 2-2-2 net, with the article's transposed index and with the right one.
+
+A net of two sigmoid layers of two units, without biases, learns one pair: x = (1, 2), target = (1, 0). Its backward
+pass needs W[i, j], the weight from unit j up to unit i. The article's code reads W[j, i] there: since every layer is
+2x2 it runs, and it even learns. This script trains both ways and asks `check_gradients` which of them is a gradient.
+"""
+
+import textwrap
+
+import numpy as np
+
+from nanonet import SGD, Array, GradientError, Linear, Sequential, Sigmoid, SquaredError, check_gradients
+
+X = [[1, 2]]
+TARGET = [[1, 0]]
+W1 = [[0.4, 0.3], [0.7, 0.6]]
+W2 = [[0.2, 0.3], [1.0, 0.7]]
+PASSES = 100
+
+ARTICLE_BEFORE = (0.60041131, 0.79248709)  # as the article prints them
+ARTICLE_AFTER = (0.91175343, 0.08878309)
+
+
+class ArticleLinear(Linear):
+    """A Linear that hands g W.T down, where the chain rule asks for g W: the article's index."""
+
+    def backward(self, grad: Array, cache: Array) -> Array:
+        super().backward(grad, cache)  # assigns dE/dW, which the article has right
+        transposed: Array = grad @ self.weight.value.T
+        return transposed
+
+
+def build(linear: type[Linear]) -> Sequential:
+    """Return the untrained net, in float64 to show 8 decimals."""
+    return Sequential(
+        linear(2, 2, weight=W1, bias=False),
+        Sigmoid(),
+        linear(2, 2, weight=W2, bias=False),
+        Sigmoid(),
+        dtype=np.float64,
+    )
+
+
+def train(linear: type[Linear]) -> Sequential:
+    """Return the net after 100 passes; one pair of x and target makes each pass a single step."""
+    model = build(linear)
+    model.fit(X, TARGET, loss=SquaredError(), optimizer=SGD(1.0), epochs=PASSES, verbose=0)
+    return model
+
+
+def show_outputs(article: Sequential, right: Sequential) -> None:
+    """Print y beside the numbers that the article prints."""
+    row("y", "nanonet", "the article prints")
+    row("before training", pair(build(Linear)(X)[0]), pair(ARTICLE_BEFORE))
+    row("after, article's index", pair(article(X)[0]), pair(ARTICLE_AFTER))
+    row("after, right index", pair(right(X)[0]), "-")
+
+
+def show_weights(article: Sequential, right: Sequential) -> None:
+    """Print the trained weights; row j, column i holds the weight from unit i to unit j."""
+    row("weights after training", "W1", "W2")
+    for name, model in (("article's index", article), ("right index", right)):
+        first, second = (parameter.value for parameter in model.parameters().values())
+        row(name, pair(first[0], 11), pair(second[0], 11))
+        row("", pair(first[1], 11), pair(second[1], 11))
+
+
+def show_check(linear: type[Linear]) -> None:
+    """Print what check_gradients says of one kind of layer."""
+    try:
+        text = str(check_gradients(linear(2, 2, bias=False)))
+    except GradientError as error:
+        text = f"GradientError: {error}"
+    for line in text.splitlines():
+        print(textwrap.fill(line, 100, subsequent_indent="    "))
+
+
+def row(name: str, left: str, right: str) -> None:
+    """Print a line of a table; numbers that may be negative bring the room for their sign with them."""
+    print(f"{name:24}  {left:24}  {right}")
+
+
+def pair(numbers: Array | tuple[float, float], width: int = 0) -> str:
+    """Write two numbers to 8 decimals."""
+    return " ".join(f"{number:{width}.8f}" for number in numbers)
+
+
+def main() -> None:
+    """Train the net both ways and print what came of it."""
+    article, right = train(ArticleLinear), train(Linear)
+    print(f"The article's 2-2-2 net: x = (1, 2), target = (1, 0), {PASSES} passes of {SGD(1.0)}.\n")
+    show_outputs(article, right)
+    print()
+    show_weights(article, right)
+    print("\nBoth learn. Which of the two follows a gradient? check_gradients on the right layer:\n")
+    show_check(Linear)
+    print("\nand on the article's:\n")
+    show_check(ArticleLinear)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The examples run against the installed package, print the article's numbers, and leave nothing behind."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# Runs a script, and stops it where it opens a connection or writes a file.
+GUARDED = """
+import os, runpy, sys
+
+def guard(event, arguments):
+    writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if writes or event.startswith("socket.") or event in ("os.mkdir", "os.rename", "os.remove"):
+        raise PermissionError(f"{event} {arguments}")
+
+import nanonet
+sys.addaudithook(guard)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+BEFORE = "0.60041131 0.79248709"
+ARTICLE_INDEX = "0.91175343 0.08878309"
+RIGHT_INDEX = "0.94191174 0.06357643"
+WEIGHTS_ARTICLE_INDEX = """
+    -0.03647703 -0.57295406   1.21847993  2.17830754
+     0.87316002  0.94632004  -0.76738067 -2.28373760
+"""
+WEIGHTS_RIGHT_INDEX = """
+     0.55708830  0.61417660   1.31963128  1.73698597
+     0.92321105  1.04642211  -1.00521623 -1.91860033
+"""
+
+
+def output_of(name: str, folder: Path) -> str:
+    """Run an example in an empty folder, warnings being errors, and return what it prints."""
+    command = [sys.executable, "-B", "-W", "error", "-c", GUARDED, str(EXAMPLES / name)]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert list(folder.iterdir()) == []
+    return run.stdout
+
+
+def numbers(text: str) -> list[str]:
+    """Return every number that is written to 8 decimals, in order."""
+    return re.findall(r"-?\d\.\d{8}\b", text)
+
+
+def test_the_2_2_2_net_prints_the_articles_numbers_to_8_decimals(tmp_path: Path) -> None:
+    output = output_of("two_two_two.py", tmp_path)
+    outputs, weights = output.split("weights after training")
+    rows = {line.split("  ")[0]: numbers(line) for line in outputs.splitlines()}
+    assert rows["before training"] == numbers(BEFORE) * 2  # nanonet's, then the article's
+    assert rows["after, article's index"] == numbers(ARTICLE_INDEX) * 2
+    assert rows["after, right index"] == numbers(RIGHT_INDEX)
+    assert numbers(weights) == numbers(WEIGHTS_ARTICLE_INDEX + WEIGHTS_RIGHT_INDEX)
+
+
+def test_check_gradients_finds_the_articles_layer_transposed_and_the_right_one_right(tmp_path: Path) -> None:
+    right, article = (
+        output_of("two_two_two.py", tmp_path).split("check_gradients on the right layer:")[1].split("and on")
+    )
+    assert "Linear(2, 2, bias=False): backward is the derivative of forward" in right
+    assert "GradientError" not in right
+    assert "GradientError: ArticleLinear(2, 2, bias=False): dE/dx" in article
+    assert "diagnosis: transposed" in article
+
+
+def test_custom_layer_checks_all_three_gradients_and_learns(tmp_path: Path) -> None:
+    output = output_of("custom_layer.py", tmp_path)
+    for name in ("SquaredDistance(2, 8)", "Gaussian()", "LogCosh()"):
+        assert f"{name}: backward is the derivative of forward" in output
+    losses = [tuple(map(float, row)) for row in re.findall(r"^ +\d+  (\d\.\d{4}) +(\d\.\d{4})$", output, re.MULTILINE)]
+    assert len(losses) == 6
+    assert losses[-1][0] < losses[0][0] / 4
+    assert losses[-1][1] < losses[0][1] / 3
+    after = re.search(r"before training, (\d+\.\d)% after", output)
+    assert after is not None
+    assert float(after[1]) > 98
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str, tmp_path: Path) -> None:
+    lines = output_of(name, tmp_path).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert all(line.isascii() and line == line.rstrip() for line in lines)
