@@ -1,8 +1,23 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
-from nanonet.activations import Activation, Identity, ReLU, Sigmoid, Tanh
+from nanonet.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from nanonet.arrays import Array, Shape
+from nanonet.callbacks import Callback, CSVLog, EarlyStopping, ReduceOnPlateau
 from nanonet.checking import check_gradients
+from nanonet.data import Batch, batches
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.history import History
 from nanonet.initializers import (
@@ -18,9 +33,24 @@ from nanonet.initializers import (
     Zeros,
 )
 from nanonet.layer import Layer
+from nanonet.layers.dropout import Dropout
+from nanonet.layers.flatten import Flatten
 from nanonet.layers.linear import Linear
-from nanonet.losses import Loss, SquaredError
-from nanonet.optimizers import SGD, Optimizer, Step
+from nanonet.layers.residual import Residual
+from nanonet.layers.softmax import LogSoftmax, Softmax
+from nanonet.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Hinge,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SquaredError,
+)
+from nanonet.metrics import accuracy
+from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
+from nanonet.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.sequential import Sequential
 from nanonet.state import Buffer, Parameter, Random, Vector
 from nanonet.strict import strict
@@ -29,41 +59,78 @@ from nanonet.training import Trainer
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Array",
+    "Batch",
+    "BinaryCrossEntropy",
     "Buffer",
+    "CSVLog",
+    "Callback",
     "Constant",
     "ContractError",
+    "CosineRate",
+    "CrossEntropy",
+    "Dropout",
+    "EarlyStopping",
+    "ExponentialRate",
+    "Flatten",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
     "HeNormal",
     "HeUniform",
+    "Hinge",
     "History",
+    "Huber",
     "Identity",
     "Initializer",
     "Layer",
     "LeCunNormal",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "NonFiniteError",
     "Normal",
+    "OneCycleRate",
     "Optimizer",
     "Parameter",
+    "RMSprop",
     "Random",
     "ReLU",
+    "ReduceOnPlateau",
+    "Residual",
+    "Rprop",
+    "Schedule",
     "Sequential",
     "Shape",
     "ShapeError",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
     "SquaredError",
     "Step",
+    "StepRate",
     "Tanh",
     "Trainer",
     "Uniform",
     "Vector",
+    "WarmUp",
     "Zeros",
+    "accuracy",
+    "batches",
     "check_gradients",
     "strict",
+    "weights_only",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
-from nanonet.arrays import Array, Shape
+from nanonet.arrays import Array, Shape, finite_number
 from nanonet.layer import Layer
+from nanonet.numerics import sigmoid, softplus
 from nanonet.recorded import obey_override
 
 
@@ -67,8 +69,7 @@ class Sigmoid(Activation):
 
     def function(self, a: Array) -> Array:
         """Return (1 + tanh(a/2)) / 2."""
-        y: Array = 0.5 * np.tanh(0.5 * a) + 0.5
-        return y
+        return sigmoid(a)
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return y (1 - y)."""
@@ -127,3 +128,158 @@ class Identity(Activation):
     def derivative(self, a: Array, y: Array) -> Array:
         """Return 1 everywhere."""
         return np.ones_like(a)
+
+
+class LeakyReLU(Activation):
+    """y = a where a > 0, slope a elsewhere; y' = 1 or slope, at 0 slope, as in PyTorch (Maas et al. 2013).
+
+    Examples
+    --------
+    >>> LeakyReLU(0.1).function(np.array([-2.0, 3.0]))
+    array([-0.2,  3. ])
+    """
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = finite_number(slope, "LeakyReLU", "slope")
+
+    def function(self, a: Array) -> Array:
+        """Return a where a > 0, else slope a."""
+        return np.where(a > 0, a, self.slope * a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where a > 0, else slope."""
+        return np.where(a > 0, a.dtype.type(1), a.dtype.type(self.slope))
+
+
+class ELU(Activation):
+    """y = a where a > 0, alpha (exp(a) - 1) elsewhere; y' = 1 or y + alpha (Clevert et al. 2016, eq. 15).
+
+    Examples
+    --------
+    >>> ELU().function(np.array([-1000.0, 0.0, 3.0]))
+    array([-1.,  0.,  3.])
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = finite_number(alpha, "ELU", "alpha")
+
+    def function(self, a: Array) -> Array:
+        """Return a where a > 0, else alpha (exp(a) - 1)."""
+        return np.where(a > 0, a, self.alpha * np.expm1(np.minimum(a, 0)))
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where a > 0, else y + alpha, which is alpha exp(a)."""
+        return np.where(a > 0, a.dtype.type(1), y + self.alpha)
+
+
+class SELU(Activation):
+    """y = scale ELU(a), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, eq. 2).
+
+    alpha = 1.6732632423543772, scale = 1.0507009873554805.
+
+    Examples
+    --------
+    >>> SELU().function(np.array([0.0, 1.0])).round(6)
+    array([0.      , 1.050701])
+    """
+
+    alpha = 1.6732632423543772
+    scale = 1.0507009873554805
+
+    def function(self, a: Array) -> Array:
+        """Return scale a where a > 0, else scale alpha (exp(a) - 1)."""
+        return np.where(a > 0, self.scale * a, self.scale * self.alpha * np.expm1(np.minimum(a, 0)))
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return scale where a > 0, else y + scale alpha."""
+        return np.where(a > 0, a.dtype.type(self.scale), y + self.scale * self.alpha)
+
+
+class SiLU(Activation):
+    """y = a s, y' = s + y (1 - s), where s = sigmoid(a); also known as swish (Elfwing et al. 2018).
+
+    Examples
+    --------
+    >>> SiLU().function(np.array([-1000.0, 0.0, 1000.0]))
+    array([  -0.,    0., 1000.])
+    """
+
+    def function(self, a: Array) -> Array:
+        """Return a sigmoid(a)."""
+        return a * sigmoid(a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return s + y (1 - s)."""
+        s = sigmoid(a)
+        d: Array = s + y * (1 - s)
+        return d
+
+
+class GELU(Activation):
+    """y = a/2 (1 + tanh u), u = sqrt(2/pi) (a + 0.044715 a^3): the tanh form (Hendrycks and Gimpel 2016).
+
+    PyTorch's ``GELU(approximate="tanh")``. The form with erf differs from it by less than 0.0005; NumPy has no erf.
+
+    Examples
+    --------
+    >>> GELU().function(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158808,  0.      ,  0.841192])
+    """
+
+    cubic = 0.044715
+    root = math.sqrt(2 / math.pi)
+
+    def _tanh(self, a: Array) -> Array:
+        with np.errstate(under="ignore"):  # the cube of a tiny number is 0 beside the number itself
+            return np.tanh(self.root * (a + self.cubic * a * a * a))
+
+    def function(self, a: Array) -> Array:
+        """Return a/2 (1 + tanh u)."""
+        y: Array = 0.5 * a * (1 + self._tanh(a))
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
+        t = self._tanh(a)
+        with np.errstate(under="ignore"):
+            slope = self.root * (1 + 3 * self.cubic * a * a)
+            d: Array = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * slope
+        return d
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(a)), y' = sigmoid(a).
+
+    Examples
+    --------
+    >>> Softplus().function(np.array([0.0, 1000.0])).round(6)
+    array([6.93147e-01, 1.00000e+03])
+    """
+
+    def function(self, a: Array) -> Array:
+        """Return max(a, 0) + log(1 + exp(-|a|))."""
+        return softplus(a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return sigmoid(a)."""
+        return sigmoid(a)
+
+
+class Softsign(Activation):
+    """y = a / (1 + |a|), y' = 1 / (1 + |a|)^2.
+
+    Examples
+    --------
+    >>> Softsign().function(np.array([-1.0, 0.0, 3.0]))
+    array([-0.5 ,  0.  ,  0.75])
+    """
+
+    def function(self, a: Array) -> Array:
+        """Return a / (1 + |a|)."""
+        y: Array = a / (1 + np.abs(a))
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 / (1 + |a|)^2."""
+        d: Array = 1 / (1 + np.abs(a)) ** 2
+        return d

@@ -85,8 +85,7 @@ def is_finite(array: Array) -> bool:
 
     The sum of squares, one BLAS call, decides nearly always; where it overflows, every entry is looked at.
     """
-    flat = array.ravel()
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def read_only(array: Array) -> Array:
@@ -103,6 +102,23 @@ def positive_int(value: object, subject: str, name: str) -> int:
     if value < 1:
         raise ValueError(f"{subject}: expected {name} of 1 or more, got {value}")
     return int(value)
+
+
+def finite_number(
+    value: object, subject: str, name: str, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False
+) -> float:
+    """Return value as a Python float between low and high, or name what came instead."""
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{subject}: expected {name} as a number, got {value!r}")
+    try:
+        number = float(value)  # type: ignore[arg-type]  # whether it is a number is what is asked
+    except (TypeError, ValueError):
+        raise TypeError(f"{subject}: expected {name} as a number, got {value!r:.60}") from None
+    if not math.isfinite(number) or not low <= number <= high or (open_high and number == high):
+        bounds = f" of {low:g} or more" if low > -math.inf else ""
+        bounds += f" and {'below' if open_high else 'at most'} {high:g}" if high < math.inf else ""
+        raise ValueError(f"{subject}: expected a finite {name}{bounds}, got {value}")
+    return number
 
 
 def as_shape(shape: object, subject: str) -> Shape:

@@ -34,6 +34,7 @@ class Tree:
         self.buffers: dict[str, Buffer] = {}
         self.randoms: dict[str, Random] = {}
         self.spans: dict[str, tuple[int, int]] = {}  # where each layer's parameters lie in the vector
+        self.parents: dict[int, Layer] = {}  # the layer that owns each part, by the part's id
         self._size = 0
         self._seen: dict[int, str] = {id(root): "the model"}
         self._visit(root, "")
@@ -54,6 +55,7 @@ class Tree:
         for name, part in layer.parts():
             inner = f"{path}.{name}" if path else name
             self._enter(part, inner)
+            self.parents[id(part)] = layer
             match part:
                 case Layer():
                     self._visit(part, inner)
@@ -98,7 +100,8 @@ class Tree:
                 check(path, layer, layer._home.owner())
         for states in (self.parameters, self.buffers, self.randoms):
             for path, state in states.items():
-                check(path, state, state.owner)
+                if state.home is not None:
+                    check(path, state, state.home.owner())
 
 
 def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
@@ -107,7 +110,7 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
     What has numbers keeps them, cast to dtype; the rest is drawn from rng in the tree's order. Nothing is changed
     before all numbers are there, so that an initializer that fails spoils no layer.
     """
-    memory = Memory(tree.size, dtype, tree.root)
+    memory = Memory(tree.size, dtype)
     start = 0
     places: list[tuple[Parameter, int]] = []
     for path, parameter in tree.parameters.items():
@@ -118,28 +121,40 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
     unbuilt = [random for random in tree.randoms.values() if not random.is_built]
     generators = rng.spawn(len(unbuilt)) if unbuilt else []
 
+    homes = _settle_layers(tree, memory)
     for parameter, start in places:
-        parameter.move_to(memory, start)
+        parameter.move_to(memory, start, homes[id(parameter)])
     for buffer, value in buffers:
-        buffer.settle(value, memory.owner)
+        buffer.settle(value, homes[id(buffer)])
     for random, generator in zip(unbuilt, generators, strict=True):
-        random.settle(generator, memory.owner)
+        random.settle(generator, homes[id(random)])
     for random in tree.randoms.values():
-        random.settle(random.generator, memory.owner)
-    for path, layer in tree.layers.items():
-        if layer._home is None:
-            layer._home = Vector(memory, *tree.spans[path])
-        else:
-            layer._home.move_to(memory, *tree.spans[path])
+        random.settle(random.generator, homes[id(random)])
     models[id(tree.root)] = tree.root
     for watch in watchers:
         watch(tree.root)
 
 
+def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
+    """Give each layer its part of memory; return, for each part of a layer, by id, that layer's."""
+    for path, layer in tree.layers.items():
+        if layer._home is None:
+            layer._home = Vector(layer, memory, *tree.spans[path])
+        else:
+            layer._home.move_to(memory, *tree.spans[path])
+    homes = {}
+    for part, parent in tree.parents.items():
+        assert parent._home is not None
+        homes[part] = parent._home
+    for layer in tree.layers.values():
+        if layer is not tree.root and layer._home is not None:
+            layer._home.stand_in(tree.parents[id(layer)])
+    return homes
+
+
 def _draw_into(place: np.ndarray[Any, Any], parameter: Parameter, path: str, rng: np.random.Generator) -> None:
     with np.errstate(over="ignore"):
         place[:] = parameter.first_numbers(rng).reshape(-1)
-    if not parameter.is_built and not np.isfinite(place).all():
-        raise ValueError(
-            f"{path}, {parameter.label}: its initializer gave numbers that are not finite in {place.dtype}"
-        )
+    if not np.isfinite(place).all() and not (parameter.is_built and not np.isfinite(parameter.value).all()):
+        whose = "it has" if parameter.is_built else "its initializer gave"
+        raise ValueError(f"{path}, {parameter.label}: {whose} numbers that are not finite in {place.dtype}")

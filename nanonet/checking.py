@@ -122,7 +122,7 @@ def _sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.
     return rng.normal(size=(BATCH, *shape))
 
 
-def _blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
+def _blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
     """Check the layers of a chain one by one, each on what it gets there, to name the one that is wrong."""
     if not isinstance(layer, Sequential):
         return
@@ -132,16 +132,18 @@ def _blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generato
         try:
             _LayerCheck(free, x, training, rng).run()
         except GradientError as error:
-            _blame_child(free, x, training, rng)
-            raise GradientError(f"layer {i}, {error}") from None
+            _blame_child(free, x, training, rng, f"{path}{i}.")
+            raise GradientError(f"layer {path}{i}, {error}") from None
         x = child.forward(x, training=False)[0]
 
 
 class _LayerCheck:
     """One layer, one sample, and E = Σ r y."""
 
-    def __init__(self, layer: Layer, x: Array, training: bool, rng: np.random.Generator) -> None:
-        self.layer, self.x, self.training, self.rng = layer, x, training, rng
+    def __init__(
+        self, layer: Layer, x: Array, training: bool, rng: np.random.Generator, *, beside: bool = False
+    ) -> None:
+        self.layer, self.x, self.training, self.rng, self.beside = layer, x, training, rng, beside
         self.name = called(layer)
         self.tree = Tree(layer)
         self.snapshot = Snapshot(self.tree)
@@ -156,8 +158,8 @@ class _LayerCheck:
         comparisons = []
         for name, place in self._places().items():
             found = compare(name, place, analytic[name], self.energy, self.rng)
-            if found.wrong is not None:
-                self._fail(found, analytic)
+            if found.wrong is not None and not (found.wrong_only_on_kinks and self._right_beside()):
+                self._fail(found)
             comparisons.append(found)
         return GradientReport(self.name, comparisons)
 
@@ -189,18 +191,39 @@ class _LayerCheck:
         handed_out = y.copy()
         self._forward(self.x + 1 if self.x.dtype.kind == "f" else self.x[::-1])
         dx = self.layer.backward(self.r, cache)
-        for what, now, then in (("x", self.x, before[0]), ("grad", self.r, before[1]), ("output", y, handed_out)):
+        first, gradients = dx.copy(), {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
+        self.layer.backward(2 * self.r, cache)
+        for what, now, then in (
+            ("x", self.x, before[0]),
+            ("grad", self.r, before[1]),
+            ("output", y, handed_out),
+            ("dE/dx", dx, first),
+        ):
             if not np.array_equal(now, then, equal_nan=True):
                 raise GradientError(f"{self.name}: its passes change the {what} that was handed over; copy it first")
-        gradients = {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
-        return {"dE/dx": np.array(dx)} | gradients
+        return {"dE/dx": first} | gradients
 
     def _places(self) -> dict[str, Array]:
         """Return the arrays that E depends on, to be moved in place."""
         places = {} if self.layer.integer_input else {"dE/dx": self.x}
         return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
 
-    def _fail(self, found: Comparison, analytic: dict[str, Array]) -> None:
+    def _right_beside(self) -> bool:
+        """Tell whether a net is right a little beside a sample on which several of its layers' kinks fall together.
+
+        A layer by itself has no such excuse: its slope on a kink is one of those between the two sides.
+        """
+        if self.beside or len(self.tree.layers) == 1 or self.layer.integer_input:
+            return False
+        x = self.x + self.rng.normal(scale=1e-2, size=self.x.shape)
+        try:
+            _blame_child(self.layer, self.x, self.training, self.rng)
+            _LayerCheck(self.layer, x, self.training, self.rng, beside=True).run()
+        except GradientError:
+            return False
+        return True
+
+    def _fail(self, found: Comparison) -> None:
         hint = diagnose(found, len(self.x), self._shares(found), self._transposed(found))
         raise GradientError(f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
 
@@ -272,6 +295,9 @@ def _as_gradient_error(name: str) -> Iterator[None]:
             "never assigned": lambda text: "never assign" in text,
             "added instead of assigned": lambda text: " adds to " in text,
             "not summed over the batch": lambda text: "sum it over the batch" in text,
+            "transposed": lambda text: "transpose it?" in text,
         }
         hint = next((f"\ndiagnosis: {hint}" for hint, fits in patterns.items() if fits(text)), "")
         raise GradientError((text if name in text else f"{name}: {text}") + hint) from None
+    except Exception as error:
+        raise GradientError(f"{name}: its passes fail with {type(error).__name__}: {error}") from error

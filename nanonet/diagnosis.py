@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from nanonet.arrays import Array
 from nanonet.numerical import Comparison, tolerance
@@ -43,20 +44,22 @@ def _same(given: Array, true: Array) -> bool:
     """Tell whether two gradients agree wherever both are known."""
     if given.shape != true.shape:
         return False
-    known = ~np.isnan(true)
+    known = np.isfinite(true)
     return bool(known.any() and (np.abs(given - true)[known] <= 10 * tolerance(given, true, known)[known]).all())
 
 
-def _factor(given: Array, true: Array, known: Array, batch: int) -> str:
+def _factor(given: Array, true: Array, known: npt.NDArray[np.bool_], batch: int) -> str:
     """Say by which constant factor a gradient is off, if it is one."""
+    known = known & np.isfinite(true)
     norm = float(np.sum(true[known] ** 2))
     factor = float(np.sum(given[known] * true[known])) / norm if norm else 0.0
     if factor == 0 or not _same(given, factor * true):
         return ""
     features = given.shape[-1] if given.ndim else 1
-    names = {1 / batch: "1/batch", batch: "batch", 2: "2", 0.5: "1/2", features: "features", 1 / features: "1/features"}
-    names |= {-value: f"-{name}" for value, name in names.items()}
-    near = [name for value, name in names.items() if abs(factor - value) < 1e-3 * abs(value)]
+    names = [(1 / batch, "1/batch"), (batch, "batch"), (2, "2"), (0.5, "1/2")]
+    names += [(features, "features"), (1 / features, "1/features")]
+    names += [(-value, f"-{name}") for value, name in names]
+    near = [name for value, name in names if abs(factor - value) < 1e-3 * abs(value)]
     known_as = f", that is {near[0]}" if near and near[0] != f"{factor:.6g}" else ""
     extra = "; averaged over the batch, where the loss does that already?" if near[:1] == ["1/batch"] else ""
     return f"off by a constant factor of {factor:.6g}{known_as}{extra}"

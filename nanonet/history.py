@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 class History(Mapping[str, list[float]]):
@@ -17,10 +18,19 @@ class History(Mapping[str, list[float]]):
     [0.5, 0.25]
     >>> history
     History(2 epochs: loss 0.5 -> 0.25)
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether Ctrl-C ended the last fit.
+    stopped : str
+        Why a callback ended the last fit, or nothing.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[str, list[float]] = {}
+        self.interrupted = False
+        self.stopped = ""
 
     def append(self, numbers: Mapping[str, float]) -> None:
         """Add an epoch; a name that was not there in an earlier one gets NaN for it."""
@@ -46,4 +56,45 @@ class History(Mapping[str, list[float]]):
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
-        return f"History({self.epochs} epoch{'s' * (self.epochs != 1)}{': ' * bool(told)}{told})"
+        ended = ", interrupted" if self.interrupted else f", stopped: {self.stopped}" if self.stopped else ""
+        return f"History({self.epochs} epoch{'s' * (self.epochs != 1)}{ended}{': ' * bool(told)}{told})"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw every number over the epochs and return the matplotlib Axes; losses first, others on a second axis.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            raise ImportError("History.plot needs matplotlib: pip install 'nanonet[plot]'") from None
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        losses = {name: values for name, values in self.items() if name.endswith("loss")}
+        others = {name: values for name, values in self.items() if name not in losses}
+        lines, top = _draw(ax, losses, "-", 0), ax
+        ax.set(xlabel="epoch", ylabel="loss")
+        if others:
+            top = ax.twinx()
+            lines += _draw(top, others, "--", len(losses))
+            top.set_ylabel(", ".join(name for name in others if not name.startswith("validation_")))
+        top.legend(lines, [line.get_label() for line in lines], loc="center right")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        return ax
+
+
+def _draw(ax: Any, numbers: Mapping[str, list[float]], style: str, first: int) -> list[Any]:
+    drawn = []
+    for i, (name, values) in enumerate(numbers.items(), first):
+        epochs = range(1, len(values) + 1)
+        marker = "o" if len(values) == 1 else ""
+        drawn += ax.plot(epochs, values, style, marker=marker, color=f"C{i}", label=name.replace("_", " "))
+    return drawn

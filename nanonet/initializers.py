@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from nanonet.arrays import Array, Shape
+from nanonet.arrays import Array, Shape, finite_number
 from nanonet.recorded import Recorded
 
 
@@ -35,12 +35,6 @@ class Initializer(Recorded, ABC):
         """Return the first numbers of a parameter of this shape."""
 
 
-def _finite(owner: Initializer, **settings: float) -> None:
-    for name, value in settings.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{type(owner).__name__}: expected a finite {name}, got {value}")
-
-
 class Constant(Initializer):
     """Every entry is the given value.
 
@@ -51,8 +45,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float) -> None:
-        _finite(self, value=value)
-        self.value = float(value)
+        self.value = finite_number(value, "Constant", "value")
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Return the value everywhere."""
@@ -71,10 +64,9 @@ class Uniform(Initializer):
     """Entries drawn evenly from [low, high)."""
 
     def __init__(self, low: float, high: float) -> None:
-        _finite(self, low=low, high=high)
+        self.low, self.high = finite_number(low, "Uniform", "low"), finite_number(high, "Uniform", "high")
         if low > high:
             raise ValueError(f"Uniform: expected low <= high, got low={low}, high={high}")
-        self.low, self.high = float(low), float(high)
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Draw from [low, high)."""
@@ -85,10 +77,8 @@ class Normal(Initializer):
     """Entries drawn from a normal distribution of the given standard deviation and mean."""
 
     def __init__(self, deviation: float, mean: float = 0.0) -> None:
-        _finite(self, deviation=deviation, mean=mean)
-        if deviation < 0:
-            raise ValueError(f"Normal: expected a deviation of 0 or more, got {deviation}")
-        self.deviation, self.mean = float(deviation), float(mean)
+        self.deviation = finite_number(deviation, "Normal", "deviation", low=0)
+        self.mean = finite_number(mean, "Normal", "mean")
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Draw from the normal distribution."""

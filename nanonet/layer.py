@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nanonet.arrays import Array, Shape
@@ -88,21 +88,47 @@ class Layer(Recorded, ABC):
         for name, value in vars(self).items():
             yield from _found(name, value)
 
+    def __getstate__(self) -> Any:
+        """Return what a copy is made of: everything but the methods that strict puts on a layer for a while."""
+        state = super().__getstate__()
+        attributes, *slots = state if isinstance(state, tuple) else (state,)
+        kept = {name: value for name, value in (attributes or {}).items() if not isinstance(value, Patch)}
+        return (kept, *slots) if slots else kept
+
     def __setattr__(self, name: str, value: object) -> None:
         old = vars(self).get(name)
         kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
         if isinstance(old, State) and not isinstance(value, State | None):
             raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
-        if self._home is not None and value is not old and any(isinstance(v, (State, Layer)) for v in (old, value)):
+        if self._home is not None and value is not old and (_holds(old) or _holds(value)):
             raise TypeError(f"{label} cannot be set: {self!r} is part of a model; set it before, and build anew")
         if isinstance(value, State):
             value.label = label
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        if self._home is not None and isinstance(vars(self).get(name), (State, Layer)):
+        if self._home is not None and _holds(vars(self).get(name)):
             raise TypeError(f"{type(self).__name__}.{name} cannot be deleted: {self!r} is part of a model")
         super().__delattr__(name)
+
+
+class Patch:
+    """A method that stands on one object for a while, in place of its class's; a copy of the object has the class's."""
+
+    def __init__(self, owner: object, name: str, call: Callable[..., Any]) -> None:
+        self.owner, self.name, self.call = owner, name, call
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call what stands in."""
+        return self.call(*arguments, **keywords)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.owner, self.name)
+
+
+def _holds(value: object) -> bool:
+    """Tell whether an attribute is, or holds, a state or a layer."""
+    return next(_found("", value), None) is not None
 
 
 def _found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from nanonet.arrays import Array, Shape
 
 STEP = 1e-5  # about the cube root of float64's rounding, where a central difference is at its best
 RELATIVE = 1e-5
-ABSOLUTE = 1e-7
+ABSOLUTE = 1e-8
 LIMIT = 400  # entries of one array; of a larger one so many are drawn
 
 
@@ -22,20 +23,35 @@ class Comparison:
     name : str
         Such as "dE/dx" or "dE/dweight".
     analytic, numerical : array
-        The numerical one is NaN where it was not computed.
+    known : array of bool
+        Where the numerical one was computed.
+    on_kinks : list of int
+        The entries, counted through, that sit on a kink.
     wrong : tuple of int or None
         The entry where they differ most, if that is too much.
     """
 
-    def __init__(self, name: str, analytic: Array, numerical: Array, kinks: int) -> None:
-        self.name, self.analytic, self.numerical, self.kinks = name, analytic, numerical, kinks
-        self.known = ~np.isnan(numerical)
+    def __init__(
+        self, name: str, analytic: Array, numerical: Array, known: npt.NDArray[np.bool_], kinks: list[int]
+    ) -> None:
+        self.name, self.analytic, self.numerical, self.known = name, analytic, numerical, known
+        self.on_kinks = kinks
         difference = np.where(self.known, np.abs(analytic - numerical), 0.0)
         difference = np.where(np.isfinite(difference), difference, np.inf)
         excess = difference / (tolerance(analytic, numerical, self.known))
         self.largest = float(difference.max(initial=0))
         worst = np.unravel_index(int(excess.argmax()), excess.shape) if excess.size else ()
         self.wrong: Shape | None = tuple(int(i) for i in worst) if excess.size and excess[worst] > 1 else None
+
+    @property
+    def wrong_only_on_kinks(self) -> bool:
+        """Whether every entry that differs too much sits on a kink."""
+        return set(np.flatnonzero(self._bad()).tolist()) <= set(self.on_kinks)
+
+    @property
+    def kinks(self) -> int:
+        """How many entries sit on a kink."""
+        return len(self.on_kinks)
 
     @property
     def complete(self) -> bool:
@@ -60,14 +76,19 @@ class Comparison:
         )
 
     def _count(self) -> str:
-        bad = np.abs(self.analytic - self.numerical) > tolerance(self.analytic, self.numerical, self.known)
-        return f"{int((bad & self.known).sum())} of {int(self.known.sum())}"
+        return f"{int(self._bad().sum())} of {int(self.known.sum())}"
+
+    def _bad(self) -> npt.NDArray[np.bool_]:
+        """Return where the two differ too much; a NaN does."""
+        good = np.abs(self.analytic - self.numerical) <= tolerance(self.analytic, self.numerical, self.known)
+        bad: npt.NDArray[np.bool_] = ~good & self.known
+        return bad
 
 
-def tolerance(analytic: Array, numerical: Array, known: Array | None = None) -> Array:
+def tolerance(analytic: Array, numerical: Array, known: npt.NDArray[np.bool_]) -> Array:
     """Return how far two gradients may be apart: relative to the entry, and absolute, since a true one may be 0."""
-    values = numerical if known is None else numerical[known]
-    scale = max(1.0, float(np.abs(values).max(initial=0)))
+    values = numerical[known]
+    scale = max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0)))
     larger = np.fmax(np.abs(analytic), np.abs(numerical))
     return np.asarray(RELATIVE * larger + ABSOLUTE * scale)
 
@@ -81,16 +102,15 @@ def compare(
     if place.size > LIMIT:
         entries = np.sort(rng.choice(place.size, LIMIT, replace=False))
     slopes = _Slopes(place, energy)
-    kinks = 0
+    known, kinks = np.zeros(place.shape, bool), []
     for entry in entries.tolist():
-        numerical.flat[entry] = slopes.central(entry, STEP)
-    suspects = np.abs(analytic - numerical) > tolerance(analytic, numerical, ~np.isnan(numerical))
-    for entry in np.flatnonzero(suspects).tolist():
+        numerical.flat[entry], known.flat[entry] = slopes.central(entry, STEP), True
+    good = np.abs(analytic - numerical) <= tolerance(analytic, numerical, known)
+    for entry in np.flatnonzero(~good & known).tolist():
         given = float(analytic.flat[entry])
-        value, on_kink = slopes.settled(entry, given, float(numerical.flat[entry]))
-        numerical.flat[entry] = value
-        kinks += on_kink
-    return Comparison(name, analytic, numerical, kinks)
+        numerical.flat[entry], on_kink = slopes.settled(entry, given, float(numerical.flat[entry]))
+        kinks += [entry] if on_kink else []
+    return Comparison(name, analytic, numerical, known, kinks)
 
 
 class _Slopes:
@@ -117,7 +137,7 @@ class _Slopes:
         """Look at a suspect entry with smaller steps: return its derivative, and whether it sits on a kink.
 
         Near a kink a smaller step stays on one side of it. On a kink the slopes of the two sides differ however small
-        the step is; any number between them is a subgradient, and counts as right.
+        the step is; any number between them counts as right.
         """
         for step in (1e-6, 1e-7):
             value = self.central(entry, step)
@@ -126,6 +146,7 @@ class _Slopes:
         step, here = 1e-7, self.energy()
         right, left = (self.at(entry, step) - here) / step, (here - self.at(entry, -step)) / step
         gap, slack = abs(right - left), 1e-4 * max(1.0, abs(right), abs(left))
-        if gap > 10 * slack and min(left, right) - slack <= given <= max(left, right) + slack:
+        on_kink = gap > 10 * slack
+        if on_kink and min(left, right) - slack <= given <= max(left, right) + slack:
             return given, True
-        return first, False
+        return first, on_kink

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
 
-from nanonet.arrays import Array
+import numpy as np
+
+from nanonet.arrays import Array, finite_number
 from nanonet.recorded import Recorded
+from nanonet.state import Parameter
+
+LearningRate = float | Callable[[int], float]
 
 
 class Step(NamedTuple):
@@ -18,11 +24,20 @@ class Step(NamedTuple):
     number : int
         Counted from 1.
     learning_rate : float
-        A Python float, so that a float32 model stays float32.
+        After the schedule; a Python float, so that a float32 model stays float32.
     """
 
     number: int
     learning_rate: float
+
+
+class Settings(TypedDict, total=False):
+    """What every optimizer takes beside its own settings; see :class:`Optimizer`."""
+
+    weight_decay: float
+    decays: Callable[[str, Parameter], bool]
+    clip_norm: float | None
+    clip_value: float | None
 
 
 class Optimizer(Recorded, ABC):
@@ -45,30 +60,62 @@ class Optimizer(Recorded, ABC):
 
     Parameters
     ----------
-    learning_rate : float
-        0 or more.
+    learning_rate : float or callable
+        0 or more; or a schedule, any callable of the step, counted from 0.
+    weight_decay : float
+        Adds weight_decay * w to the gradient, after clipping.
+    decays : callable, optional
+        Of a parameter's name and the parameter: whether it decays; default: every one does.
+        ``nanonet.weights_only`` leaves biases and norms out.
+    clip_norm : float, optional
+        Scales the gradients so that the norm of all of them together is at most this.
+    clip_value : float, optional
+        Holds every entry of the gradient within ± this.
     """
 
-    def __init__(self, learning_rate: float) -> None:
+    decay_is_decoupled: ClassVar[bool] = False
+    """Whether weight decay shrinks the parameters by themselves, past the rule."""
+
+    def __init__(self, learning_rate: LearningRate, **settings: Unpack[Settings]) -> None:
+        name = type(self).__name__
+        unknown = settings.keys() - Settings.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{name}: unexpected setting {', '.join(sorted(unknown))}")
         self.learning_rate = learning_rate
+        self.weight_decay = finite_number(settings.get("weight_decay", 0.0), name, "weight_decay", low=0)
+        self.decays = settings.get("decays", _always)
+        if not callable(self.decays):
+            raise TypeError(f"{name}: expected decays as a callable of (name, parameter), got {self.decays!r}")
+        self.clip_norm = _limit(settings.get("clip_norm"), name, "clip_norm")
+        self.clip_value = _limit(settings.get("clip_value"), name, "clip_value")
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate; may be set between steps."""
+    def learning_rate(self) -> LearningRate:
+        """The learning rate, or its schedule; may be set between steps."""
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
-        name = type(self).__name__
-        if isinstance(rate, (bool, str)):
-            raise TypeError(f"{name}: expected learning_rate as a number, got {rate!r}")
-        try:
-            number = float(rate)
-        except (TypeError, ValueError):
-            raise TypeError(f"{name}: expected learning_rate as a number, got {rate!r}") from None
-        if not math.isfinite(number) or number < 0:
-            raise ValueError(f"{name}: expected a finite learning_rate of 0 or more, got {rate}")
-        self._learning_rate = number
+    def learning_rate(self, rate: LearningRate) -> None:
+        self._learning_rate = (
+            rate if callable(rate) else finite_number(rate, type(self).__name__, "learning_rate", low=0)
+        )
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0.
+
+        Raises
+        ------
+        ValueError
+            If a schedule returns a negative or non-finite number; it names the step.
+        """
+        rate = self._learning_rate
+        if not callable(rate):
+            return rate
+        number = rate(step)
+        if type(number) is float and 0 <= number < math.inf:
+            return number
+        schedule = getattr(rate, "__name__", repr(rate))
+        return finite_number(number, f"{type(self).__name__}: schedule {schedule} at step {step}", "rate", low=0)
 
     def states(self) -> dict[str, float]:
         """Return the names of the state vectors and the number that each starts from."""
@@ -79,16 +126,253 @@ class Optimizer(Recorded, ABC):
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
         """Change value, and the state vectors in the order of ``states``, in place; leave grad as it is."""
 
+    def scale(self, norm: Callable[[], float]) -> float:
+        """Return by what the gradients are multiplied so that their norm is at most clip_norm."""
+        return 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
 
-class SGD(Optimizer):
-    """Gradient descent, w <- w - learning_rate g (Robbins and Monro 1951).
+    def apply(self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decay: Any) -> None:
+        """Clip the gradient, let the weights decay, and update a block.
+
+        ``decay`` is weight_decay where a parameter decays: None for nowhere, a number for everywhere, or an array.
+        """
+        if scale != 1.0:
+            grad = grad * scale
+        if self.clip_value is not None:
+            grad = np.clip(grad, -self.clip_value, self.clip_value)
+        if decay is not None:
+            if self.decay_is_decoupled:
+                value *= 1 - step.learning_rate * decay
+            else:
+                grad = grad + decay * value
+        self.update(value, grad, step, *state)
+
+
+def _always(name: str, parameter: Parameter) -> bool:
+    return True
+
+
+def weights_only(name: str, parameter: Parameter) -> bool:
+    """Tell whether a parameter has two axes or more: biases and the gains of norms do not decay.
 
     Examples
     --------
-    >>> SGD(0.5)
-    SGD(0.5)
+    >>> from nanonet import SGD, weights_only
+    >>> SGD(0.1, weight_decay=1e-4, decays=weights_only).weight_decay
+    0.0001
+    """
+    return len(parameter.shape) > 1
+
+
+def _limit(limit: float | None, subject: str, name: str) -> float | None:
+    if limit is not None and finite_number(limit, subject, name, low=0) == 0:
+        raise ValueError(f"{subject}: expected {name} above 0, got 0: nothing would move")
+    return None if limit is None else float(limit)
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum m (Robbins and Monro 1951; Polyak 1964; Sutskever et al. 2013 for Nesterov's).
+
+    ::
+
+        v <- m v + g
+        w <- w - learning_rate v                 or, with nesterov, w - learning_rate (g + m v)
+
+    Without momentum w <- w - learning_rate g. As in PyTorch, v holds no learning rate.
+
+    Examples
+    --------
+    >>> SGD(0.5, momentum=0.9)
+    SGD(0.5, momentum=0.9)
     """
 
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        self.momentum = finite_number(momentum, type(self).__name__, "momentum", low=0)
+        self.nesterov = bool(nesterov)
+        if nesterov and self.momentum == 0:
+            raise ValueError(f"{type(self).__name__}: nesterov needs a momentum above 0")
+
+    def states(self) -> dict[str, float]:
+        """Return the velocity, where there is momentum."""
+        return {"velocity": 0.0} if self.momentum else {}
+
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
-        """Take learning_rate g from w."""
-        value -= step.learning_rate * grad
+        """Take learning_rate times gradient, or velocity, from w."""
+        if not state:
+            value -= step.learning_rate * grad
+            return
+        (velocity,) = state
+        velocity *= self.momentum
+        velocity += grad
+        value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
+
+
+class Adagrad(Optimizer):
+    """Rates that fall where gradients were large (Duchi et al. 2011), in PyTorch's form.
+
+    ::
+
+        s <- s + g^2
+        w <- w - learning_rate g / (sqrt(s) + epsilon)
+    """
+
+    def __init__(
+        self, learning_rate: LearningRate = 1e-2, *, epsilon: float = 1e-10, **settings: Unpack[Settings]
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        self.epsilon = finite_number(epsilon, type(self).__name__, "epsilon", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the sum of squares."""
+        return {"square_sum": 0.0}
+
+    def update(self, value: Array, grad: Array, step: Step, square_sum: Array) -> None:
+        """Divide the step by the root of the sum of squares."""
+        square_sum += grad * grad
+        value -= step.learning_rate * grad / (np.sqrt(square_sum) + self.epsilon)
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient (Tieleman and Hinton 2012), in PyTorch's form.
+
+    ::
+
+        s <- a s + (1 - a) g^2
+        v <- m v + g / (sqrt(s) + epsilon)
+        w <- w - learning_rate v
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        *,
+        smoothing: float = 0.99,
+        epsilon: float = 1e-8,
+        momentum: float = 0.0,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        self.smoothing = finite_number(smoothing, name, "smoothing", low=0, high=1)
+        self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
+        self.momentum = finite_number(momentum, name, "momentum", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the mean square, and the velocity where there is momentum."""
+        return {"mean_square": 0.0} | ({"velocity": 0.0} if self.momentum else {})
+
+    def update(self, value: Array, grad: Array, step: Step, mean_square: Array, *velocity: Array) -> None:
+        """Divide the step by the root mean square."""
+        mean_square *= self.smoothing
+        mean_square += (1 - self.smoothing) * grad * grad
+        scaled: Array = grad / (np.sqrt(mean_square) + self.epsilon)
+        if velocity:
+            velocity[0][:] = self.momentum * velocity[0] + scaled
+            scaled = velocity[0]
+        value -= step.learning_rate * scaled
+
+
+class Adam(Optimizer):
+    """Momentum and root mean square, both freed of their start at 0 (Kingma and Ba 2015, algorithm 1).
+
+    ::
+
+        m <- b1 m + (1 - b1) g                   s <- b2 s + (1 - b2) g^2
+        w <- w - learning_rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{name}: expected betas as two numbers, got {betas!r}")
+        first, second = (finite_number(beta, name, "beta", low=0, high=1, open_high=True) for beta in betas)
+        self.betas = first, second
+        self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the running means of g and of g^2."""
+        return {"mean": 0.0, "mean_square": 0.0}
+
+    def update(self, value: Array, grad: Array, step: Step, mean: Array, mean_square: Array) -> None:
+        """Step by the mean over the root mean square."""
+        b1, b2 = self.betas
+        mean += (1 - b1) * (grad - mean)
+        mean_square *= b2
+        mean_square += (1 - b2) * grad * grad
+        root = np.sqrt(mean_square)
+        root *= 1 / math.sqrt(1 - b2**step.number)
+        root += self.epsilon
+        value -= step.learning_rate / (1 - b1**step.number) * mean / root
+
+
+class AdamW(Adam):
+    """Adam whose weight decay does not pass through the rule: w <- (1 - learning_rate decay) w first.
+
+    Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The decay is 0.01 unless ``weight_decay`` is given.
+    """
+
+    decay_is_decoupled = True
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        **settings: Unpack[Settings],
+    ) -> None:
+        settings.setdefault("weight_decay", 1e-2)
+        super().__init__(learning_rate, betas=betas, epsilon=epsilon, **settings)
+
+
+class Rprop(Optimizer):
+    """Steps by the sign of the gradient alone, for full batches (Riedmiller and Braun 1993), in PyTorch's form.
+
+    Each entry has a step size d, at first the learning rate, which grows while the sign stays and shrinks when it
+    turns::
+
+        d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
+        w <- w - d sign(g);  g' <- g
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        *,
+        factors: tuple[float, float] = (0.5, 1.2),
+        sizes: tuple[float, float] = (1e-6, 50.0),
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)
+        self.up = finite_number(factors[1], name, "the second factor", low=1)
+        self.least = finite_number(sizes[0], name, "the least size", low=0)
+        self.most = finite_number(sizes[1], name, "the largest size", low=self.least)
+
+    def states(self) -> dict[str, float]:
+        """Return the gradient of the step before, and the step size."""
+        return {"previous": 0.0, "size": self.rate(0)}
+
+    def update(self, value: Array, grad: Array, step: Step, previous: Array, size: Array) -> None:
+        """Step by the size, against the sign."""
+        agreement = grad * previous
+        size *= np.where(agreement > 0, self.up, np.where(agreement < 0, self.down, 1.0)).astype(size.dtype)
+        np.clip(size, self.least, self.most, out=size)
+        previous[:] = np.where(agreement < 0, 0, grad)
+        value -= size * np.sign(previous)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, Shape, as_floats, as_generator, as_integers, as_numbers, floating_dtype, positive_int
 from nanonet.building import Tree, build
-from nanonet.errors import ShapeError, shape_text
+from nanonet.errors import ContractError, ShapeError, shape_text
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.recorded import called
@@ -19,6 +19,7 @@ from nanonet.state import Parameter, State, Vector
 from nanonet.summary import summary_table
 
 if TYPE_CHECKING:
+    from nanonet.callbacks import Callback
     from nanonet.history import History
     from nanonet.optimizers import Optimizer
 
@@ -35,7 +36,8 @@ class Sequential(Layer):
     dtype : dtype
         float32 or float64, of the parameters and of everything computed.
     rng : int, Generator or None
-        Where first weights, shuffling and dropout get their chance from: one number fixes a whole run.
+        Where first weights, shuffling and dropout get their chance from: one number fixes a whole run. A chain within
+        a chain has drawn its weights already when the outer one is built: give it a number too.
 
     Raises
     ------
@@ -85,7 +87,7 @@ class Sequential(Layer):
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in ("_home", "_plan")}
+        kept = {name: value for name, value in super().__getstate__().items() if name not in ("_home", "_plan")}
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -139,7 +141,7 @@ class Sequential(Layer):
         sizes = [layer._home.size if layer._home else 0 for layer in self.layers[:last]]
         start, stop = sum(sizes[:first]), sum(sizes)
         chain._chain(layers, self.rng)
-        chain._home = Vector(self.vector, start, max(start, stop), keeper=self)
+        chain._home = Vector(chain, self.vector, start, max(start, stop), keeper=self)
         return chain
 
     def __repr__(self) -> str:
@@ -182,10 +184,10 @@ class Sequential(Layer):
         for i, layer in enumerate(self.layers):
             known = layer.input_shape if shape is None else shape
             try:
-                if isinstance(layer, Sequential):
-                    out = layer._follow(known)
+                if known is None:
+                    out = layer._follow(None) if isinstance(layer, Sequential) else None
                 else:
-                    out = None if known is None else layer.output_shape(known)
+                    out = layer.output_shape(known)
             except ShapeError as error:
                 if shape is None or i == 0:
                     raise
@@ -244,6 +246,9 @@ class Sequential(Layer):
         return lowest
 
     def _infer(self, x: Array) -> Array:
+        """Return the output alone, keeping no cache; a subclass's own forward is obeyed."""
+        if type(self).forward is not Sequential.forward:
+            return self.forward(x)[0]
         for layer in self.layers:
             x = layer._infer(x) if isinstance(layer, Sequential) else layer.forward(x)[0]
         return x
@@ -308,15 +313,16 @@ class Sequential(Layer):
     def _predict(self, x: Array) -> Array:
         try:
             y = self._infer(x)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             self._explain(error, x)
-        return y.copy() if y is x or y.base is x else y
+        return y.copy() if np.may_share_memory(y, x) else y
 
     def _explain(self, error: Exception, x: Array, training: bool = False) -> Any:
         """Raise what the strict contract says of a pass that failed, or else the error itself."""
         from nanonet.strict import explain  # the room above, needed only when something broke
 
-        explain(self, x, training)
+        if not isinstance(error, (ContractError, ShapeError)):
+            explain(self, x, training)
         raise error
 
     def loss_and_grad(
@@ -337,7 +343,7 @@ class Sequential(Layer):
             checked, weight = loss.check(prediction, target)
             value, loss_cache = loss.forward(prediction, checked, weight)
             self.backward_parameters(loss.backward(loss_cache), cache)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             self._explain(error, entered, training)
         return value, self.vector.grad.copy()
 
@@ -372,15 +378,18 @@ class Sequential(Layer):
 
     def fit(
         self,
-        x: npt.ArrayLike,
-        target: npt.ArrayLike,
+        x: npt.ArrayLike | Iterable[Any],
+        target: npt.ArrayLike | None = None,
         *,
         loss: Loss,
         optimizer: Optimizer,
         epochs: int,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation: float | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        metrics: Sequence[Callable[[Any, Any], float]] = (),
+        callbacks: Sequence[Callback] = (),
         rng: int | np.random.Generator | None = None,
         verbose: int | None = None,
     ) -> History:
@@ -406,6 +415,9 @@ class Sequential(Layer):
             batch_size=batch_size,
             shuffle=shuffle,
             validation=validation,
+            sample_weight=sample_weight,
+            metrics=metrics,
+            callbacks=callbacks,
             verbose=verbose,
         )
 

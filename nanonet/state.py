@@ -19,12 +19,12 @@ Init = Callable[[Shape, np.random.Generator], Array] | npt.ArrayLike
 class State:
     """Base of what a layer declares as an attribute and what gets its numbers when a model is built."""
 
-    __slots__ = ("__weakref__", "_owner", "label")
+    __slots__ = ("__weakref__", "_home", "label")
     __array_ufunc__ = None  # so that `x * parameter` is a TypeError and not an array of objects
 
     def __init__(self) -> None:
         self.label = type(self).__name__
-        self._owner: Callable[[], object] = _nobody
+        self._home: Vector | None = None  # that of the layer which owns it
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is not there: a slot without numbers, or a name that this class does not have.
@@ -35,13 +35,9 @@ class State:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its numbers are in .value")
 
     @property
-    def owner(self) -> object:
-        """The outermost model that owns it, or None."""
-        return self._owner()
-
-
-def _nobody() -> None:
-    return None
+    def home(self) -> Vector | None:
+        """The part of the vector of the layer that owns it, or None before it is built."""
+        return self._home
 
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
@@ -75,7 +71,8 @@ def _copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
     array = as_numbers(numbers, label)
     if array.shape != place.shape:
         summed = array.ndim > place.ndim and array.shape[-place.ndim or array.ndim :] == place.shape
-        hint = "; sum it over the batch axis?" if summed else ""
+        turned = array.ndim == 2 and array.shape == place.shape[::-1]
+        hint = "; sum it over the batch axis?" if summed else "; transpose it?" if turned else ""
         raise ShapeError(f"{label}: expected shape {place.shape}, got {array.shape}{hint}")
     place[...] = array
 
@@ -162,9 +159,9 @@ class Parameter(State):
         """Return the numbers it has, or else those that it starts from."""
         return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
 
-    def move_to(self, memory: Memory, start: int) -> None:
+    def move_to(self, memory: Memory, start: int, home: Vector) -> None:
         """Become a view of memory, whose value already holds the numbers."""
-        self._memory, self._start, self._init, self._owner = memory, start, None, memory.owner
+        self._memory, self._start, self._init, self._home = memory, start, None, home
         self._value = memory.value[start : start + self.size].reshape(self.shape)
         self._place_grad(memory)
 
@@ -192,7 +189,7 @@ class Parameter(State):
         value = state["_value"]
         self.shape, self.label = state["shape"], state["label"]
         self._trainable, self._init = state["_trainable"], state["_init"]
-        self._memory, self._start, self._owner = None, 0, _nobody
+        self._memory, self._start, self._home = None, 0, None
         if value is not None:
             self._value, self._grad = value, np.zeros_like(value)
 
@@ -239,9 +236,9 @@ class Buffer(State):
         numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
         return np.array(numbers, dtype=self._dtype or dtype, order="C")
 
-    def settle(self, value: npt.NDArray[Any], owner: Callable[[], object]) -> None:
+    def settle(self, value: npt.NDArray[Any], home: Vector) -> None:
         """Take value as its numbers."""
-        self._value, self._init, self._owner = value, None, owner
+        self._value, self._init, self._home = value, None, home
 
     def __repr__(self) -> str:
         return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
@@ -254,7 +251,7 @@ class Buffer(State):
         for name, value in state.items():
             if name != "_value" or value is not None:
                 setattr(self, name, value)
-        self._owner = _nobody
+        self._home = None
 
 
 class Random(State):
@@ -283,9 +280,9 @@ class Random(State):
             return False
         return True
 
-    def settle(self, generator: np.random.Generator, owner: Callable[[], object]) -> None:
+    def settle(self, generator: np.random.Generator, home: Vector) -> None:
         """Take generator as its own."""
-        self._generator, self._owner = generator, owner
+        self._generator, self._home = generator, home
 
     def __repr__(self) -> str:
         return f"Random({'' if self.is_built else 'not built'})"
@@ -294,22 +291,25 @@ class Random(State):
         return {"label": self.label, "_generator": self._generator if self.is_built else None}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.label, self._owner = state["label"], _nobody
+        self.label, self._home = state["label"], None
         if state["_generator"] is not None:
             self._generator = state["_generator"]
+
+
+def _nobody() -> None:
+    return None
 
 
 class Memory:
     """The two arrays of one outermost model, and a token that changes when their parts are cut anew."""
 
-    __slots__ = ("dtype", "grad", "layout", "owner", "value")
+    __slots__ = ("dtype", "grad", "layout", "value")
 
-    def __init__(self, size: int, dtype: np.dtype[Any], owner: object) -> None:
+    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         self.value: Array = np.empty(size, dtype)
         self.grad: Array = np.zeros(size, dtype)
         self.layout = object()
-        self.owner: Callable[[], object] = weakref.ref(owner)
 
 
 class Vector:
@@ -327,11 +327,13 @@ class Vector:
     (4,)
     """
 
-    __slots__ = ("_keeper", "_source", "_start", "_stop")
+    __slots__ = ("_keeper", "_layer", "_parent", "_source", "_start", "_stop")
 
-    def __init__(self, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
-        self.move_to(source, start, stop)
+    def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
+        self._layer: Callable[[], Any] = weakref.ref(layer)
+        self._parent: Callable[[], Any] = _nobody
         self._keeper = keeper  # a slice keeps the model that owns its layers
+        self.move_to(source, start, stop)
 
     def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
         """Become another part of a vector; slices of this one follow."""
@@ -361,10 +363,16 @@ class Vector:
         """A token that is another one as soon as a parameter was moved, frozen or thawed."""
         return self._source.layout
 
-    @property
-    def owner(self) -> Callable[[], object]:
-        """A call that gives the outermost model, or None when it is gone."""
-        return self._source.owner
+    def stand_in(self, parent: Any) -> None:
+        """Say which layer owns the one that this is a part for."""
+        self._parent = weakref.ref(parent)
+
+    def owner(self) -> Any:
+        """Return the outermost layer that owns it and is still there; None when even its own layer is gone."""
+        layer, home = self._layer(), self
+        while (parent := home._parent()) is not None:
+            layer, home = parent, parent._home
+        return layer
 
     @property
     def offset(self) -> int:

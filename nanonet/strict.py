@@ -16,7 +16,7 @@ import numpy as np
 from nanonet.arrays import Array, Shape, is_finite, read_only
 from nanonet.building import Tree, models, watchers
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.layer import Layer
+from nanonet.layer import Layer, Patch
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
 from nanonet.recorded import called
@@ -58,13 +58,14 @@ def strict() -> Iterator[None]:
     >>> with nanonet.strict():  # doctest: +ELLIPSIS
     ...     nanonet.Sequential(Shift())([[1.0]])
     Traceback (most recent call last):
-    nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or an array ...
+    nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
     """
+    thread = threading.get_ident()
     with ExitStack() as stack:
 
         def watch(model: Layer) -> None:
             if model._home is not None and model._home.owner() is model:
-                stack.enter_context(contract(model))
+                stack.enter_context(contract(model, thread))
 
         for model in list(models.values()):
             watch(model)
@@ -74,9 +75,9 @@ def strict() -> Iterator[None]:
 
 
 @contextmanager
-def contract(model: Layer) -> Iterator[None]:
-    """Check every layer of one model, in calls of this thread."""
-    guard = _Guard(Tree(model))
+def contract(model: Layer, thread: int | None = None) -> Iterator[None]:
+    """Check every layer of one model, in calls of one thread; by default this one."""
+    guard = _Guard(Tree(model), threading.get_ident() if thread is None else thread)
     with ExitStack() as stack:
         for path, layer in guard.tree.layers.items():
             stack.enter_context(_patched(layer, _CheckedLayer(layer, path, guard).calls()))
@@ -109,9 +110,7 @@ def optimizer_contract(optimizer: Optimizer) -> Iterator[None]:
 
     def checked(value: Array, grad: Array, step: Step, *state: Array) -> None:
         with guarded(name, "update"):
-            returned: object = update(value, read_only(grad), step, *state)
-        if returned is not None:
-            raise ContractError(f"{name}: update must change value in place and return nothing; write value[:] = ...")
+            update(value, read_only(grad), step, *state)
 
     with _patched(optimizer, {"update": checked}):
         yield
@@ -123,13 +122,17 @@ def _probe(optimizer: Optimizer, name: str) -> None:
     state = {key: np.full(3, start) for key, start in optimizer.states().items()}
     kept = {key: array.copy() for key, array in state.items()}
     try:
-        for number in range(1, PROBES + 1):
-            optimizer.update(value, np.array([1.0, -2.0, 0.5]) / number, Step(number, 1.0), *state.values())
+        with np.errstate(all="ignore"):
+            for number in range(1, PROBES + 1):
+                grad = np.array([1.0, -2.0, 0.5]) / number
+                returned: object = optimizer.update(value, grad, Step(number, 1.0), *state.values())
     except TypeError as error:
         if "positional argument" not in str(error):
             raise
         names = ", ".join(state) or "none"
         raise ContractError(f"{name}: update must take the state vectors that states names, {names}; {error}") from None
+    if returned is not None:
+        raise ContractError(f"{name}: update must change value in place and return nothing; write value[:] = ...")
     if not value.any():
         raise ContractError(
             f"{name}: update leaves value as it was; change it in place: value -= ..., or value[:] = ..."
@@ -141,9 +144,20 @@ def _probe(optimizer: Optimizer, name: str) -> None:
             )
 
 
+def preflight(model: Layer, x: Array) -> Array:
+    """Return the prediction for a few samples, made under the contract, before a training changes anything."""
+    snapshot = Snapshot(Tree(model))
+    try:
+        with contract(model), np.errstate(all="ignore"):
+            return model.forward(x)[0]
+    finally:
+        snapshot.restore()
+
+
 def explain(model: Layer, x: Array, training: bool = False) -> None:
     """Run a pass that failed once more under the contract, which raises what it finds to be wrong; else return."""
-    snapshot = Snapshot(Tree(model))
+    tree = Tree(model)
+    snapshot, grads = Snapshot(tree), [parameter.grad.copy() for parameter in tree.parameters.values()]
     try:
         with contract(model), np.errstate(all="ignore"):
             y, cache = model.forward(x, training=training)
@@ -154,6 +168,8 @@ def explain(model: Layer, x: Array, training: bool = False) -> None:
         return
     finally:
         snapshot.restore()
+        for parameter, grad in zip(tree.parameters.values(), grads, strict=True):
+            parameter.grad = grad
 
 
 class Snapshot:
@@ -183,8 +199,8 @@ def guarded(name: str, method: str) -> Iterator[None]:
         if "read-only" not in str(error):
             raise
         raise ContractError(
-            f"{name}: {method} writes to its argument, its parameters or an array that was handed out before"
-            f"{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
+            f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was handed out "
+            f"before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
         ) from None
 
 
@@ -197,9 +213,8 @@ def _place(error: BaseException) -> str:
 class _Guard:
     """What the checked layers of one model share: how deep the calls are, and the locks on parameters and buffers."""
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self.thread = threading.get_ident()
+    def __init__(self, tree: Tree, thread: int) -> None:
+        self.tree, self.thread = tree, thread
         self.comparing = False
         self._depth = 0
 
@@ -235,25 +250,12 @@ class _Guard:
             )
 
 
-class _Patch:
-    """A method that stands on one object in place of its class's; a copy of the object gets the class's back."""
-
-    def __init__(self, owner: object, name: str, call: Callable[..., Any]) -> None:
-        self.owner, self.name, self.call = owner, name, call
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self.call(*arguments, **keywords)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self.owner, self.name)
-
-
 @contextmanager
 def _patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """Let calls stand in place of the methods of one object."""
     attributes = vars(owner)
     before = {name: attributes[name] for name in calls if name in attributes}
-    attributes.update({name: _Patch(owner, name, call) for name, call in calls.items()})
+    attributes.update({name: Patch(owner, name, call) for name, call in calls.items()})
     try:
         yield
     finally:
@@ -410,11 +412,15 @@ def _state(random: Random) -> bytes:
 
 
 def _locked(cache: Any) -> Any:
-    """Return a cache whose arrays are read-only, in lists, tuples and dicts too."""
+    """Return a cache whose arrays are read-only, in lists, tuples and dicts too; itself where all of them are."""
     if isinstance(cache, np.ndarray):
-        return read_only(cache)
-    if type(cache) in (list, tuple):
-        return type(cache)(map(_locked, cache))
+        return read_only(cache) if cache.flags.writeable else cache
     if type(cache) is dict:
-        return {name: _locked(value) for name, value in cache.items()}
+        locked = {name: _locked(value) for name, value in cache.items()}
+        return cache if all(locked[name] is value for name, value in cache.items()) else locked
+    if type(cache) is list or isinstance(cache, tuple):
+        entries = [_locked(entry) for entry in cache]
+        if all(new is old for new, old in zip(entries, cache, strict=True)):
+            return cache
+        return cache._make(entries) if hasattr(cache, "_make") else type(cache)(entries)
     return cache

@@ -1,0 +1,80 @@
+"""Block: a piece of the one vector that stays in the cache while an optimizer goes over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from nanonet.arrays import Array
+from nanonet.optimizers import Optimizer
+from nanonet.state import Parameter
+
+BLOCK = 32768  # entries
+
+
+class Block:
+    """A piece of the vector, its gradient and optimizer state, and a copy of what a step changes.
+
+    Attributes
+    ----------
+    decay : None, float or array
+        The weight decay: nowhere, everywhere, or entry by entry.
+    """
+
+    __slots__ = ("decay", "grad", "saved", "state", "value")
+
+    def __init__(self, value: Array, grad: Array, state: list[Array], decay: float | Array | None) -> None:
+        self.value, self.grad, self.state, self.decay = value, grad, state, decay
+        self.saved = [np.empty_like(array) for array in (value, *state)]
+
+    def save(self) -> None:
+        """Keep the numbers as they are."""
+        for array, saved in zip((self.value, *self.state), self.saved, strict=True):
+            saved[:] = array
+
+    def restore(self) -> None:
+        """Put back what was kept."""
+        for array, saved in zip((self.value, *self.state), self.saved, strict=True):
+            array[:] = saved
+
+
+def cut(
+    value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
+) -> list[Block]:
+    """Cut the vector at frozen parameters and where the cache is full."""
+    decay = _decay(value, parameters, optimizer)
+    return [
+        Block(
+            value[a:b],
+            grad[a:b],
+            [state[a:b] for state in states],
+            decay[a:b] if isinstance(decay, np.ndarray) else decay,
+        )
+        for a, b in _bounds(list(parameters.values()))
+    ]
+
+
+def _decay(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array | None:
+    """Return the weight decay of every entry, or the one number that holds for all of them."""
+    if optimizer.weight_decay == 0:
+        return None
+    decays = {name: bool(optimizer.decays(name, parameter)) for name, parameter in parameters.items()}
+    if all(decays.values()):
+        return optimizer.weight_decay
+    flags = np.repeat(list(decays.values()), [parameter.size for parameter in parameters.values()])
+    return optimizer.weight_decay * flags.astype(value.dtype)
+
+
+def _bounds(parameters: list[Parameter]) -> Iterator[tuple[int, int]]:
+    start = stop = 0
+    for parameter in parameters:
+        if not parameter.trainable:
+            yield from _pieces(start, stop)
+            start = stop + parameter.size
+        stop += parameter.size
+    yield from _pieces(start, stop)
+
+
+def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    return ((a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK))

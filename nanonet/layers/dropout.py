@@ -1,0 +1,48 @@
+"""Dropout: noise in training that keeps units from relying on each other."""
+
+from __future__ import annotations
+
+from nanonet.arrays import Array, Shape, finite_number
+from nanonet.layer import Layer
+from nanonet.state import Random
+
+
+class Dropout(Layer):
+    """y = x m / (1 - rate), m 0 with probability rate, else 1; in inference y = x (Srivastava et al. 2014, inverted).
+
+    Parameters
+    ----------
+    rate : float
+        The share of numbers that is dropped, 0 or more and below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nanonet import Dropout, Sequential
+    >>> model = Sequential(Dropout(0.5), rng=0)
+    >>> model([[1.0, 2.0]])
+    array([[1., 2.]], dtype=float32)
+    >>> y, _ = model.forward(np.ones((1, 8)), training=True)
+    >>> sorted(set(y.ravel().tolist()))
+    [0.0, 2.0]
+    """
+
+    def __init__(self, rate: float = 0.5) -> None:
+        self.rate = finite_number(rate, "Dropout", "rate", low=0, high=1, open_high=True)
+        self.random = Random()
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array | None]:
+        """Return x times a mask drawn anew, and the mask; in inference a copy of x."""
+        if not training or self.rate == 0:
+            return x.copy(), None
+        kept = self.random.generator.random(x.shape, dtype=x.dtype) >= self.rate
+        mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate)
+        return x * mask, mask
+
+    def backward(self, grad: Array, cache: Array | None) -> Array:
+        """Return grad times the same mask."""
+        return grad.copy() if cache is None else grad * cache
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape

@@ -1,0 +1,64 @@
+"""Residual: a layer with a way around it, so that gradients reach deep nets undiminished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nanonet.arrays import Array, Shape
+from nanonet.errors import ShapeError, shape_text
+from nanonet.layer import Layer
+
+
+class Residual(Layer):
+    """y = x + inner(x); dE/dx = g + inner.backward(g) for g = dE/dy (He et al. 2016).
+
+    Parameters
+    ----------
+    inner : Layer
+        Any layer, such as a Sequential, whose output has the shape of its input.
+
+    Raises
+    ------
+    ShapeError
+        If it has not, when the net is built or at the first batch.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, ReLU, Residual, Sequential
+    >>> model = Sequential(Residual(Sequential(Linear(3, 8), ReLU(), Linear(8, 3))))
+    >>> list(model.parameters())
+    ['0.inner.0.weight', '0.inner.0.bias', '0.inner.2.weight', '0.inner.2.bias']
+    """
+
+    def __init__(self, inner: Layer) -> None:
+        if not isinstance(inner, Layer):
+            raise TypeError(f"Residual: expected inner to be a Layer, got {inner!r:.60}")
+        self.inner = inner
+        self.input_shape = inner.input_shape
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return x + inner(x), and the cache of inner."""
+        y, cache = self.inner.forward(x, training=training)
+        if y.shape != x.shape:
+            raise self._misfit(x.shape[1:], y.shape[1:])
+        return x + y, cache
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Return the gradient of both ways."""
+        return grad + self.inner.backward(grad, cache)
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Assign the gradients of inner alone."""
+        self.inner.backward_parameters(grad, cache)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        inside = self.inner.output_shape(input_shape)
+        if inside is not None and inside != input_shape:
+            raise self._misfit(input_shape, inside)
+        return input_shape
+
+    def _misfit(self, before: Shape, after: Shape) -> ShapeError:
+        return ShapeError(
+            f"Residual: inner must give the shape it takes, but makes {shape_text(after)} of {shape_text(before)}"
+        )

@@ -1,0 +1,60 @@
+"""Softmax and LogSoftmax: from scores to probabilities; layers of their own, since each output reads every input."""
+
+from __future__ import annotations
+
+from nanonet.arrays import Array, Shape
+from nanonet.layer import Layer
+from nanonet.numerics import exp_of_negative, log_softmax, softmax
+
+
+class Softmax(Layer):
+    """y = exp(aⱼ) / Σₖ exp(aₖ) along the last axis; dE/da = y (g - Σₖ gₖ yₖ) for g = dE/dy.
+
+    For training, leave it out and give the logits to CrossEntropy.
+
+    Examples
+    --------
+    >>> from nanonet import Sequential, Softmax
+    >>> Sequential(Softmax())([[0.0, 0.0], [1000.0, 0.0]])
+    array([[0.5, 0.5],
+           [1. , 0. ]], dtype=float32)
+    """
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
+        """Return the probabilities, which the backward pass needs again."""
+        y = softmax(x)
+        return y, y
+
+    def backward(self, grad: Array, cache: Array) -> Array:
+        """Return y (g - Σ g y)."""
+        dx: Array = cache * (grad - (grad * cache).sum(axis=-1, keepdims=True))
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape
+
+
+class LogSoftmax(Layer):
+    """y = aⱼ - log Σₖ exp(aₖ) along the last axis; dE/da = g - softmax(a) Σₖ gₖ for g = dE/dy.
+
+    Examples
+    --------
+    >>> from nanonet import LogSoftmax, Sequential
+    >>> Sequential(LogSoftmax())([[1000.0, 0.0]])
+    array([[    0., -1000.]], dtype=float32)
+    """
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
+        """Return the logarithms of the probabilities, which the backward pass needs again."""
+        y = log_softmax(x)
+        return y, y
+
+    def backward(self, grad: Array, cache: Array) -> Array:
+        """Return g - exp(y) Σ g."""
+        dx: Array = grad - exp_of_negative(cache) * grad.sum(axis=-1, keepdims=True)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape

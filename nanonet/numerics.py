@@ -1,0 +1,45 @@
+"""Functions that are easy to write wrongly: exponentials and logarithms that neither overflow nor underflow."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nanonet.arrays import Array
+
+# Where exp(a) is taken to be 0: the square of a larger one is still a normal number, so that products do not underflow.
+_FLOORS = {np.dtype(kind): math.log(np.finfo(kind).tiny) / 2 for kind in (np.float32, np.float64)}
+
+
+def exp_of_negative(a: Array) -> Array:
+    """Return exp(a) for a of 0 or less, and 0 where it would be smaller than the root of the smallest number."""
+    floor = _FLOORS[a.dtype]
+    powers: Array = np.exp(np.maximum(a, floor)) * (a > floor)
+    return powers
+
+
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + exp(-a)) = (1 + tanh(a/2)) / 2; the second form never overflows."""
+    y: Array = 0.5 * np.tanh(0.5 * a) + 0.5
+    return y
+
+
+def softplus(a: Array) -> Array:
+    """Return log(1 + exp(a)) = max(a, 0) + log(1 + exp(-|a|))."""
+    y: Array = np.maximum(a, 0) + np.log1p(exp_of_negative(-np.abs(a)))
+    return y
+
+
+def softmax(a: Array) -> Array:
+    """Return exp(aⱼ) / Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off."""
+    powers = exp_of_negative(a - a.max(axis=-1, keepdims=True))
+    y: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return y
+
+
+def log_softmax(a: Array) -> Array:
+    """Return aⱼ - log Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off."""
+    lowered = a - a.max(axis=-1, keepdims=True)
+    y: Array = lowered - np.log(exp_of_negative(lowered).sum(axis=-1, keepdims=True))
+    return y
