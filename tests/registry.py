@@ -1,0 +1,284 @@
+"""Every concrete class of the package with ways to make it, so that no class can escape the checks.
+
+To enter a new class add one line to its table below: how it is made, and which shapes it takes, without the batch axis.
+A class that has no line here makes a test fail which says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import nanonet
+from nanonet import (
+    ELU,
+    GELU,
+    SELU,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Array,
+    BinaryCrossEntropy,
+    Constant,
+    CrossEntropy,
+    Dropout,
+    Flatten,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Hinge,
+    Huber,
+    Identity,
+    Initializer,
+    Layer,
+    LeakyReLU,
+    LeCunNormal,
+    Linear,
+    LogSoftmax,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Normal,
+    Optimizer,
+    ReLU,
+    Residual,
+    RMSprop,
+    Rprop,
+    Sequential,
+    Shape,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    SquaredError,
+    Tanh,
+    Uniform,
+    Zeros,
+)
+
+T = TypeVar("T")
+Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
+"""Draws an array of a shape, the batch axis included."""
+
+SAMPLES = 4
+
+
+def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw what most layers and losses take."""
+    return rng.normal(size=shape)
+
+
+def below(limit: int) -> Draw:
+    """Draw integers, such as rows of a table or class labels."""
+    return lambda rng, shape: rng.integers(limit, size=shape)
+
+
+def signs(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw -1 and 1."""
+    return rng.choice([-1.0, 1.0], size=shape)
+
+
+def unit(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw from 0 to 1."""
+    return rng.uniform(size=shape)
+
+
+def probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw rows that sum to 1."""
+    return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
+
+
+class LayerCase(NamedTuple):
+    """A way to make a layer, the shape that it takes, and what to draw for it."""
+
+    make: Callable[[], Layer]
+    shape: Shape
+    draw: Draw = normal
+
+    def x(self, samples: int = SAMPLES) -> npt.NDArray[Any]:
+        """Return an input, the same each time."""
+        return self.draw(np.random.default_rng(7), (samples, *self.shape))
+
+
+class LossCase(NamedTuple):
+    """A way to make a loss, the shape of its prediction, what to draw for both, and its target's shape if another."""
+
+    make: Callable[[], Loss]
+    shape: Shape
+    draw: Draw = normal
+    draw_target: Draw = normal
+    target_shape: Shape | None = None
+
+    def prediction(self, samples: int = SAMPLES) -> Array:
+        """Return a prediction, the same each time."""
+        return self.draw(np.random.default_rng(7), (samples, *self.shape))
+
+    def target(self, samples: int = SAMPLES) -> npt.NDArray[Any]:
+        """Return a target, the same each time."""
+        shape = self.shape if self.target_shape is None else self.target_shape
+        return self.draw_target(np.random.default_rng(8), (samples, *shape))
+
+
+class OptimizerCase(NamedTuple):
+    """A way to make an optimizer, with a rate at which a small net does not diverge."""
+
+    make: Callable[[], Optimizer]
+
+
+class InitializerCase(NamedTuple):
+    """A way to make an initializer, and which mean, deviation and bounds its numbers have for a shape.
+
+    Bounds are None where there are none.
+    """
+
+    make: Callable[[], Initializer]
+    mean: float
+    deviation: Callable[[float, float], float]  # of fan_in and fan_out
+    bound: Callable[[float, float], float] | None  # how far from the mean
+
+
+# ---- the tables
+
+LAYERS: dict[type[Layer], list[LayerCase]] = {
+    Linear: [
+        LayerCase(lambda: Linear(3, 2), (3,)),
+        LayerCase(lambda: Linear(3, 3), (3,)),
+        LayerCase(lambda: Linear(1, 4, bias=Normal(1.0)), (1,)),
+        LayerCase(lambda: Linear(4, 1, bias=False), (4,)),
+        LayerCase(lambda: Linear(3, 2), (5, 3)),
+        LayerCase(lambda: Linear(2, 3, bias=False), (2, 4, 2)),
+    ],
+    Sigmoid: [LayerCase(Sigmoid, (3,)), LayerCase(Sigmoid, ()), LayerCase(Sigmoid, (2, 3, 1))],
+    Tanh: [LayerCase(Tanh, (3,)), LayerCase(Tanh, ()), LayerCase(Tanh, (2, 3, 1))],
+    ReLU: [LayerCase(ReLU, (3,)), LayerCase(ReLU, ()), LayerCase(ReLU, (2, 3, 1))],
+    Identity: [LayerCase(Identity, (3,)), LayerCase(Identity, ()), LayerCase(Identity, (2, 3, 1))],
+    LeakyReLU: [LayerCase(LeakyReLU, (3,)), LayerCase(lambda: LeakyReLU(0.3), (2, 3, 1))],
+    ELU: [LayerCase(ELU, (3,)), LayerCase(lambda: ELU(0.5), (2, 3, 1))],
+    SELU: [LayerCase(SELU, (3,)), LayerCase(SELU, ()), LayerCase(SELU, (2, 3, 1))],
+    SiLU: [LayerCase(SiLU, (3,)), LayerCase(SiLU, ()), LayerCase(SiLU, (2, 3, 1))],
+    GELU: [LayerCase(GELU, (3,)), LayerCase(GELU, ()), LayerCase(GELU, (2, 3, 1))],
+    Softplus: [LayerCase(Softplus, (3,)), LayerCase(Softplus, ()), LayerCase(Softplus, (2, 3, 1))],
+    Softsign: [LayerCase(Softsign, (3,)), LayerCase(Softsign, ()), LayerCase(Softsign, (2, 3, 1))],
+    Softmax: [LayerCase(Softmax, (3,)), LayerCase(Softmax, (2, 4))],
+    LogSoftmax: [LayerCase(LogSoftmax, (3,)), LayerCase(LogSoftmax, (2, 4))],
+    Dropout: [LayerCase(Dropout, (3,)), LayerCase(lambda: Dropout(0.2), (2, 4)), LayerCase(lambda: Dropout(0), (3,))],
+    Flatten: [LayerCase(Flatten, (3,)), LayerCase(Flatten, (2, 3, 4))],
+    Residual: [
+        LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
+        LayerCase(lambda: Residual(Sequential(Linear(3, 4), Tanh(), Dropout(0.3), Linear(4, 3), rng=1)), (2, 3)),
+    ],
+    Sequential: [
+        LayerCase(Sequential, (3,)),
+        LayerCase(lambda: Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=1), (3,)),
+        LayerCase(lambda: Sequential(Sigmoid(), Linear(2, 2), ReLU(), rng=1), (5, 2)),
+        LayerCase(lambda: Sequential(Sequential(Linear(2, 3)), Sequential(), Sequential(Tanh(), Linear(3, 1))), (2,)),
+    ],
+}
+
+LOSSES: dict[type[Loss], list[LossCase]] = {
+    SquaredError: [LossCase(SquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
+    MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
+    MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
+    Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
+    Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
+    BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
+    CrossEntropy: [
+        LossCase(CrossEntropy, (3,), draw_target=below(3), target_shape=()),
+        LossCase(CrossEntropy, (4,), draw_target=probabilities),
+        LossCase(lambda: CrossEntropy(label_smoothing=0.2), (3,), draw_target=below(3), target_shape=()),
+        LossCase(lambda: CrossEntropy(label_smoothing=0.2), (3,), draw_target=probabilities),
+        LossCase(lambda: CrossEntropy(class_weight=[1.0, 0.4, 2.5]), (3,), draw_target=below(3), target_shape=()),
+        LossCase(lambda: CrossEntropy(class_weight=[1.0, 0.5, 2.5]), (3,), draw_target=probabilities),
+        LossCase(
+            lambda: CrossEntropy(label_smoothing=0.1, class_weight=[1.0, 0.5, 2.5]),
+            (3,),
+            draw_target=below(3),
+            target_shape=(),
+        ),
+    ],
+}
+
+OPTIMIZERS: dict[type[Optimizer], list[OptimizerCase]] = {
+    SGD: [
+        OptimizerCase(lambda: SGD(0.1)),
+        OptimizerCase(lambda: SGD(0.02, momentum=0.9)),
+        OptimizerCase(lambda: SGD(0.02, momentum=0.9, nesterov=True)),
+        OptimizerCase(lambda: SGD(0.1, weight_decay=0.1)),
+    ],
+    Adagrad: [OptimizerCase(Adagrad), OptimizerCase(lambda: Adagrad(0.1, epsilon=1e-3, weight_decay=0.1))],
+    RMSprop: [
+        OptimizerCase(RMSprop),
+        OptimizerCase(lambda: RMSprop(1e-3, smoothing=0.9, epsilon=1e-6, momentum=0.9, weight_decay=0.1)),
+    ],
+    Adam: [OptimizerCase(Adam), OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), epsilon=1e-4, weight_decay=0.1))],
+    AdamW: [OptimizerCase(AdamW), OptimizerCase(lambda: AdamW(0.01, betas=(0.8, 0.9), weight_decay=0.3))],
+    Rprop: [OptimizerCase(Rprop), OptimizerCase(lambda: Rprop(0.02, factors=(0.4, 1.3), sizes=(1e-4, 0.05)))],
+}
+
+INITIALIZERS: dict[type[Initializer], list[InitializerCase]] = {
+    Constant: [InitializerCase(lambda: Constant(1.5), 1.5, lambda i, o: 0.0, lambda i, o: 0.0)],
+    Zeros: [InitializerCase(Zeros, 0.0, lambda i, o: 0.0, lambda i, o: 0.0)],
+    Uniform: [InitializerCase(lambda: Uniform(-1, 3), 1.0, lambda i, o: 4 / 12**0.5, lambda i, o: 2.0)],
+    Normal: [
+        InitializerCase(lambda: Normal(0.3), 0.0, lambda i, o: 0.3, None),
+        InitializerCase(lambda: Normal(2.0, -5.0), -5.0, lambda i, o: 2.0, None),
+    ],
+    GlorotUniform: [
+        InitializerCase(GlorotUniform, 0.0, lambda i, o: (2 / (i + o)) ** 0.5, lambda i, o: (6 / (i + o)) ** 0.5)
+    ],
+    GlorotNormal: [InitializerCase(GlorotNormal, 0.0, lambda i, o: (2 / (i + o)) ** 0.5, None)],
+    HeUniform: [InitializerCase(HeUniform, 0.0, lambda i, o: (2 / i) ** 0.5, lambda i, o: (6 / i) ** 0.5)],
+    HeNormal: [InitializerCase(HeNormal, 0.0, lambda i, o: (2 / i) ** 0.5, None)],
+    LeCunNormal: [InitializerCase(LeCunNormal, 0.0, lambda i, o: (1 / i) ** 0.5, None)],
+}
+
+TABLES: dict[type[Any], Mapping[type[Any], list[Any]]] = {
+    Layer: LAYERS,
+    Loss: LOSSES,
+    Optimizer: OPTIMIZERS,
+    Initializer: INITIALIZERS,
+}
+
+
+# ---- what there is in the package
+
+
+def concrete(base: type[T]) -> list[type[T]]:
+    """Return every class that a module of the package defines and that can be made, whether exported or not."""
+    names = [module.name for module in pkgutil.walk_packages(nanonet.__path__, "nanonet.")]
+    modules = [nanonet, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
+    found = {
+        value: None
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        if value.__module__.partition(".")[0] == "nanonet"
+    }
+    return list(found)
+
+
+def unregistered(base: type[Any]) -> list[str]:
+    """Return the names of the concrete classes that have no entry, or an empty one."""
+    table = TABLES[base]
+    return [f"{cls.__module__}.{cls.__name__}" for cls in concrete(base) if not table.get(cls)]
+
+
+def params(table: Mapping[type[Any], list[Any]], base: type[Any] = object) -> list[Any]:
+    """Return every case of a table, or of the subclasses of base in it, for ``pytest.mark.parametrize``."""
+    cases = [case for cls, entered in table.items() if issubclass(cls, base) for case in entered]
+    return [pytest.param(case, id=_label(case)) for case in cases]
+
+
+def _label(case: Any) -> str:
+    made = " ".join(repr(case.make()).split())
+    return f"{made} on {case.shape}" if hasattr(case, "shape") else made
