@@ -17,6 +17,7 @@ from nanonet.activations import (
 from nanonet.arrays import Array, Shape
 from nanonet.callbacks import Callback, CSVLog, EarlyStopping, ReduceOnPlateau
 from nanonet.checking import check_gradients
+from nanonet.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from nanonet.data import Batch, batches
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.history import History
@@ -39,8 +40,6 @@ from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.losses import (
-    BinaryCrossEntropy,
-    CrossEntropy,
     Hinge,
     Huber,
     Loss,

@@ -104,6 +104,21 @@ class Tree:
                     check(path, state, state.home.owner())
 
 
+class Snapshot:
+    """The buffers and generators of a model at one moment, to be put back."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._buffers = [(buffer, buffer.value.copy()) for buffer in tree.buffers.values()]
+        self._states = [(bits, bits.state) for bits in (r.generator.bit_generator for r in tree.randoms.values())]
+
+    def restore(self) -> None:
+        """Put the numbers and the generators back."""
+        for buffer, value in self._buffers:
+            buffer.value = value
+        for bits, state in self._states:
+            bits.state = state
+
+
 def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
     """Give every part of the tree its numbers, its parameters as views of one new vector.
 

@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from nanonet.activations import Activation
 from nanonet.arrays import Array, Shape, as_generator, as_shape
-from nanonet.building import Tree
+from nanonet.building import Snapshot, Tree
 from nanonet.diagnosis import diagnose
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.first_batch import loss_contract
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.numerical import Comparison, compare
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
-from nanonet.strict import Snapshot, contract, loss_contract
+from nanonet.strict import contract
 
 BATCH = 5  # more than one sample, and no size that a layer is likely to have
 FEATURES = 3

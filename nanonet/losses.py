@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, as_floats, as_integers, as_numbers, finite_number
 from nanonet.errors import ShapeError
-from nanonet.numerics import exp_of_negative, log_softmax, sigmoid, softmax, softplus
 from nanonet.recorded import Recorded, obey_override
 
 
@@ -146,7 +145,7 @@ class Loss(Recorded, ABC):
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
         """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
-        checked = _float_array(prediction, self, "prediction")
+        checked = float_array(prediction, self, "prediction")
         return self.forward(checked, *self.check(checked, target, weight))[0]
 
 
@@ -190,12 +189,14 @@ def _half_squares(difference: Array) -> Array:
     return each
 
 
-def _mean_over_outputs(numbers: Array) -> Array:
+def mean_over_outputs(numbers: Array) -> Array:
+    """Return the mean over all axes but the batch."""
     each: Array = numbers.reshape(len(numbers), -1).mean(axis=1)
     return each
 
 
-def _outputs(prediction: Array) -> int:
+def outputs(prediction: Array) -> int:
+    """Return the number of outputs of one sample."""
     return prediction.size // len(prediction)
 
 
@@ -210,11 +211,11 @@ class MeanSquaredError(Loss):
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the mean of (yⱼ - tⱼ)^2 over j."""
-        return _mean_over_outputs((prediction - target) ** 2)
+        return mean_over_outputs((prediction - target) ** 2)
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return 2 (y - t) / outputs."""
-        return (2 / _outputs(prediction)) * (prediction - target)
+        return (2 / outputs(prediction)) * (prediction - target)
 
 
 class MeanAbsoluteError(Loss):
@@ -228,11 +229,11 @@ class MeanAbsoluteError(Loss):
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the mean of |yⱼ - tⱼ| over j."""
-        return _mean_over_outputs(np.abs(prediction - target))
+        return mean_over_outputs(np.abs(prediction - target))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return sign(y - t) / outputs."""
-        return np.sign(prediction - target) / _outputs(prediction)
+        return np.sign(prediction - target) / outputs(prediction)
 
 
 class Huber(Loss):
@@ -260,11 +261,11 @@ class Huber(Loss):
         """Return the mean over the outputs."""
         distance = np.abs(prediction - target)
         near = np.minimum(distance, self.threshold)
-        return _mean_over_outputs(near * (distance - 0.5 * near))
+        return mean_over_outputs(near * (distance - 0.5 * near))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return y - t, held within ±h, / outputs."""
-        held: Array = np.clip(prediction - target, -self.threshold, self.threshold) / _outputs(prediction)
+        held: Array = np.clip(prediction - target, -self.threshold, self.threshold) / outputs(prediction)
         return held
 
 
@@ -290,182 +291,18 @@ class Hinge(Loss):
         """Return target, of the shape of prediction and made of -1 and 1."""
         array = super().check_target(prediction, target)
         if not (np.abs(array) == 1).all():
-            raise ValueError(f"Hinge(): expected targets of -1 and 1, got {_stranger(array, np.abs(array) != 1)}")
+            raise ValueError(f"Hinge(): expected targets of -1 and 1, got {stranger(array, np.abs(array) != 1)}")
         return array
 
 
-class BinaryCrossEntropy(Loss):
-    """Mean over the outputs and the batch of -t log p - (1 - t) log(1 - p), where p = sigmoid(prediction).
-
-    It takes logits, as PyTorch's BCEWithLogitsLoss: leave the Sigmoid out of the model. Targets are from 0 to 1.
-
-    Examples
-    --------
-    >>> loss = BinaryCrossEntropy()
-    >>> round(loss([[0.0]], [[1.0]]), 6), loss([[1000.0]], [[0.0]])
-    (0.693147, 1000.0)
-    >>> loss.probabilities([[0.0], [2.0]]).round(3)
-    array([[0.5  ],
-           [0.881]])
-    """
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        """Return the mean of log(1 + exp(aⱼ)) - tⱼ aⱼ over j."""
-        return _mean_over_outputs(softplus(prediction) - target * prediction)
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return (sigmoid(a) - t) / outputs."""
-        return (sigmoid(prediction) - target) / _outputs(prediction)
-
-    def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target, of the shape of prediction and from 0 to 1."""
-        array = super().check_target(prediction, target)
-        if not ((array >= 0) & (array <= 1)).all():
-            outside = ~((array >= 0) & (array <= 1))
-            raise ValueError(f"BinaryCrossEntropy(): expected targets from 0 to 1, got {_stranger(array, outside)}")
-        return array
-
-    def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return sigmoid(logits)."""
-        return sigmoid(_float_array(logits, self, "logits"))
-
-
-class CrossEntropy(Loss):
-    """-Σⱼ tⱼ log pⱼ, mean over the batch, where p = softmax(prediction): it takes logits, as PyTorch's.
-
-    With class weights vⱼ it is -Σⱼ vⱼ tⱼ log pⱼ; for labels the mean is then divided by the sum of the weights of the
-    samples' classes, for rows of probabilities by the number of samples, as in PyTorch.
-
-    Parameters
-    ----------
-    label_smoothing : float
-        s from 0 to 1: t becomes (1 - s) t + s / classes (Szegedy et al. 2016).
-    class_weight : array, optional
-        One weight of 0 or more a class.
-
-    Notes
-    -----
-    The target holds labels, shape (batch,), integers from 0; or probabilities, one-hot rows among them, shape
-    (batch, classes), each row of 0 or more and summing to 1.
-
-    Examples
-    --------
-    >>> loss = CrossEntropy()
-    >>> round(loss([[0.0, 0.0], [1000.0, 0.0]], [0, 0]), 6), loss([[1000.0, 0.0]], [1])
-    (0.346574, 1000.0)
-    >>> loss.probabilities([[0.0, 0.0]])
-    array([[0.5, 0.5]])
-    """
-
-    def __init__(self, *, label_smoothing: float = 0.0, class_weight: npt.ArrayLike | None = None) -> None:
-        self.label_smoothing = finite_number(label_smoothing, "CrossEntropy", "label_smoothing", low=0, high=1)
-        self.class_weight = None if class_weight is None else as_numbers(class_weight, "CrossEntropy", "class_weight")
-        v = self.class_weight
-        if v is not None and (v.ndim != 1 or not np.isfinite(v).all() or (v < 0).any() or not v.any()):
-            raise ValueError("CrossEntropy: expected class_weight as one finite number of 0 or more a class, not all 0")
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        """Return -Σⱼ kⱼ log pⱼ, where k is the target after smoothing and class weights."""
-        return self._each(self._coefficients(prediction, target), log_softmax(prediction))
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return p Σⱼ kⱼ - k, which is p - t without smoothing and class weights."""
-        return self._slope(self._coefficients(prediction, target), log_softmax(prediction))
-
-    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E, and what both passes need."""
-        k, logs = self._coefficients(prediction, target), log_softmax(prediction)
-        return self.mean(self._each(k, logs), target, weight), (k, logs, target, weight)
-
-    def backward(self, cache: Any) -> Array:
-        """Return dE/dprediction."""
-        k, logs, target, weight = cache
-        grad: Array = self._slope(k, logs) * self.shares(logs, target, weight)
-        return grad.astype(logs.dtype, copy=False)
-
-    def counts(self, target: Array) -> Array | None:
-        """Return the class weight of each label."""
-        if self.class_weight is None or target.ndim == 2:
-            return None
-        weights: Array = self.class_weight[target]
-        return weights
-
-    def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return softmax(logits) along the last axis."""
-        return softmax(_float_array(logits, self, "logits"))
-
-    def check_target(self, prediction: Array, target: object) -> npt.NDArray[Any]:
-        """Return labels as integers, or rows in the dtype of prediction."""
-        if prediction.ndim != 2 or prediction.shape[1] < 2:
-            raise ShapeError(
-                f"{self!r}: expected a prediction of shape (batch, classes) with 2 classes or more, "
-                f"got {prediction.shape}"
-            )
-        if self.class_weight is not None and len(self.class_weight) != prediction.shape[1]:
-            raise ShapeError(
-                f"{self!r}: class_weight has {len(self.class_weight)} entries, prediction {prediction.shape[1]} classes"
-            )
-        array = as_numbers(target, self, "target")
-        if array.shape == prediction.shape:
-            return self._check_rows(as_floats(array, prediction.dtype, self, "target"))
-        if array.shape != prediction.shape[:1]:
-            hint = "; try target.reshape(-1)" if array.shape == (len(prediction), 1) else ""
-            raise ShapeError(
-                f"{self!r}: prediction has shape {prediction.shape} but target has shape {array.shape}; expected "
-                f"labels of shape {prediction.shape[:1]} or rows of shape {prediction.shape}{hint}"
-            )
-        return self._check_labels(array, prediction.shape[1])
-
-    def _check_labels(self, labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
-        if labels.dtype.kind not in "iu":
-            raise TypeError(f"{self!r}: expected integer labels, got {labels.dtype}; try target.astype(int)")
-        outside = (labels < 0) | (labels >= classes)
-        if outside.any():
-            raise ValueError(
-                f"{self!r}: expected labels from 0 to {classes - 1} for {classes} outputs, "
-                f"got {_stranger(labels, outside)}"
-            )
-        if self.class_weight is not None and not self.class_weight[labels].any():
-            raise ValueError(f"{self!r}: the classes of all {len(labels)} samples of this batch have weight 0")
-        return labels
-
-    def _check_rows(self, rows: Array) -> Array:
-        uneven = np.abs(rows.sum(axis=1) - 1) > 1e-3
-        if uneven.any() or (rows < 0).any():
-            row = int(np.flatnonzero(uneven | (rows < 0).any(axis=1))[0])
-            raise ValueError(
-                f"{self!r}: expected rows of probabilities of 0 or more that sum to 1, but row {row} is {rows[row]}"
-            )
-        return rows
-
-    def _coefficients(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        """Return k = v ((1 - s) t + s / classes), one row a sample."""
-        if target.ndim == 2:
-            k: Array = target
-        else:
-            k = np.zeros_like(prediction)
-            k[np.arange(len(k)), target] = 1
-        if self.label_smoothing:
-            k = (1 - self.label_smoothing) * k + self.label_smoothing / k.shape[1]
-        return k if self.class_weight is None else (k * self.class_weight).astype(prediction.dtype, copy=False)
-
-    @staticmethod
-    def _each(k: Array, logs: Array) -> Array:
-        each: Array = -np.einsum("ij,ij->i", k, logs)
-        return each
-
-    @staticmethod
-    def _slope(k: Array, logs: Array) -> Array:
-        slope: Array = exp_of_negative(logs) * k.sum(axis=1, keepdims=True) - k
-        return slope
-
-
-def _float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
+def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
+    """Return data that came by hand as floats: float32 stays, everything else becomes float64."""
     given = as_numbers(data, owner, name)
     dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     return as_floats(given, dtype, owner, name)
 
 
-def _stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
+def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
+    """Write the first strange entry of an array, with its place."""
     place = tuple(int(i) for i in np.argwhere(strange)[0])
     return f"{array[place]} at {place[0] if len(place) == 1 else place}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.errors import ShapeError
+
+Metric = Callable[[Any, Any], float]
 
 
 def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
@@ -46,3 +49,42 @@ def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
 def _labels(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     labels: npt.NDArray[np.intp] = rows.argmax(axis=1)
     return labels
+
+
+class Means:
+    """Weighted means of named numbers."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, value: float, weight: float) -> None:
+        """Let a value count with its weight."""
+        total, weights = self._sums.get(name, (0.0, 0.0))
+        self._sums[name] = total + weight * value, weights + weight
+
+    def values(self) -> dict[str, float]:
+        """Return the means."""
+        return {name: total / weights for name, (total, weights) in self._sums.items()}
+
+
+def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    """Return metrics by name, or say which of them is none."""
+    if callable(metrics) or isinstance(metrics, str):
+        raise TypeError(f"fit: expected metrics as a list, got {metrics!r:.60}; write metrics=[...]")
+    named: dict[str, Metric] = {}
+    for metric in metrics:
+        if not callable(metric) or isinstance(metric, type):
+            raise TypeError(f"fit: expected a metric to be a function of (prediction, target), got {metric!r:.60}")
+        name = getattr(metric, "__name__", type(metric).__name__)
+        if name in named or name == "loss":
+            raise ValueError(f"fit: two metrics have the name {name!r}; give one of them another __name__")
+        named[name] = metric
+    return named
+
+
+def measured(name: str, value: object) -> float:
+    """Return what a metric gave as a float, or say that it gave no number."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # whether it is a number is what is asked
+    except (TypeError, ValueError):
+        raise TypeError(f"fit: the metric {name!r} must return a number, got {type(value).__name__}") from None

@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from nanonet.arrays import Array, Shape, is_finite, read_only
-from nanonet.building import Tree, models, watchers
+from nanonet.building import Snapshot, Tree, models, watchers
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.layer import Layer, Patch
-from nanonet.losses import Loss
-from nanonet.optimizers import Optimizer, Step
 from nanonet.recorded import called
 from nanonet.state import Buffer, Parameter, Random
 
-PROBES = 20  # steps in which an optimizer has to touch its state once
 METHODS = ("forward", "backward", "backward_parameters")
 
 
@@ -80,78 +77,8 @@ def contract(model: Layer, thread: int | None = None) -> Iterator[None]:
     guard = _Guard(Tree(model), threading.get_ident() if thread is None else thread)
     with ExitStack() as stack:
         for path, layer in guard.tree.layers.items():
-            stack.enter_context(_patched(layer, _CheckedLayer(layer, path, guard).calls()))
+            stack.enter_context(patched(layer, _CheckedLayer(layer, path, guard).calls()))
         yield
-
-
-@contextmanager
-def loss_contract(loss: Loss) -> Iterator[None]:
-    """Check that a loss writes to nothing that it is given."""
-    forward, backward, name = loss.forward, loss.backward, repr(loss)
-
-    def checked_forward(prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        with guarded(name, "forward"):
-            value, cache = forward(read_only(prediction), read_only(target), weight)
-        return value, _locked(cache)
-
-    def checked_backward(cache: Any) -> Array:
-        with guarded(name, "backward"):
-            return backward(cache)
-
-    with _patched(loss, {"forward": checked_forward, "backward": checked_backward}):
-        yield
-
-
-@contextmanager
-def optimizer_contract(optimizer: Optimizer) -> Iterator[None]:
-    """Check that an optimizer changes value and state in place, returns nothing, and leaves the gradient alone."""
-    update, name = optimizer.update, repr(optimizer)
-    _probe(optimizer, name)
-
-    def checked(value: Array, grad: Array, step: Step, *state: Array) -> None:
-        with guarded(name, "update"):
-            update(value, read_only(grad), step, *state)
-
-    with _patched(optimizer, {"update": checked}):
-        yield
-
-
-def _probe(optimizer: Optimizer, name: str) -> None:
-    """Let the rule make a few steps on three numbers of its own, to see that it changes them and its state in place."""
-    value = np.zeros(3)
-    state = {key: np.full(3, start) for key, start in optimizer.states().items()}
-    kept = {key: array.copy() for key, array in state.items()}
-    try:
-        with np.errstate(all="ignore"):
-            for number in range(1, PROBES + 1):
-                grad = np.array([1.0, -2.0, 0.5]) / number
-                returned: object = optimizer.update(value, grad, Step(number, 1.0), *state.values())
-    except TypeError as error:
-        if "positional argument" not in str(error):
-            raise
-        names = ", ".join(state) or "none"
-        raise ContractError(f"{name}: update must take the state vectors that states names, {names}; {error}") from None
-    if returned is not None:
-        raise ContractError(f"{name}: update must change value in place and return nothing; write value[:] = ...")
-    if not value.any():
-        raise ContractError(
-            f"{name}: update leaves value as it was; change it in place: value -= ..., or value[:] = ..."
-        )
-    for key, array in state.items():
-        if np.array_equal(array, kept[key]):
-            raise ContractError(
-                f"{name}: update leaves its state {key} as it was; change it in place: {key} *= ..., or {key}[:] = ..."
-            )
-
-
-def preflight(model: Layer, x: Array) -> Array:
-    """Return the prediction for a few samples, made under the contract, before a training changes anything."""
-    snapshot = Snapshot(Tree(model))
-    try:
-        with contract(model), np.errstate(all="ignore"):
-            return model.forward(x)[0]
-    finally:
-        snapshot.restore()
 
 
 def explain(model: Layer, x: Array, training: bool = False) -> None:
@@ -170,21 +97,6 @@ def explain(model: Layer, x: Array, training: bool = False) -> None:
         snapshot.restore()
         for parameter, grad in zip(tree.parameters.values(), grads, strict=True):
             parameter.grad = grad
-
-
-class Snapshot:
-    """The buffers and generators of a model at one moment, to be put back."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._buffers = [(buffer, buffer.value.copy()) for buffer in tree.buffers.values()]
-        self._states = [(bits, bits.state) for bits in (r.generator.bit_generator for r in tree.randoms.values())]
-
-    def restore(self) -> None:
-        """Put the numbers and the generators back."""
-        for buffer, value in self._buffers:
-            buffer.value = value
-        for bits, state in self._states:
-            bits.state = state
 
 
 @contextmanager
@@ -219,7 +131,7 @@ class _Guard:
         self._depth = 0
 
     @contextmanager
-    def call(self, *, buffers_locked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
+    def call(self, *, bufferslocked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
         """Lock parameters, and buffers outside training, while the outermost layer is called.
 
         The gradients of the wanted parameters must have been assigned when it returns.
@@ -228,7 +140,7 @@ class _Guard:
             yield
             return
         states: list[Parameter | Buffer] = [*self.tree.parameters.values()]
-        states += self.tree.buffers.values() if buffers_locked else []
+        states += self.tree.buffers.values() if bufferslocked else []
         values = [state._value for state in states]
         trainable = {name: p for name, p in wanted.items() if p.trainable}
         for state in states:
@@ -251,7 +163,7 @@ class _Guard:
 
 
 @contextmanager
-def _patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+def patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """Let calls stand in place of the methods of one object."""
     attributes = vars(owner)
     before = {name: attributes[name] for name in calls if name in attributes}
@@ -295,11 +207,11 @@ class _CheckedLayer:
         """Call forward on a read-only x; check what it returns."""
         promised = self._promised(x)
         drawn = [_state(random) for random in self.randoms]
-        with self.guard.call(buffers_locked=not training, wanted={}), guarded(self.name, "forward"):
+        with self.guard.call(bufferslocked=not training, wanted={}), guarded(self.name, "forward"):
             result = self.original["forward"](read_only(x), training=training)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
-        y, cache = result[0], _locked(result[1])
+        y, cache = result[0], locked(result[1])
         self._check_array(y, "forward", like=x)
         if promised is not None and y.shape != (len(x), *promised):
             raise ShapeError(
@@ -350,7 +262,7 @@ class _CheckedLayer:
 
     def _assigning(self, method: str, grad: Array, cache: Any) -> Any:
         """Call a backward method with its parameters' gradients full of NaN, and see that none is left."""
-        with self.guard.call(buffers_locked=True, wanted=self.below):
+        with self.guard.call(bufferslocked=True, wanted=self.below):
             result = self._filled(np.nan, method, grad, cache)
             for name, parameter in self.parameters.items():
                 if not is_finite(parameter.grad):
@@ -411,15 +323,15 @@ def _state(random: Random) -> bytes:
     return pickle.dumps(random.generator.bit_generator.state)
 
 
-def _locked(cache: Any) -> Any:
+def locked(cache: Any) -> Any:
     """Return a cache whose arrays are read-only, in lists, tuples and dicts too; itself where all of them are."""
     if isinstance(cache, np.ndarray):
         return read_only(cache) if cache.flags.writeable else cache
     if type(cache) is dict:
-        locked = {name: _locked(value) for name, value in cache.items()}
-        return cache if all(locked[name] is value for name, value in cache.items()) else locked
+        entered = {name: locked(value) for name, value in cache.items()}
+        return cache if all(entered[name] is value for name, value in cache.items()) else entered
     if type(cache) is list or isinstance(cache, tuple):
-        entries = [_locked(entry) for entry in cache]
+        entries = [locked(entry) for entry in cache]
         if all(new is old for new, old in zip(entries, cache, strict=True)):
             return cache
         return cache._make(entries) if hasattr(cache, "_make") else type(cache)(entries)

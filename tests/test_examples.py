@@ -38,6 +38,8 @@ WEIGHTS_RIGHT_INDEX = """
 
 def output_of(name: str, folder: Path) -> str:
     """Run an example in an empty folder, warnings being errors, and return what it prints."""
+    if "sklearn" in (EXAMPLES / name).read_text(encoding="utf-8"):
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     command = [sys.executable, "-B", "-W", "error", "-c", GUARDED, str(EXAMPLES / name)]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8")
     assert (run.returncode, run.stderr) == (0, "")
@@ -88,3 +90,19 @@ def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str, tmp_path: P
     lines = output_of(name, tmp_path).splitlines()
     assert max(map(len, lines)) <= 100
     assert all(line.isascii() and line == line.rstrip() for line in lines)
+
+
+def test_the_digits_are_learned_to_97_percent(tmp_path: Path) -> None:
+    output = output_of("digits.py", tmp_path)
+    found = re.search(r"on the 360 digits held out: (\d+\.\d)%", output)
+    assert found is not None
+    assert float(found[1]) >= 97
+    assert "stopped: validation_loss has not got better since epoch" in output
+
+
+def test_the_callback_stops_the_fit_and_the_loop_by_hand_learns(tmp_path: Path) -> None:
+    fitted, by_hand = output_of("own_training.py", tmp_path).split("by hand:")
+    assert "stopped: the loss is below 0.01" in fitted
+    losses = [float(loss) for loss in re.findall(r"loss (\S+)", by_hand)]
+    assert len(losses) == 5
+    assert losses[-1] < losses[0] / 10

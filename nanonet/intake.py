@@ -1,0 +1,111 @@
+"""Intake: looks at the data of a fit before anything is changed, and makes batches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.arrays import Array, as_floats, is_finite
+from nanonet.data import Arrays, Batch, Stream
+from nanonet.errors import NonFiniteError
+from nanonet.first_batch import preflight
+from nanonet.losses import Loss
+from nanonet.sequential import Sequential
+
+Validation = float | tuple[npt.ArrayLike, npt.ArrayLike] | None
+
+
+class Intake:
+    """What lets data in: cast to what the model and the loss take, or refused with the reason.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : Loss
+    rng : Generator
+        For the samples that are kept to validate with; they stay the same in later fits on data of the same length.
+    """
+
+    def __init__(self, model: Sequential, loss: Loss, rng: np.random.Generator) -> None:
+        self.model, self.loss, self.rng = model, loss, rng
+        self._splits: dict[tuple[int, float], tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
+
+    def let_in(
+        self, x: Any, target: npt.ArrayLike | None, weight: npt.ArrayLike | None, validation: Validation
+    ) -> tuple[Arrays | Stream, Arrays | None]:
+        """Return what to train on and what to validate with."""
+        if target is None:
+            if weight is not None:
+                raise TypeError("fit: sample_weight goes with x and target; an iterable yields (x, target, weight)")
+            if isinstance(validation, (int, float)):
+                raise TypeError("fit: a fraction to validate with needs arrays; with an iterable give (x, target)")
+            return Stream(x), self._held_out(validation)
+        data = self._arrays(x, target, weight)
+        if isinstance(validation, (int, float)) and not isinstance(validation, bool):
+            return self._split(data, float(validation))
+        return data, self._held_out(validation)
+
+    def _held_out(self, validation: Any) -> Arrays | None:
+        if validation is None:
+            return None
+        if not (isinstance(validation, (tuple, list)) and len(validation) in (2, 3)):
+            raise TypeError(f"fit: expected validation as (x, target) or a fraction, got {type(validation).__name__}")
+        return self._arrays(*validation, kind="validation ")
+
+    def _split(self, data: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
+        """Split data as it was split in an earlier fit, or anew."""
+        key = len(data), fraction
+        if key not in self._splits:
+            train, held = data.split(fraction, self.rng)
+            assert train.chosen is not None
+            assert held.chosen is not None
+            self._splits[key] = train.chosen, held.chosen
+        train_rows, held_rows = self._splits[key]
+        return data.part(train_rows), data.part(held_rows)
+
+    def _arrays(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> Arrays:
+        """Return data as the model takes it, or raise what is wrong; arrays on disk are checked batch by batch."""
+        data = Arrays(x if isinstance(x, np.memmap) else self.model._enter(x), target, weight, kind=kind)
+        if not data.on_disk:
+            if not self.loss.integer_target and data.target.dtype.kind == "f":
+                data.target = as_floats(data.target, self.model.dtype, "fit", f"{data.kind}target")
+            self.check_finite(data.x, data.target, data.kind)
+        prediction = self._preflight(self.model._enter(data.x[:1]))
+        rows = slice(0, 1) if data.on_disk else slice(None)
+        target = data.target[rows]
+        self.loss.check(np.broadcast_to(prediction, (len(target), *prediction.shape[1:])), target)
+        return data
+
+    def _preflight(self, x: Array) -> Array:
+        """Return the prediction for a sample, made under the contract; one that is not finite is the first step's."""
+        try:
+            return preflight(self.model, x)
+        except NonFiniteError:
+            with np.errstate(all="ignore"):
+                return self.model.predict(x)
+
+    @staticmethod
+    def check_finite(x: npt.NDArray[Any], target: npt.NDArray[Any], kind: str) -> None:
+        """Raise ValueError, with the place, if x or target holds a NaN or an infinity."""
+        for name, array in (("x", x), ("target", target)):
+            if array.dtype.kind == "f" and not is_finite(array):
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}")
+
+
+class Source:
+    """The batches of every epoch of one fit."""
+
+    def __init__(self, data: Arrays | Stream, batch_size: int, rng: np.random.Generator | None) -> None:
+        self._data, self._size, self._rng = data, batch_size, rng
+        self.count = -(-len(data) // batch_size) if isinstance(data, Arrays) else None
+        self.unchecked = isinstance(data, Stream) or data.on_disk
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+        if isinstance(self._data, Stream):
+            return self._data.batches()
+        return self._data.batches(self._size, self._rng)

@@ -1,0 +1,193 @@
+"""Stepper: one step of a training, taken whole or not at all."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.arrays import Array, is_finite, positive_int
+from nanonet.blocks import Block, cut
+from nanonet.building import Snapshot, Tree
+from nanonet.errors import ContractError, NonFiniteError
+from nanonet.first_batch import loss_contract, optimizer_contract
+from nanonet.losses import Loss
+from nanonet.optimizers import Optimizer, Step
+from nanonet.recorded import called
+from nanonet.sequential import Sequential
+from nanonet.strict import contract
+
+
+class Outcome(NamedTuple):
+    """What a step gives: the loss, what its mean was divided by, and the prediction, from before the update."""
+
+    loss: float
+    divisor: float
+    prediction: Array
+
+
+class Stepper:
+    """What a :class:`nanonet.Trainer` takes its steps with: model, loss, optimizer, and the optimizer's state.
+
+    Parameters are the Trainer's.
+    """
+
+    def __init__(
+        self, model: Sequential, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None
+    ) -> None:
+        _expect("model", model, Sequential)
+        _expect("loss", loss, Loss)
+        _expect("optimizer", optimizer, Optimizer)
+        if not hasattr(optimizer, "_learning_rate"):
+            name = type(optimizer).__name__
+            raise TypeError(f"{name}: its __init__ has to call super().__init__(learning_rate)")
+        if micro_batch_size is not None:
+            positive_int(micro_batch_size, "Trainer", "micro_batch_size")
+        self.model, self.loss, self.optimizer, self.micro_batch_size = model, loss, optimizer, micro_batch_size
+        self.steps = 0
+        self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
+        self._states: dict[str, Array] = {}
+        self._blocks: list[Block] = []
+        self._layout: object = None
+        self._bind()
+
+    def _step(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Take a step, or none."""
+        self._bind()
+        kept = Snapshot(self._tree) if self._changeable else None
+        step = Step(self.steps + 1, self.optimizer.rate(self.steps) * self.rate_factor)
+        touched = 0
+        try:
+            with np.errstate(all="ignore"):
+                outcome = self._gradients(x, target, weight)
+                if not all(is_finite(block.grad) for block in self._blocks):
+                    raise NonFiniteError("a gradient is the first number that is not finite")
+                scale = self.optimizer.scale(self._norm)
+                for block in self._blocks:
+                    block.save()
+                    touched += 1  # only now, so that an interrupt within save restores nothing half kept
+                    self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decay)
+                    if not is_finite(block.value):
+                        raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
+        except BaseException as error:
+            for block in self._blocks[:touched]:
+                block.restore()
+            if kept is not None:
+                kept.restore()
+            if isinstance(error, NonFiniteError):
+                raise self._diverged(x, target, weight, str(error), step, retrace=touched == 0) from None
+            if isinstance(error, Exception) and touched == 0:
+                self.model._explain(error, x, training=True)
+            raise
+        self.steps, self.batch_loss, self.learning_rate = step.number, outcome.loss, step.learning_rate
+        return outcome
+
+    def _gradients(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Run both passes, which leave every gradient in the vector."""
+        size = self.micro_batch_size
+        if size is None or len(x) <= size:
+            return self._passes(x, target, weight)
+        return self._accumulated(x, np.asarray(target), None if weight is None else np.asarray(weight), size)
+
+    def _passes(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Run both passes on one piece."""
+        prediction, cache = self.model.forward(x, training=True)
+        checked, weights = self.loss.check(prediction, target, weight)
+        value, loss_cache = self.loss.forward(prediction, checked, weights)
+        if not math.isfinite(value):
+            raise NonFiniteError(
+                f"{self.loss!r}: the loss is the first number that is not finite, {value}{self._last()}"
+            )
+        self.model.backward_parameters(self.loss.backward(loss_cache), cache)
+        return Outcome(value, self.loss.divisor(checked, weights), prediction)
+
+    def _accumulated(self, x: Array, target: npt.NDArray[Any], weight: npt.NDArray[Any] | None, size: int) -> Outcome:
+        """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
+        total, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, []
+        loss = 0.0
+        for start in range(0, len(x), size):
+            piece = slice(start, start + size)
+            weights = None if weight is None else weight[piece]
+            if weights is not None and not weights.any():
+                predictions.append(self.model._infer(x[piece]))
+                continue
+            value, part, prediction = self._passes(x[piece], target[piece], weights)
+            total += part * self.model.vector.grad
+            loss, divisor = loss + part * value, divisor + part
+            predictions.append(prediction)
+        self.model.vector.grad = total / divisor
+        return Outcome(loss / divisor, divisor, np.concatenate(predictions))
+
+    def _norm(self) -> float:
+        """Return the norm of all gradients together."""
+        total = sum(float(np.vdot(block.grad, block.grad)) for block in self._blocks)
+        if not math.isfinite(total):  # float32 cannot hold the squares
+            total = sum(float(np.square(block.grad, dtype=np.float64).sum()) for block in self._blocks)
+        return math.sqrt(total)
+
+    def _strict_step(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Take a step under the strict contract, the loss and the optimizer included."""
+        with contract(self.model), loss_contract(self.loss), optimizer_contract(self.optimizer):
+            return self._step(x, target, weight)
+
+    # ---- what belongs to the layout
+
+    def _bind(self) -> None:
+        """Cut the vector into blocks, anew when a parameter was frozen, thawed or moved."""
+        vector = self.model.vector
+        if vector.layout is self._layout:
+            return
+        self._tree = Tree(self.model)
+        self._changeable = bool(self._tree.buffers or self._tree.randoms)
+        starts = self.optimizer.states()
+        self._states = {
+            name: self._states.get(name, np.full(vector.size, start)).astype(vector.dtype, copy=False)
+            for name, start in starts.items()
+        }
+        states = list(self._states.values())
+        self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
+        self._layout = vector.layout
+
+    def _overflown(self) -> str:
+        """Return the name of the first parameter whose numbers are not finite."""
+        return next(name for name, p in self._tree.parameters.items() if not is_finite(p.value))
+
+    def _last(self) -> str:
+        last = len(self.model) - 1
+        return f", for a prediction from layer {last}, {called(self.model[last])}" if last >= 0 else ""
+
+    def _diverged(
+        self,
+        x: Array,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None,
+        found: str,
+        step: Step,
+        *,
+        retrace: bool,
+    ) -> NonFiniteError:
+        """Find out, on a model that stands as before the step, where the first number arose that is not finite."""
+        kept = Snapshot(self._tree)
+        if x.dtype.kind == "f" and not is_finite(x):
+            found = "x holds numbers that are not finite"
+        elif retrace:
+            try:
+                with contract(self.model), np.errstate(all="ignore"):
+                    self._gradients(x, target, weight)
+            except (NonFiniteError, ContractError) as first:
+                found = str(first)
+            finally:
+                kept.restore()
+        return NonFiniteError(
+            f"training stopped at step {step.number}: {found}. The model stands as before that step; "
+            f"try a learning_rate below {step.learning_rate:g}, or look for such numbers in the data"
+        )
+
+
+def _expect(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        hint = f"; write {value.__name__}(...)" if isinstance(value, type) else ""
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"Trainer: expected {name} to be {article} {kind.__name__}, got {value!r:.60}{hint}")
