@@ -15,7 +15,7 @@ from nanonet.activations import (
     Tanh,
 )
 from nanonet.arrays import Array, Shape
-from nanonet.callbacks import Callback, CSVLog, EarlyStopping, ReduceOnPlateau
+from nanonet.callbacks import Callback, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.checking import check_gradients
 from nanonet.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from nanonet.data import Batch, batches
@@ -98,6 +98,7 @@ __all__ = [
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "Monitor",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",

@@ -68,8 +68,9 @@ class Sigmoid(Activation):
     """
 
     def function(self, a: Array) -> Array:
-        """Return (1 + tanh(a/2)) / 2."""
-        return sigmoid(a)
+        """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
+        y: Array = 0.5 * np.tanh(0.5 * a) + 0.5
+        return y
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return y (1 - y)."""
@@ -233,13 +234,19 @@ class GELU(Activation):
         with np.errstate(under="ignore"):  # the cube of a tiny number is 0 beside the number itself
             return np.tanh(self.root * (a + self.cubic * a * a * a))
 
+    @staticmethod
+    def _near(a: Array) -> Array:
+        """Return a held within ±30, beyond which tanh u is ±1."""
+        return np.clip(a, -30, 30)
+
     def function(self, a: Array) -> Array:
         """Return a/2 (1 + tanh u)."""
-        y: Array = 0.5 * a * (1 + self._tanh(a))
+        y: Array = 0.5 * a * (1 + self._tanh(self._near(a)))
         return y
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
+        a = self._near(a)
         t = self._tanh(a)
         with np.errstate(under="ignore"):
             slope = self.root * (1 + 3 * self.cubic * a * a)
@@ -281,5 +288,5 @@ class Softsign(Activation):
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return 1 / (1 + |a|)^2."""
-        d: Array = 1 / (1 + np.abs(a)) ** 2
-        return d
+        root: Array = 1 / (1 + np.abs(a))
+        return root * root

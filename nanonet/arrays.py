@@ -105,13 +105,13 @@ def positive_int(value: object, subject: str, name: str) -> int:
 
 
 def finite_number(
-    value: object, subject: str, name: str, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False
+    value: Any, subject: str, name: str, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False
 ) -> float:
     """Return value as a Python float between low and high, or name what came instead."""
     if isinstance(value, (bool, str)):
         raise TypeError(f"{subject}: expected {name} as a number, got {value!r}")
     try:
-        number = float(value)  # type: ignore[arg-type]  # whether it is a number is what is asked
+        number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{subject}: expected {name} as a number, got {value!r:.60}") from None
     if not math.isfinite(number) or not low <= number <= high or (open_high and number == high):

@@ -18,14 +18,14 @@ class Block:
 
     Attributes
     ----------
-    decay : None, float or array
-        The weight decay: nowhere, everywhere, or entry by entry.
+    decays : float or array
+        Where weights decay: 1 or 0, for all of it or entry by entry.
     """
 
-    __slots__ = ("decay", "grad", "saved", "state", "value")
+    __slots__ = ("decays", "grad", "saved", "state", "value")
 
-    def __init__(self, value: Array, grad: Array, state: list[Array], decay: float | Array | None) -> None:
-        self.value, self.grad, self.state, self.decay = value, grad, state, decay
+    def __init__(self, value: Array, grad: Array, state: list[Array], decays: float | Array) -> None:
+        self.value, self.grad, self.state, self.decays = value, grad, state, decays
         self.saved = [np.empty_like(array) for array in (value, *state)]
 
     def save(self) -> None:
@@ -43,27 +43,24 @@ def cut(
     value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
 ) -> list[Block]:
     """Cut the vector at frozen parameters and where the cache is full."""
-    decay = _decay(value, parameters, optimizer)
+    decays = _decays(value, parameters, optimizer)
     return [
         Block(
             value[a:b],
             grad[a:b],
             [state[a:b] for state in states],
-            decay[a:b] if isinstance(decay, np.ndarray) else decay,
+            decays[a:b] if isinstance(decays, np.ndarray) else decays,
         )
         for a, b in _bounds(list(parameters.values()))
     ]
 
 
-def _decay(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array | None:
-    """Return the weight decay of every entry, or the one number that holds for all of them."""
-    if optimizer.weight_decay == 0:
-        return None
-    decays = {name: bool(optimizer.decays(name, parameter)) for name, parameter in parameters.items()}
-    if all(decays.values()):
-        return optimizer.weight_decay
-    flags = np.repeat(list(decays.values()), [parameter.size for parameter in parameters.values()])
-    return optimizer.weight_decay * flags.astype(value.dtype)
+def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array:
+    """Return 1 where weights decay and 0 where not, or the one number that holds everywhere."""
+    flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
+    if len(set(flags)) <= 1:
+        return flags[0] if flags else 0.0
+    return np.repeat(flags, [parameter.size for parameter in parameters.values()]).astype(value.dtype)
 
 
 def _bounds(parameters: list[Parameter]) -> Iterator[tuple[int, int]]:

@@ -180,14 +180,11 @@ class CSVLog(Callback):
 
     def fit_begin(self, trainer: Trainer) -> None:
         """Write the head."""
-        goes_on = self.append and self.path.exists() and self.path.stat().st_size > 0
-        if not goes_on:
-            self._write("w", ["epoch", *trainer.names])
+        with open(self.path, "a" if self.append else "w", newline="", encoding="utf-8") as file:
+            if file.tell() == 0:
+                csv.writer(file).writerow(["epoch", *trainer.names])
 
     def epoch_end(self, trainer: Trainer) -> None:
         """Write the epoch's numbers."""
-        self._write("a", [trainer.epoch, *(trainer.history[name][-1] for name in trainer.names)])
-
-    def _write(self, mode: str, row: list[Any]) -> None:
-        with open(self.path, mode, newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(row)
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([trainer.epoch, *(trainer.history[name][-1] for name in trainer.names)])

@@ -65,7 +65,7 @@ def check_gradients(
     x : array, optional
         The input to check at, or for a loss the prediction, shape (batch, ...); default: drawn, 5 samples.
     target : array, optional
-        For a loss; default: drawn, in the shape of x.
+        For a loss; default: what its ``draw_target`` gives for the shape of x.
     training : bool
         Whether to check the passes of training.
     rng : int or Generator
@@ -120,7 +120,9 @@ def _sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.
         shape = (FEATURES,)
     if shape is None:
         raise ValueError(f"check_gradients: {called(layer)} does not pin its input; write input_shape=(3,) or the like")
-    return rng.normal(size=(BATCH, *shape))
+    x = rng.normal(size=(BATCH, *shape))
+    x[::2] *= 3  # some samples lie further out
+    return x
 
 
 def _blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
@@ -153,12 +155,13 @@ class _LayerCheck:
         """Return the report, or raise the first thing that is wrong."""
         with _as_gradient_error(self.name):
             y, _ = self._contract()
-            self.r = self.rng.normal(size=y.shape)
+            self.y, self.r = y.copy(), self.rng.normal(size=y.shape)
+            self.size = float(np.abs(self.r * y).max(initial=0))
             self._contract_backward()
         analytic = self._unchanged()
         comparisons = []
         for name, place in self._places().items():
-            found = compare(name, place, analytic[name], self.energy, self.rng)
+            found = compare(name, place, analytic[name], self.energy, self.rng, size=self.size)
             if found.wrong is not None and not (found.wrong_only_on_kinks and self._right_beside()):
                 self._fail(found)
             comparisons.append(found)
@@ -169,8 +172,8 @@ class _LayerCheck:
         return self.layer.forward(x, training=self.training if training is None else training)
 
     def energy(self) -> float:
-        """Return E for x and the parameters as they are now."""
-        return float(np.sum(self.r * self._forward(self.x)[0]))
+        """Return E for x and the parameters as they are now, less what it was at first: so its digits are kept."""
+        return float(np.sum(self.r * (self._forward(self.x)[0] - self.y)))
 
     def _contract(self) -> tuple[Array, Any]:
         """Run forward under the strict contract, in inference twice."""
@@ -190,7 +193,7 @@ class _LayerCheck:
         before = self.x.copy(), self.r.copy()
         y, cache = self._forward(self.x)
         handed_out = y.copy()
-        self._forward(self.x + 1 if self.x.dtype.kind == "f" else self.x[::-1])
+        self._forward(self.x * 0.5 if self.x.dtype.kind == "f" else self.x[::-1])
         dx = self.layer.backward(self.r, cache)
         first, gradients = dx.copy(), {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
         self.layer.backward(2 * self.r, cache)
@@ -236,7 +239,8 @@ class _LayerCheck:
         for i in range(len(whole)):
             self.r = np.zeros_like(whole)
             self.r[i] = whole[i]
-            yield compare(found.name, self._places()[found.name], found.analytic, self.energy, self.rng).numerical
+            place = self._places()[found.name]
+            yield compare(found.name, place, found.analytic, self.energy, self.rng, size=self.size).numerical
         self.r = whole
 
     def _transposed(self, found: Comparison) -> Iterator[tuple[str, Array]]:
@@ -259,9 +263,7 @@ def _check_loss(
     name = repr(loss)
     prediction = rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
     if target is None:
-        if loss.integer_target:
-            raise ValueError(f"check_gradients: {name} takes integers as its target; give it target=...")
-        target = rng.normal(size=prediction.shape)
+        target = loss.draw_target(prediction.shape, rng)
     comparisons = []
     for kind, weight in (("", None), (", weighted", rng.uniform(0.5, 1.5, len(prediction)))):
         checked, weights = loss.check(prediction, target, weight)
@@ -276,7 +278,7 @@ def _check_loss(
             analytic = np.array(loss.backward(cache))
         if analytic.shape != prediction.shape:
             raise GradientError(f"{name}: backward must return shape {prediction.shape}, got {analytic.shape}")
-        found = compare(f"dE/dprediction{kind}", prediction, analytic, energy, rng)
+        found = compare(f"dE/dprediction{kind}", prediction, analytic, energy, rng, size=abs(value))
         if found.wrong is not None:
             hint = diagnose(found, len(prediction), iter(()), iter(()))
             raise GradientError(f"{name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, as_floats, as_numbers, finite_number
+from nanonet.arrays import Array, Shape, as_floats, as_numbers, finite_number
 from nanonet.errors import ShapeError
 from nanonet.losses import Loss, float_array, mean_over_outputs, outputs, stranger
-from nanonet.numerics import exp_of_negative, log_softmax, sigmoid, softmax, softplus
+from nanonet.numerics import exp_of_negative, log_softmax, sigmoid, softmax
 
 
 class BinaryCrossEntropy(Loss):
@@ -29,19 +29,24 @@ class BinaryCrossEntropy(Loss):
     """
 
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return the mean of log(1 + exp(aⱼ)) - tⱼ aⱼ over j."""
-        return mean_over_outputs(softplus(prediction) - target * prediction)
+        """Return the mean of log(1 + exp(aⱼ)) - tⱼ aⱼ over j, as max(a, 0) - t a + log(1 + exp(-|a|))."""
+        size = np.abs(prediction)
+        return mean_over_outputs(np.maximum(prediction, 0) - target * prediction + np.log1p(exp_of_negative(-size)))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return (sigmoid(a) - t) / outputs."""
         return (sigmoid(prediction) - target) / outputs(prediction)
+
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return numbers from 0 to 1."""
+        return rng.random(shape)
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target, of the shape of prediction and from 0 to 1."""
         array = super().check_target(prediction, target)
         if not ((array >= 0) & (array <= 1)).all():
             outside = ~((array >= 0) & (array <= 1))
-            raise ValueError(f"BinaryCrossEntropy(): expected targets from 0 to 1, got {stranger(array, outside)}")
+            raise ValueError(f"BinaryCrossEntropy: expected targets from 0 to 1, got {stranger(array, outside)}")
         return array
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
@@ -113,16 +118,20 @@ class CrossEntropy(Loss):
         """Return softmax(logits) along the last axis."""
         return softmax(float_array(logits, self, "logits"))
 
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return labels."""
+        return rng.integers(shape[-1], size=shape[:-1])
+
     def check_target(self, prediction: Array, target: object) -> npt.NDArray[Any]:
         """Return labels as integers, or rows in the dtype of prediction."""
         if prediction.ndim != 2 or prediction.shape[1] < 2:
             raise ShapeError(
-                f"{self!r}: expected a prediction of shape (batch, classes) with 2 classes or more, "
+                f"{self}: expected a prediction of shape (batch, classes) with 2 classes or more, "
                 f"got {prediction.shape}"
             )
         if self.class_weight is not None and len(self.class_weight) != prediction.shape[1]:
             raise ShapeError(
-                f"{self!r}: class_weight has {len(self.class_weight)} entries, prediction {prediction.shape[1]} classes"
+                f"{self}: class_weight has {len(self.class_weight)} entries, prediction {prediction.shape[1]} classes"
             )
         array = as_numbers(target, self, "target")
         if array.shape == prediction.shape:
@@ -130,22 +139,21 @@ class CrossEntropy(Loss):
         if array.shape != prediction.shape[:1]:
             hint = "; try target.reshape(-1)" if array.shape == (len(prediction), 1) else ""
             raise ShapeError(
-                f"{self!r}: prediction has shape {prediction.shape} but target has shape {array.shape}; expected "
+                f"{self}: prediction has shape {prediction.shape} but target has shape {array.shape}; expected "
                 f"labels of shape {prediction.shape[:1]} or rows of shape {prediction.shape}{hint}"
             )
         return self._check_labels(array, prediction.shape[1])
 
     def _check_labels(self, labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
         if labels.dtype.kind not in "iu":
-            raise TypeError(f"{self!r}: expected integer labels, got {labels.dtype}; try target.astype(int)")
+            hint = "; try target.astype(int)" if (labels == np.floor(labels)).all() else ""
+            raise TypeError(f"{self}: expected integer labels, got {labels.dtype}{hint}")
         outside = (labels < 0) | (labels >= classes)
         if outside.any():
             raise ValueError(
-                f"{self!r}: expected labels from 0 to {classes - 1} for {classes} outputs, "
+                f"{self}: expected labels from 0 to {classes - 1} for {classes} outputs, "
                 f"got {stranger(labels, outside)}"
             )
-        if self.class_weight is not None and not self.class_weight[labels].any():
-            raise ValueError(f"{self!r}: the classes of all {len(labels)} samples of this batch have weight 0")
         return labels
 
     def _check_rows(self, rows: Array) -> Array:
@@ -153,7 +161,7 @@ class CrossEntropy(Loss):
         if uneven.any() or (rows < 0).any():
             row = int(np.flatnonzero(uneven | (rows < 0).any(axis=1))[0])
             raise ValueError(
-                f"{self!r}: expected rows of probabilities of 0 or more that sum to 1, but row {row} is {rows[row]}"
+                f"{self}: expected rows of probabilities of 0 or more that sum to 1, but row {row} is {rows[row]}"
             )
         return rows
 

@@ -120,6 +120,8 @@ class Stream:
     """An iterable of (x, target) or (x, target, weight), gone through once an epoch."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
+        if isinstance(batches, np.ndarray):
+            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
         if not isinstance(batches, Iterable):
             raise TypeError(
                 "fit: expected x and target, or an iterable of (x, target) batches, "
@@ -139,7 +141,7 @@ class Stream:
         """
         number, width = 0, None
         for number, batch in enumerate(self._batches, 1):
-            if not (isinstance(batch, tuple) and len(batch) in (2, 3)):
+            if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
                 raise TypeError(
                     f"fit: expected batch {number} as (x, target) or (x, target, weight), got {type(batch).__name__}"
                 )

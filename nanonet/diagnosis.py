@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet.arrays import Array
 from nanonet.numerical import Comparison, tolerance
@@ -27,33 +26,33 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
     given, true = found.analytic, found.numerical
     if not given.any():
         return "it is 0 everywhere: computed for another array, or not at all"
-    if _same(given, -true):
+    if _same(given, -true, found.noise):
         return "sign flipped"
-    if found.complete and given.ndim == 2 and _same(given, true.T.reshape(given.shape)):
+    if found.complete and given.ndim == 2 and _same(given, true.T.reshape(given.shape), found.noise):
         return "transposed: it is the transpose of the derivative"
     for name, value in transposed:
-        if _same(value, true):
+        if _same(value, true, found.noise):
             return f"transposed: it becomes right when {name} is transposed; is it W where W.T should be, or W.T for W?"
     for i, share in enumerate(shares):
-        if batch > 1 and _same(given, share):
+        if batch > 1 and _same(given, share, found.noise):
             return f"not summed over the batch: it is the share of sample {i} alone"
-    return _factor(given, true, found.known, batch)
+    return _factor(given, true, found, batch)
 
 
-def _same(given: Array, true: Array) -> bool:
+def _same(given: Array, true: Array, noise: float) -> bool:
     """Tell whether two gradients agree wherever both are known."""
     if given.shape != true.shape:
         return False
     known = np.isfinite(true)
-    return bool(known.any() and (np.abs(given - true)[known] <= 10 * tolerance(given, true, known)[known]).all())
+    return bool(known.any() and (np.abs(given - true)[known] <= 10 * tolerance(given, true, noise)[known]).all())
 
 
-def _factor(given: Array, true: Array, known: npt.NDArray[np.bool_], batch: int) -> str:
+def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
     """Say by which constant factor a gradient is off, if it is one."""
-    known = known & np.isfinite(true)
+    known = found.known & np.isfinite(true)
     norm = float(np.sum(true[known] ** 2))
     factor = float(np.sum(given[known] * true[known])) / norm if norm else 0.0
-    if factor == 0 or not _same(given, factor * true):
+    if factor == 0 or not _same(given, factor * true, found.noise):
         return ""
     features = given.shape[-1] if given.ndim else 1
     names = [(1 / batch, "1/batch"), (batch, "batch"), (2, "2"), (0.5, "1/2")]

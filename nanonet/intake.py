@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,11 @@ class Intake:
         if target is None:
             if weight is not None:
                 raise TypeError("fit: sample_weight goes with x and target; an iterable yields (x, target, weight)")
-            if isinstance(validation, (int, float)):
+            if isinstance(validation, Real):
                 raise TypeError("fit: a fraction to validate with needs arrays; with an iterable give (x, target)")
             return Stream(x), self._held_out(validation)
         data = self._arrays(x, target, weight)
-        if isinstance(validation, (int, float)) and not isinstance(validation, bool):
+        if isinstance(validation, Real) and not isinstance(validation, bool):
             return self._split(data, float(validation))
         return data, self._held_out(validation)
 
@@ -63,8 +64,20 @@ class Intake:
             assert train.chosen is not None
             assert held.chosen is not None
             self._splits[key] = train.chosen, held.chosen
-        train_rows, held_rows = self._splits[key]
-        return data.part(train_rows), data.part(held_rows)
+        parts = [data.part(rows) for rows in self._splits[key]]
+        for part in parts:
+            if part.weight is not None and not part.weight[part.chosen].any():
+                raise ValueError("fit: sample_weight is 0 for all samples on one side of the validation split")
+        return parts[0], parts[1]
+
+    def memory(self) -> Callable[[], None]:
+        """Return a call that puts the generator and the splits back as they are now, for a fit that is refused."""
+        state, splits = self.rng.bit_generator.state, dict(self._splits)
+
+        def restore() -> None:
+            self.rng.bit_generator.state, self._splits = state, splits
+
+        return restore
 
     def _arrays(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> Arrays:
         """Return data as the model takes it, or raise what is wrong; arrays on disk are checked batch by batch."""
@@ -93,7 +106,10 @@ class Intake:
         for name, array in (("x", x), ("target", target)):
             if array.dtype.kind == "f" and not is_finite(array):
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}")
+                hint = ""
+                if np.isinf(array[place]) and array.dtype == np.float32:
+                    hint = "; numbers beyond 3.4e38 need a model with dtype=np.float64"
+                raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}{hint}")
 
 
 class Source:

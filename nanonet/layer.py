@@ -33,7 +33,8 @@ class Layer(Recorded, ABC):
     ...         return grad * self.gain.value
     >>> report = check_gradients(Scale(3))  # raises GradientError where it is wrong
 
-    The rules, all of which :func:`nanonet.check_gradients` and the first batch of every ``fit`` check:
+    The rules, which :func:`nanonet.check_gradients` checks, and all but the mathematics the first batch of every
+    ``fit``:
 
     - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
       in lists, tuples and dicts too. They get their numbers when a :class:`Sequential` is built around them.
@@ -96,6 +97,12 @@ class Layer(Recorded, ABC):
         return (kept, *slots) if slots else kept
 
     def __setattr__(self, name: str, value: object) -> None:
+        if name == "input_shape" and not isinstance(value, tuple | None):
+            raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
+        if name == "trainable" and self._home is not None and name not in vars(self):
+            raise TypeError(
+                f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"
+            )
         old = vars(self).get(name)
         kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
         if isinstance(old, State) and not isinstance(value, State | None):

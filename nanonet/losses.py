@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, as_floats, as_integers, as_numbers, finite_number
+from nanonet.arrays import Array, Shape, as_floats, as_integers, as_numbers, finite_number
 from nanonet.errors import ShapeError
 from nanonet.recorded import Recorded, obey_override
 
@@ -46,6 +46,9 @@ class Loss(Recorded, ABC):
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
 
+    def __str__(self) -> str:
+        return repr(self).removesuffix("()")  # as errors call it
+
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
         """Return eᵢ, one number a sample, shape (batch,)."""
@@ -58,9 +61,9 @@ class Loss(Recorded, ABC):
         """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them."""
         each = self.function(prediction, target)
         if each.shape != prediction.shape[:1]:
-            hint = "; sum over the outputs, axis=1, and leave the batch as it is" if each.ndim == 0 else ""
+            hint = "; sum over the outputs, axis=1, and leave the batch as it is"
             raise ShapeError(
-                f"{self!r}: function must return one number a sample, shape {prediction.shape[:1]}, "
+                f"{self}: function must return one number a sample, shape {prediction.shape[:1]}, "
                 f"got {each.shape}{hint}"
             )
         return self.mean(each, target, weight), (prediction, target, weight)
@@ -71,7 +74,7 @@ class Loss(Recorded, ABC):
         grad = self.derivative(prediction, target)
         if grad.shape != prediction.shape:
             raise ShapeError(
-                f"{self!r}: derivative must return the shape of prediction, {prediction.shape}, got {grad.shape}"
+                f"{self}: derivative must return the shape of prediction, {prediction.shape}, got {grad.shape}"
             )
         scaled: Array = grad * self.shares(grad, target, weight)
         return scaled.astype(prediction.dtype, copy=False)
@@ -81,7 +84,14 @@ class Loss(Recorded, ABC):
         return None
 
     def divisor(self, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ cᵢ, by which the sum over the samples is divided; the number of samples as a rule."""
+        """Return Σ wᵢ cᵢ, by which the sum over the samples is divided, or raise ValueError where it is 0."""
+        total = self.total(target, weight)
+        if total == 0:
+            raise ValueError(f"{self}: no sample of this batch counts: the weights of all {len(target)} are 0")
+        return total
+
+    def total(self, target: Array, weight: Array | None) -> float:
+        """Return Σ wᵢ cᵢ, the number of samples as a rule."""
         counts = self.counts(target)
         if counts is None:
             return float(len(target) if weight is None else weight.sum())
@@ -94,8 +104,8 @@ class Loss(Recorded, ABC):
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
         """Return wᵢ / Σ wᵢ cᵢ, ready to be multiplied with grad: 1/batch as a rule."""
-        share = 1 / self.divisor(target, weight)
-        return share if weight is None else (weight * share).reshape(-1, *[1] * (grad.ndim - 1))
+        divisor = self.divisor(target, weight)
+        return 1 / divisor if weight is None else (weight / divisor).reshape(-1, *[1] * (grad.ndim - 1))
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
@@ -107,6 +117,10 @@ class Loss(Recorded, ABC):
         if array.shape != expected:
             raise self._misfit(prediction, array)
         return array
+
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return a target for a prediction of this shape, to check gradients at; override where not all will do."""
+        return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def check(
         self, prediction: Array, target: object, weight: npt.ArrayLike | None = None
@@ -121,16 +135,16 @@ class Loss(Recorded, ABC):
             If the batch is empty, or the weights are negative, not finite or all 0.
         """
         if prediction.ndim == 0 or len(prediction) == 0:
-            raise ValueError(f"{self!r}: expected a batch of one sample or more, got shape {prediction.shape}")
+            raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
         checked = self.check_target(prediction, target)
         return checked, None if weight is None else self._check_weight(prediction, weight)
 
     def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
         array = as_floats(weight, prediction.dtype, self, "weight")
         if array.shape != prediction.shape[:1]:
-            raise ShapeError(f"{self!r}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
+            raise ShapeError(f"{self}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
         if not np.isfinite(array).all() or (array < 0).any() or not array.any():
-            raise ValueError(f"{self!r}: expected finite weights of 0 or more, not all of them 0")
+            raise ValueError(f"{self}: expected finite weights of 0 or more, not all of them 0")
         return array
 
     def _misfit(self, prediction: Array, target: npt.NDArray[Any]) -> ShapeError:
@@ -139,9 +153,7 @@ class Loss(Recorded, ABC):
         if target.size == prediction.size and (columns or target.shape[:1] == prediction.shape[:1]):
             rest = ", ".join(str(size) for size in prediction.shape[1:])
             hint = f"; try target.reshape(-1, {rest})" if rest else "; try target.reshape(-1)"
-        return ShapeError(
-            f"{self!r}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}"
-        )
+        return ShapeError(f"{self}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}")
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
         """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
@@ -287,11 +299,15 @@ class Hinge(Loss):
         """Return -t where t y < 1, else 0."""
         return np.where(target * prediction < 1, -target, 0)
 
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return -1 and 1."""
+        return rng.choice([-1.0, 1.0], size=shape)
+
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target, of the shape of prediction and made of -1 and 1."""
         array = super().check_target(prediction, target)
         if not (np.abs(array) == 1).all():
-            raise ValueError(f"Hinge(): expected targets of -1 and 1, got {stranger(array, np.abs(array) != 1)}")
+            raise ValueError(f"Hinge: expected targets of -1 and 1, got {stranger(array, np.abs(array) != 1)}")
         return array
 
 

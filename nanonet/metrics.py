@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nanonet.arrays import as_numbers
 from nanonet.errors import ShapeError
 
 Metric = Callable[[Any, Any], float]
@@ -37,13 +38,28 @@ def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike) -> float:
     >>> accuracy([[0.3], [-2.0]], [[1], [0]])
     1.0
     """
-    scores, truth = np.asarray(prediction), np.asarray(target)
+    scores, truth = as_numbers(prediction, "accuracy", "prediction"), as_numbers(target, "accuracy", "target")
     several = scores.ndim == 2 and scores.shape[1] > 1
     if truth.shape != scores.shape and not (several and truth.shape == scores.shape[:1]):
         raise ShapeError(f"accuracy: prediction has shape {scores.shape} but target has shape {truth.shape}")
-    if not several:
-        return float(np.mean((scores > 0) == (truth > 0)))
-    return float(np.mean(_labels(scores) == (_labels(truth) if truth.ndim == 2 else truth)))
+    if scores.size == 0:
+        raise ValueError("accuracy: expected one sample or more, got none")
+    if several:
+        return float(
+            np.mean(_labels(scores) == (_labels(truth) if truth.ndim == 2 else _known(truth, scores.shape[1])))
+        )
+    if scores.dtype.kind != "f" or not np.isin(truth, (-1, 0, 1)).all():
+        raise ValueError(
+            "accuracy: expected logits of two classes with targets 0 and 1, or -1 and 1; for more classes give the "
+            "logits themselves, shape (batch, classes), not labels made of them"
+        )
+    return float(np.mean((scores > 0) == (truth > 0)))
+
+
+def _known(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
+    if not np.isin(labels, np.arange(classes)).all():
+        raise ValueError(f"accuracy: expected labels from 0 to {classes - 1} for {classes} outputs, got {labels!r:.60}")
+    return labels
 
 
 def _labels(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -76,15 +92,19 @@ def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
         if not callable(metric) or isinstance(metric, type):
             raise TypeError(f"fit: expected a metric to be a function of (prediction, target), got {metric!r:.60}")
         name = getattr(metric, "__name__", type(metric).__name__)
-        if name in named or name == "loss":
+        if name in named:
             raise ValueError(f"fit: two metrics have the name {name!r}; give one of them another __name__")
+        if name == "loss" or name.startswith("validation_"):
+            raise ValueError(f"fit: {name!r} is the name of another number; give the metric another __name__")
         named[name] = metric
     return named
 
 
-def measured(name: str, value: object) -> float:
+def measured(name: str, value: Any) -> float:
     """Return what a metric gave as a float, or say that it gave no number."""
     try:
-        return float(value)  # type: ignore[arg-type]  # whether it is a number is what is asked
+        if np.ndim(value) == 0:
+            return float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"fit: the metric {name!r} must return a number, got {type(value).__name__}") from None
+        pass
+    raise TypeError(f"fit: the metric {name!r} must return a number, got {type(value).__name__}")

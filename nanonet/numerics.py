@@ -20,8 +20,9 @@ def exp_of_negative(a: Array) -> Array:
 
 
 def sigmoid(a: Array) -> Array:
-    """Return 1 / (1 + exp(-a)) = (1 + tanh(a/2)) / 2; the second form never overflows."""
-    y: Array = 0.5 * np.tanh(0.5 * a) + 0.5
+    """Return 1 / (1 + exp(-a)), right to the last digits also where it is tiny."""
+    floor = _FLOORS[a.dtype]
+    y: Array = (a > floor) / (1 + np.exp(-np.clip(a, floor, -floor)))
     return y
 
 

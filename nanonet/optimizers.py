@@ -111,7 +111,10 @@ class Optimizer(Recorded, ABC):
         rate = self._learning_rate
         if not callable(rate):
             return rate
-        number = rate(step)
+        try:
+            number = rate(step)
+        except OverflowError:
+            number = math.inf
         if type(number) is float and 0 <= number < math.inf:
             return number
         schedule = getattr(rate, "__name__", repr(rate))
@@ -130,16 +133,16 @@ class Optimizer(Recorded, ABC):
         """Return by what the gradients are multiplied so that their norm is at most clip_norm."""
         return 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
 
-    def apply(self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decay: Any) -> None:
-        """Clip the gradient, let the weights decay, and update a block.
-
-        ``decay`` is weight_decay where a parameter decays: None for nowhere, a number for everywhere, or an array.
-        """
+    def apply(
+        self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decays: float | Array
+    ) -> None:
+        """Clip the gradient, let the weights decay where decays is 1, and update a block."""
         if scale != 1.0:
             grad = grad * scale
         if self.clip_value is not None:
             grad = np.clip(grad, -self.clip_value, self.clip_value)
-        if decay is not None:
+        if self.weight_decay:
+            decay = self.weight_decay * decays
             if self.decay_is_decoupled:
                 value *= 1 - step.learning_rate * decay
             else:
@@ -167,6 +170,11 @@ def _limit(limit: float | None, subject: str, name: str) -> float | None:
     if limit is not None and finite_number(limit, subject, name, low=0) == 0:
         raise ValueError(f"{subject}: expected {name} above 0, got 0: nothing would move")
     return None if limit is None else float(limit)
+
+
+def _expect_pair(pair: object, subject: str, name: str) -> None:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{subject}: expected {name} as two numbers, got {pair!r}")
 
 
 class SGD(Optimizer):
@@ -260,7 +268,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
-        self.smoothing = finite_number(smoothing, name, "smoothing", low=0, high=1)
+        self.smoothing = finite_number(smoothing, name, "smoothing", low=0, high=1, open_high=True)
         self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
         self.momentum = finite_number(momentum, name, "momentum", low=0)
 
@@ -298,8 +306,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
-        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"{name}: expected betas as two numbers, got {betas!r}")
+        _expect_pair(betas, name, "betas")
         first, second = (finite_number(beta, name, "beta", low=0, high=1, open_high=True) for beta in betas)
         self.betas = first, second
         self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
@@ -343,8 +350,8 @@ class AdamW(Adam):
 class Rprop(Optimizer):
     """Steps by the sign of the gradient alone, for full batches (Riedmiller and Braun 1993), in PyTorch's form.
 
-    Each entry has a step size d, at first the learning rate, which grows while the sign stays and shrinks when it
-    turns::
+    Each entry has a step size d, at first the learning rate of step 0 (a schedule is not asked again), which grows
+    while the sign stays and shrinks when it turns::
 
         d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
         w <- w - d sign(g);  g' <- g
@@ -360,6 +367,8 @@ class Rprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
+        for setting, pair in (("factors", factors), ("sizes", sizes)):
+            _expect_pair(pair, name, setting)
         self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)
         self.up = finite_number(factors[1], name, "the second factor", low=1)
         self.least = finite_number(sizes[0], name, "the least size", low=0)
@@ -371,7 +380,7 @@ class Rprop(Optimizer):
 
     def update(self, value: Array, grad: Array, step: Step, previous: Array, size: Array) -> None:
         """Step by the size, against the sign."""
-        agreement = grad * previous
+        agreement = np.sign(grad) * np.sign(previous)
         size *= np.where(agreement > 0, self.up, np.where(agreement < 0, self.down, 1.0)).astype(size.dtype)
         np.clip(size, self.least, self.most, out=size)
         previous[:] = np.where(agreement < 0, 0, grad)

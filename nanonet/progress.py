@@ -60,12 +60,17 @@ class Display(Callback):
     def fit_begin(self, trainer: Trainer) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
-        self.first = trainer.epoch  # epochs of earlier fits
+        self.first = trainer.history.epochs  # those of earlier fits
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Say that Ctrl-C ended it, since no exception does."""
+        if trainer.history.interrupted:
+            print(f"interrupted in epoch {trainer.epoch}, after step {trainer.steps}", file=sys.stderr, flush=True)
 
     def done(self, trainer: Trainer, *, whole: bool) -> float:
         """Return how many epochs of this fit are done."""
         turn = trainer.epoch - self.first
-        return turn if whole or not trainer.batches else turn - 1 + trainer.batch / trainer.batches
+        return turn if whole else turn - 1 + (trainer.batch / trainer.batches if trainer.batches else 0)
 
     def numbers(self, trainer: Trainer) -> dict[str, float]:
         """Return the numbers of the epoch that ended last, and the learning rate."""
@@ -99,12 +104,15 @@ class Lines(Display):
         """Say how the last epoch ended, if anything was said and it was not."""
         if self.spoken and self.last:
             self._say(trainer, "", self.numbers(trainer), self.epochs)
+        super().fit_end(trainer)
 
     def _say(self, trainer: Trainer, batch: str, numbers: Mapping[str, float], done: float) -> None:
         passed = time.monotonic() - self.begun
-        left = "" if done >= self.epochs else f", about {duration(passed * (self.epochs - done) / done)} left"
+        known = 0 < done < self.epochs
+        left = f", about {duration(passed * (self.epochs - done) / done)} left" if known else ""
         told = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        where = f"epoch {trainer.epoch - self.first}/{self.epochs}{batch}"
+        turn = trainer.epoch - self.first if batch else trainer.history.epochs - self.first
+        where = f"epoch {turn}/{self.epochs}{batch}"
         print(f"{where}  {told}  {duration(passed)}{left}", file=sys.stderr, flush=True)
         self.next, self.spoken = time.monotonic() + PAUSE, True
 
@@ -139,6 +147,7 @@ class Bar(Display):
     def fit_end(self, trainer: Trainer) -> None:
         """Close the bar."""
         self.bar.close()
+        super().fit_end(trainer)
 
 
 def duration(seconds: float) -> str:

@@ -60,7 +60,7 @@ class Recorded:
 
 
 def called(thing: object) -> str:
-    """Return what an error calls a thing: text as it is, an object by its repr where that is one line.
+    """Return what an error calls a thing: an object by its text where that is one line, else by its class.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def called(thing: object) -> str:
     >>> called("fit"), called(Linear(2, 3)), called(Sequential(Linear(2, 3)))
     ('fit', 'Linear(2, 3)', 'Sequential')
     """
-    text = thing if isinstance(thing, str) else repr(thing)
+    text = str(thing)
     return type(thing).__name__ if "\n" in text else text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from nanonet.arrays import finite_number, positive_int
 from nanonet.recorded import Recorded
@@ -98,10 +99,10 @@ class WarmUp(Schedule):
     0.0
     """
 
-    def __init__(self, steps: int, *, then: float | Schedule, start: float = 0.0) -> None:
+    def __init__(self, steps: int, *, then: float | Callable[[int], float], start: float = 0.0) -> None:
         self.steps = positive_int(steps, "WarmUp", "steps")
         self.start = _rate(start, self, "start")
-        self.then = then if isinstance(then, Schedule) else _rate(then, self, "then")
+        self.then = then if callable(then) else _rate(then, self, "then")
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
@@ -110,7 +111,7 @@ class WarmUp(Schedule):
         return self.start + (self._after(0) - self.start) * step / self.steps
 
     def _after(self, step: int) -> float:
-        return self.then(step) if isinstance(self.then, Schedule) else self.then
+        return self.then(step) if callable(self.then) else self.then
 
 
 class OneCycleRate(Schedule):

@@ -361,6 +361,10 @@ class Sequential(Layer):
         ValueError
             If names are missing or unexpected or shapes differ; all of them are listed.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try np.load(path)"
+            )
         own = dict(Tree(self).states())
         arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
         wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]

@@ -20,7 +20,6 @@ class State:
     """Base of what a layer declares as an attribute and what gets its numbers when a model is built."""
 
     __slots__ = ("__weakref__", "_home", "label")
-    __array_ufunc__ = None  # so that `x * parameter` is a TypeError and not an array of objects
 
     def __init__(self) -> None:
         self.label = type(self).__name__
@@ -34,6 +33,14 @@ class State:
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its numbers are in .value")
 
+    def __array__(self, *arguments: Any, **keywords: Any) -> npt.NDArray[Any]:
+        """Refuse: else NumPy would make an array of objects."""
+        raise TypeError(f"{self.label} is a {type(self).__name__}; its numbers are in .value")
+
+    def __array_ufunc__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Refuse, as in ``x * parameter``."""
+        return self.__array__()
+
     @property
     def home(self) -> Vector | None:
         """The part of the vector of the layer that owns it, or None before it is built."""
@@ -42,6 +49,8 @@ class State:
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
     """Check the start of a Parameter or Buffer: a callable as it is, an array by its shape."""
+    if isinstance(init, type) and init.__module__.startswith("nanonet"):
+        raise TypeError(f"{kind}: expected an initializer, got the class {init.__name__}; write {init.__name__}(...)")
     if callable(init):
         return init
     array = as_numbers(init, kind)
@@ -51,6 +60,12 @@ def _starting(init: Init, shape: Shape, kind: str) -> Init:
     if not np.isfinite(array).all():
         raise ValueError(f"{kind}: expected finite starting numbers, got {_first_non_finite(array)}")
     return array.copy()
+
+
+def _true_or_false(value: object, subject: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{subject}: expected trainable as True or False, got {value!r:.60}")
+    return bool(value)
 
 
 def _first_non_finite(array: npt.NDArray[Any]) -> str:
@@ -70,9 +85,11 @@ def _copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
     """Copy numbers into place; a shape that is not the same is an error, never a broadcast."""
     array = as_numbers(numbers, label)
     if array.shape != place.shape:
+        kept = array.size == place.size and array.ndim > place.ndim
         summed = array.ndim > place.ndim and array.shape[-place.ndim or array.ndim :] == place.shape
         turned = array.ndim == 2 and array.shape == place.shape[::-1]
-        hint = "; sum it over the batch axis?" if summed else "; transpose it?" if turned else ""
+        hint = "; leave out keepdims?" if kept and 1 in array.shape else ""
+        hint = hint or ("; sum it over the batch axis?" if summed else "; transpose it?" if turned else "")
         raise ShapeError(f"{label}: expected shape {place.shape}, got {array.shape}{hint}")
     place[...] = array
 
@@ -106,7 +123,7 @@ class Parameter(State):
         super().__init__()
         self.shape = as_shape(shape, "Parameter")
         self._init: Init | None = _starting(init, self.shape, "Parameter")
-        self._trainable = bool(trainable)
+        self._trainable = _true_or_false(trainable, "Parameter")
         self._value: Array
         self._grad: Array
         self._memory: Memory | None = None
@@ -139,7 +156,7 @@ class Parameter(State):
 
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
-        if trainable != self._trainable:
+        if _true_or_false(trainable, self.label) != self._trainable:
             self._trainable = bool(trainable)
             if self._memory is not None:
                 self._place_grad(self._memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from nanonet.arrays import Array, is_finite, positive_int
 from nanonet.blocks import Block, cut
 from nanonet.building import Snapshot, Tree
+from nanonet.data import Arrays
 from nanonet.errors import ContractError, NonFiniteError
 from nanonet.first_batch import loss_contract, optimizer_contract
 from nanonet.losses import Loss
@@ -21,7 +23,10 @@ from nanonet.strict import contract
 
 
 class Outcome(NamedTuple):
-    """What a step gives: the loss, what its mean was divided by, and the prediction, from before the update."""
+    """What a step gives: the loss, what its mean was divided by, and the prediction, from before the update.
+
+    Where the divisor is 0 nothing in the batch counts, and no step was taken.
+    """
 
     loss: float
     divisor: float
@@ -53,8 +58,14 @@ class Stepper:
         self._layout: object = None
         self._bind()
 
-    def _step(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
-        """Take a step, or none."""
+    def _step(
+        self,
+        x: Array,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None,
+        look: Callable[[Array], None] | None = None,
+    ) -> Outcome:
+        """Take a step, or none; look gets the prediction before anything is updated."""
         self._bind()
         kept = Snapshot(self._tree) if self._changeable else None
         step = Step(self.steps + 1, self.optimizer.rate(self.steps) * self.rate_factor)
@@ -62,14 +73,20 @@ class Stepper:
         try:
             with np.errstate(all="ignore"):
                 outcome = self._gradients(x, target, weight)
+                if look is not None:
+                    look(outcome.prediction)
+                if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
+                    if kept is not None:
+                        kept.restore()
+                    return outcome
                 if not all(is_finite(block.grad) for block in self._blocks):
                     raise NonFiniteError("a gradient is the first number that is not finite")
                 scale = self.optimizer.scale(self._norm)
                 for block in self._blocks:
                     block.save()
                     touched += 1  # only now, so that an interrupt within save restores nothing half kept
-                    self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decay)
-                    if not is_finite(block.value):
+                    self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    if not all(is_finite(array) for array in (block.value, *block.state)):
                         raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
         except BaseException as error:
             for block in self._blocks[:touched]:
@@ -89,48 +106,49 @@ class Stepper:
         size = self.micro_batch_size
         if size is None or len(x) <= size:
             return self._passes(x, target, weight)
-        return self._accumulated(x, np.asarray(target), None if weight is None else np.asarray(weight), size)
+        return self._accumulated(Arrays(x, target, weight), size)
 
     def _passes(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes on one piece."""
         prediction, cache = self.model.forward(x, training=True)
         checked, weights = self.loss.check(prediction, target, weight)
+        divisor = self.loss.total(checked, weights)
+        if divisor == 0:
+            return Outcome(0.0, 0.0, prediction)
         value, loss_cache = self.loss.forward(prediction, checked, weights)
         if not math.isfinite(value):
-            raise NonFiniteError(
-                f"{self.loss!r}: the loss is the first number that is not finite, {value}{self._last()}"
-            )
+            raise NonFiniteError(f"{self.loss}: the loss is the first number that is not finite, {value}{self._last()}")
         self.model.backward_parameters(self.loss.backward(loss_cache), cache)
-        return Outcome(value, self.loss.divisor(checked, weights), prediction)
+        return Outcome(value, divisor, prediction)
 
-    def _accumulated(self, x: Array, target: npt.NDArray[Any], weight: npt.NDArray[Any] | None, size: int) -> Outcome:
+    def _accumulated(self, batch: Arrays, size: int) -> Outcome:
         """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
-        total, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, []
-        loss = 0.0
-        for start in range(0, len(x), size):
-            piece = slice(start, start + size)
-            weights = None if weight is None else weight[piece]
-            if weights is not None and not weights.any():
-                predictions.append(self.model._infer(x[piece]))
-                continue
-            value, part, prediction = self._passes(x[piece], target[piece], weights)
-            total += part * self.model.vector.grad
-            loss, divisor = loss + part * value, divisor + part
-            predictions.append(prediction)
-        self.model.vector.grad = total / divisor
-        return Outcome(loss / divisor, divisor, np.concatenate(predictions))
+        total, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
+        for piece in batch.batches(size):
+            if piece.weight is not None and not piece.weight.any():
+                outcome = Outcome(0.0, 0.0, self.model.forward(piece.x, training=True)[0])
+            else:
+                outcome = self._passes(*piece)
+            if outcome.divisor:
+                total += outcome.divisor * self.model.vector.grad
+                loss, divisor = loss + outcome.divisor * outcome.loss, divisor + outcome.divisor
+            predictions.append(outcome.prediction)
+        if divisor:
+            self.model.vector.grad, loss = total / divisor, loss / divisor
+        return Outcome(loss, divisor, np.concatenate(predictions))
 
     def _norm(self) -> float:
         """Return the norm of all gradients together."""
         total = sum(float(np.vdot(block.grad, block.grad)) for block in self._blocks)
-        if not math.isfinite(total):  # float32 cannot hold the squares
-            total = sum(float(np.square(block.grad, dtype=np.float64).sum()) for block in self._blocks)
-        return math.sqrt(total)
+        if math.isfinite(total):
+            return math.sqrt(total)
+        top = max(float(np.abs(block.grad).max()) for block in self._blocks)  # the squares overflow
+        return top * math.sqrt(sum(float(np.sum((block.grad / top) ** 2)) for block in self._blocks))
 
-    def _strict_step(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _strict_step(self, *arguments: Any) -> Outcome:
         """Take a step under the strict contract, the loss and the optimizer included."""
-        with contract(self.model), loss_contract(self.loss), optimizer_contract(self.optimizer):
-            return self._step(x, target, weight)
+        with contract(self.model), loss_contract(self.loss), optimizer_contract(self.optimizer, self.model.dtype):
+            return self._step(*arguments)
 
     # ---- what belongs to the layout
 
@@ -142,6 +160,9 @@ class Stepper:
         self._tree = Tree(self.model)
         self._changeable = bool(self._tree.buffers or self._tree.randoms)
         starts = self.optimizer.states()
+        if not isinstance(starts, dict):
+            name = type(self.optimizer).__name__
+            raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {starts!r:.60}')
         self._states = {
             name: self._states.get(name, np.full(vector.size, start)).astype(vector.dtype, copy=False)
             for name, start in starts.items()
@@ -152,7 +173,8 @@ class Stepper:
 
     def _overflown(self) -> str:
         """Return the name of the first parameter whose numbers are not finite."""
-        return next(name for name, p in self._tree.parameters.items() if not is_finite(p.value))
+        overflown = (name for name, p in self._tree.parameters.items() if not is_finite(p.value))
+        return next(overflown, "the optimizer's state")
 
     def _last(self) -> str:
         last = len(self.model) - 1
@@ -180,9 +202,11 @@ class Stepper:
                 found = str(first)
             finally:
                 kept.restore()
+        advice = f"try a learning_rate below {step.learning_rate:g}, or look for such numbers in the data"
+        if step.number == 1 and retrace:
+            advice = "no step was taken yet: look at what that layer makes of finite numbers, and what it starts from"
         return NonFiniteError(
-            f"training stopped at step {step.number}: {found}. The model stands as before that step; "
-            f"try a learning_rate below {step.learning_rate:g}, or look for such numbers in the data"
+            f"training stopped at step {step.number}: {found}. The model stands as before that step; {advice}"
         )
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from nanonet.layer import Layer, Patch
 from nanonet.recorded import called
 from nanonet.state import Buffer, Parameter, Random
 
+PACKAGE = Path(__file__).parent
 METHODS = ("forward", "backward", "backward_parameters")
 
 
@@ -101,23 +103,29 @@ def explain(model: Layer, x: Array, training: bool = False) -> None:
 
 @contextmanager
 def guarded(name: str, method: str) -> Iterator[None]:
-    """Say of a write into a read-only array who did it, and where; of a wrong shape, who made it."""
+    """Say of a write into a read-only array who did it, and where; of another error, in whose method it arose."""
     try:
         yield
     except ShapeError as error:
         text = str(error)
-        raise error if text.startswith(("layer ", name)) else ShapeError(f"{name}: {text}") from None
-    except ValueError as error:
-        if "read-only" not in str(error):
+        if text.startswith(("layer ", name)):
             raise
-        raise ContractError(
-            f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was handed out "
-            f"before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
-        ) from None
+        raise ShapeError(f"{name}: {text}") from error
+    except Exception as error:
+        if isinstance(error, ValueError) and "read-only" in str(error):
+            raise ContractError(
+                f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was handed out "
+                f"before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
+            ) from error
+        if not isinstance(error, (ContractError, NonFiniteError)) and not hasattr(error, "__notes__"):
+            error.add_note(f"in {name}, {method}")
+        raise
 
 
 def _place(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE)]
+    frame = (outside or frames)[-1]
     source = linecache.getline(frame.filename, frame.lineno or 0).strip()
     return f" (line {frame.lineno}: {source})" if source else ""
 
@@ -205,7 +213,7 @@ class _CheckedLayer:
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         """Call forward on a read-only x; check what it returns."""
-        promised = self._promised(x)
+        promised, attributes = self._promised(x), dict(vars(self.layer))
         drawn = [_state(random) for random in self.randoms]
         with self.guard.call(bufferslocked=not training, wanted={}), guarded(self.name, "forward"):
             result = self.original["forward"](read_only(x), training=training)
@@ -213,6 +221,11 @@ class _CheckedLayer:
             raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
         y, cache = result[0], locked(result[1])
         self._check_array(y, "forward", like=x)
+        if y.shape[:1] != x.shape[:1]:
+            raise ShapeError(
+                f"{self.name}: forward must keep the batch as axis 0, of length {len(x)} here, but gave shape {y.shape}"
+            )
+        self._check_attributes(attributes)
         if promised is not None and y.shape != (len(x), *promised):
             raise ShapeError(
                 f"{self.name}: forward gave shape {y.shape}, but output_shape says {(len(x), *promised)} for {x.shape}"
@@ -251,13 +264,19 @@ class _CheckedLayer:
                 raise ShapeError(f"{self.name}: {error}") from None
             raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
 
+    def _check_attributes(self, before: dict[str, Any]) -> None:
+        """See that forward kept nothing on the layer: the next call, or another thread, would overwrite it."""
+        for name, value in vars(self.layer).items():
+            if name not in before or before[name] is not value:
+                raise ContractError(f"{self.name}: forward sets self.{name}; return what backward needs as the cache")
+
     def _check_array(self, array: object, method: str, like: Array) -> None:
         if not isinstance(array, np.ndarray):
             raise ContractError(f"{self.name}: {method} must give an array, got {type(array).__name__}")
         if like.dtype.kind == "f" and array.dtype != like.dtype:
             raise ContractError(
-                f"{self.name}: {method} made {array.dtype} of {like.dtype}; a NumPy scalar such as np.sqrt(2) widens: "
-                "write float(np.sqrt(2)), or return result.astype(x.dtype)"
+                f"{self.name}: {method} made {array.dtype} of {like.dtype}; a NumPy scalar such as np.sqrt(2), or a "
+                "float64 array on the layer, widens: write float(np.sqrt(2)), or return result.astype(x.dtype)"
             )
 
     def _assigning(self, method: str, grad: Array, cache: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import as_generator, positive_int
+from nanonet.arrays import Array, as_generator, positive_int
 from nanonet.callbacks import Callback
 from nanonet.data import Arrays
 from nanonet.errors import NonFiniteError
@@ -100,7 +101,10 @@ class Trainer(Stepper):
         entered = self.model._enter(x)
         if len(entered) == 0:
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
-        return self._step(entered, target, sample_weight).loss
+        outcome = self._step(entered, target, sample_weight)
+        if outcome.divisor == 0:
+            raise ValueError(f"Trainer: no sample of this batch counts: the weights of all {len(entered)} are 0")
+        return outcome.loss
 
     # ---- many steps
 
@@ -157,19 +161,25 @@ class Trainer(Stepper):
         positive_int(batch_size, "fit", "batch_size")
         named = by_name(metrics)
         told = [*_callbacks(callbacks), progress(epochs, verbose)]
-        data, held_out = self._intake.let_in(x, target, sample_weight, validation)
-        self.names = ("loss", *named)
-        if held_out is not None:
-            self.names += tuple(f"validation_{name}" for name in self.names)
-        self.history.interrupted, self.history.stopped = False, ""
-        source = Source(data, batch_size, self.rng if shuffle else None)
-        self._check_rates(epochs * (source.count or 0))
-        begun: list[Callback] = []
         self.completed = False
+        undo, begun = self._intake.memory(), list[Callback]()
         try:
+            data, held_out = self._intake.let_in(x, target, sample_weight, validation)
+            source = Source(data, batch_size, self.rng if shuffle else None)
+            self._check_rates(epochs * (source.count or 0))
+            self.names = ("loss", *named)
+            if held_out is not None:
+                self.names += tuple(f"validation_{name}" for name in self.names)
+            self.history.interrupted, self.history.stopped = False, ""
             for callback in told:
                 callback.fit_begin(self)
                 begun.append(callback)
+        except BaseException:  # a fit that is refused leaves no trace
+            for callback in begun:
+                callback.fit_end(self)
+            undo()
+            raise
+        try:
             for turn in range(epochs):
                 self._whole_epoch(source, held_out, named, told, first=turn == 0)
                 if self.history.stopped:
@@ -178,7 +188,7 @@ class Trainer(Stepper):
         except KeyboardInterrupt:
             self.history.interrupted = True
         finally:
-            for callback in begun:
+            for callback in told:
                 callback.fit_end(self)
         return self.history
 
@@ -212,6 +222,7 @@ class Trainer(Stepper):
         for callback in told:
             callback.epoch_begin(self)
         numbers = self._epoch(source, metrics, told, first=first)
+        source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
         self.history.append(numbers)
@@ -226,21 +237,24 @@ class Trainer(Stepper):
         listeners = [callback for callback in told if type(callback).step_end is not Callback.step_end]
         for self.batch, batch in enumerate(source.batches(), 1):
             if batch.weight is not None and not batch.weight.any():
-                continue  # nothing in it counts
+                continue
             x = self.model._enter(batch.x)
             if source.unchecked:
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
             take = self._strict_step if first and self.batch == 1 else self._step
+            measures: dict[str, float] = {}
             try:
-                outcome = take(x, *batch[1:])
+                outcome = take(x, *batch[1:], partial(_measure, metrics, batch.target, measures))
             except NonFiniteError as error:
                 where = f"training stopped at epoch {self.epoch}, batch {self.batch},"
                 located = NonFiniteError(str(error).replace("training stopped at", where))
                 located.history = self.history
                 raise located from None
+            if outcome.divisor == 0:
+                continue
             means.add("loss", outcome.loss, outcome.divisor)
-            for name, metric in metrics.items():
-                means.add(name, measured(name, metric(outcome.prediction, batch.target)), len(x))
+            for name, value in measures.items():
+                means.add(name, value, len(x))
             for callback in listeners:
                 callback.step_end(self)
         return means.values()
@@ -251,11 +265,15 @@ class Trainer(Stepper):
         for x, target, weight in data.batches(batch_size):
             if weight is not None and not weight.any():
                 continue
+            entered = self.model._enter(x)
+            if data.on_disk:
+                Intake.check_finite(entered, target, data.kind)
             with np.errstate(all="ignore"):
-                prediction = self.model.predict(x)
+                prediction = self.model.predict(entered)
                 checked, weights = self.loss.check(prediction, target, weight)
-                value = self.loss.forward(prediction, checked, weights)[0]
-            means.add("loss", value, self.loss.divisor(checked, weights))
+                total = self.loss.total(checked, weights)
+                if total:
+                    means.add("loss", self.loss.forward(prediction, checked, weights)[0], total)
             if metrics:
                 predictions.append(prediction)
                 targets.append(target)
@@ -263,6 +281,12 @@ class Trainer(Stepper):
             whole = metric(np.concatenate(predictions), np.concatenate(targets))
             means.add(name, measured(name, whole), 1)
         return means.values()
+
+
+def _measure(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
+    """Measure a prediction before the step that it leads to: a metric that fails stops that step too."""
+    for name, metric in metrics.items():
+        measures[name] = measured(name, metric(prediction, target))
 
 
 def _callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
