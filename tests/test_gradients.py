@@ -447,12 +447,12 @@ class ReusedOutput(Layer):
     input_shape = (3,)
 
     def __init__(self) -> None:
-        self.kept: Array | None = None
+        self.kept: list[Array] = []
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        if self.kept is None:
-            self.kept = np.empty_like(x)
-        return np.multiply(x, 2.0, out=self.kept), None
+        if not self.kept:
+            self.kept.append(np.empty_like(x))
+        return np.multiply(x, 2.0, out=self.kept[0]), None
 
     def backward(self, grad: Array, cache: Any) -> Array:
         return 2.0 * grad

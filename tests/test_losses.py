@@ -219,7 +219,7 @@ def test_weights_never_broadcast(shape: Shape, weight: Shape) -> None:
 def test_a_target_of_another_shape_is_named_with_what_to_type(prediction: Shape, target: Shape, hint: str) -> None:
     with pytest.raises(ShapeError) as caught:
         SquaredError()(np.zeros(prediction), np.zeros(target))
-    expected = f"SquaredError(): prediction has shape {prediction} but target has shape {target}{hint}"
+    expected = f"SquaredError: prediction has shape {prediction} but target has shape {target}{hint}"
     assert str(caught.value) == expected
 
 
@@ -245,21 +245,19 @@ def test_no_reshape_is_proposed_that_would_mix_the_samples(prediction: Shape, ta
 @every_loss
 def test_bad_weights_are_refused(case: LossCase, weight: list[float]) -> None:
     loss = case.make()
-    with pytest.raises(
-        ValueError, match=re.escape(f"{loss!r}: expected finite weights of 0 or more, not all of them 0")
-    ):
+    with pytest.raises(ValueError, match=re.escape(f"{loss}: expected finite weights of 0 or more, not all of them 0")):
         loss(case.prediction(2), case.target(2), weight)
 
 
 @every_loss
 def test_an_empty_batch_is_refused(case: LossCase) -> None:
     loss = case.make()
-    with pytest.raises(ValueError, match=re.escape(f"{loss!r}: expected a batch of one sample or more, got shape (0")):
+    with pytest.raises(ValueError, match=re.escape(f"{loss}: expected a batch of one sample or more, got shape (0")):
         loss(case.prediction(0), case.target(0))
 
 
 def test_a_single_number_is_no_batch() -> None:
-    with pytest.raises(ValueError, match=r"SquaredError\(\): expected a batch of one sample or more, got shape \(\)"):
+    with pytest.raises(ValueError, match=r"SquaredError: expected a batch of one sample or more, got shape \(\)"):
         SquaredError()(1.0, 1.0)
 
 
@@ -275,13 +273,13 @@ def test_a_single_number_is_no_batch() -> None:
     ],
 )
 def test_what_is_no_number_is_named(prediction: Any, target: Any, weight: Any, name: str) -> None:
-    with pytest.raises(TypeError, match=rf"^SquaredError\(\): {name}: expected"):
+    with pytest.raises(TypeError, match=rf"^SquaredError: {name}: expected"):
         SquaredError()(prediction, target, weight)
 
 
 def test_rows_of_unequal_lengths_are_named() -> None:
     ragged: Any = [[1.0], [1.0, 2.0]]
-    with pytest.raises(ShapeError, match=r"^SquaredError\(\): target: expected rows of one length"):
+    with pytest.raises(ShapeError, match=r"^SquaredError: target: expected rows of one length"):
         SquaredError()([[1.0], [2.0]], ragged)
 
 
@@ -323,9 +321,7 @@ def test_a_loss_that_does_not_give_one_number_a_sample_is_named() -> None:
         def function(self, prediction: Array, target: Array) -> Array:
             return np.asarray(super().function(prediction, target).sum())
 
-    with pytest.raises(
-        ShapeError, match=r"^Total\(\): function must return one number a sample, shape \(2,\), got \(\)"
-    ):
+    with pytest.raises(ShapeError, match=r"^Total: function must return one number a sample, shape \(2,\), got \(\)"):
         Total()([[1.0], [2.0]], [[0.0], [0.0]])
 
 
@@ -335,7 +331,7 @@ def test_a_loss_whose_derivative_has_another_shape_is_named() -> None:
             return super().derivative(prediction, target).ravel()
 
     with pytest.raises(
-        ShapeError, match=r"^Flat\(\): derivative must return the shape of prediction, \(2, 1\), got \(2,\)"
+        ShapeError, match=r"^Flat: derivative must return the shape of prediction, \(2, 1\), got \(2,\)"
     ):
         grad_of(Flat(), np.ones((2, 1)), [[0.0], [0.0]])
 

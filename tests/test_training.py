@@ -700,7 +700,7 @@ def test_the_history_of_the_error_holds_the_epochs_before() -> None:
     class Rising(SGD):
         def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
             if step.number == 8:
-                value[0] = np.inf
+                value[...] = np.inf
             super().update(value, grad, step)
 
     model = small()
@@ -781,7 +781,7 @@ def test_a_loss_that_is_not_finite_is_named_as_such() -> None:
 
     model = diverging()
     before = picture(model)
-    with pytest.raises(NonFiniteError, match=r"epoch 1, batch 1.*Broken\(\): the loss is the first .*not finite, nan"):
+    with pytest.raises(NonFiniteError, match=r"epoch 1, batch 1.*Broken: the loss is the first .*not finite, nan"):
         train(model, X, TARGET, loss=Broken())
     assert picture(model) == before
 
