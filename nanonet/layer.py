@@ -38,8 +38,8 @@ class Layer(Recorded, ABC):
 
     - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
       in lists, tuples and dicts too. They get their numbers when a :class:`Sequential` is built around them.
-    - ``forward`` returns the output and a cache: whatever ``backward`` needs. It changes buffers and generators only
-      when ``training``, and parameters never, so that many threads may predict with one model.
+    - ``forward`` returns the output and a cache: whatever ``backward`` needs. It sets no attribute, changes buffers and
+      generators only when ``training``, and parameters never, so that many threads may predict with one model.
     - ``backward`` gets dE/dy and the cache, **assigns** (never adds) ``parameter.grad`` for each of its own
       parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
     - Neither writes into ``x``, ``grad``, the cache, or an array that was already handed out: ``y = y + x``, not
