@@ -51,9 +51,10 @@ from nanonet.metrics import accuracy
 from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
 from nanonet.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.sequential import Sequential
-from nanonet.state import Buffer, Parameter, Random, Vector
+from nanonet.state import Buffer, Parameter, Random
 from nanonet.strict import strict
 from nanonet.training import Trainer
+from nanonet.vector import Vector
 
 __version__ = "0.1.0"
 

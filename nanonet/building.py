@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nanonet.layer import Layer
-from nanonet.state import Buffer, Memory, Parameter, Random, State, Vector
+from nanonet.state import Buffer, Parameter, Random, State
+from nanonet.vector import Memory, Vector
 
 models: weakref.WeakValueDictionary[int, Layer] = weakref.WeakValueDictionary()
 """Every model that was built and is alive, outermost ones and those within, by id."""

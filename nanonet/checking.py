@@ -292,7 +292,9 @@ def _as_gradient_error(name: str) -> Iterator[None]:
     try:
         yield
     except (ContractError, ShapeError, NonFiniteError) as error:
-        text = str(error)
+        text, bare = str(error), name.removesuffix("()")
+        if text.startswith(f"{bare}: "):  # a loss names itself without the brackets
+            text = name + text.removeprefix(bare)
         patterns: dict[str, Callable[[str], bool]] = {
             "argument modified": lambda text: "writes to its argument" in text,
             "never assigned": lambda text: "never assign" in text,

@@ -8,7 +8,8 @@ from typing import Any
 
 from nanonet.arrays import Array, Shape
 from nanonet.recorded import Recorded, obey_override
-from nanonet.state import State, Vector
+from nanonet.state import State
+from nanonet.vector import Vector
 
 
 class Layer(Recorded, ABC):

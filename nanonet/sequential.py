@@ -15,8 +15,9 @@ from nanonet.errors import ContractError, ShapeError, shape_text
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.recorded import called
-from nanonet.state import Parameter, State, Vector
+from nanonet.state import Parameter, State
 from nanonet.summary import summary_table
+from nanonet.vector import Vector
 
 if TYPE_CHECKING:
     from nanonet.callbacks import Callback

@@ -1,9 +1,8 @@
-"""What a layer owns: Parameter, Buffer and Random, and the one vector that all parameters of a model share."""
+"""What a layer owns: Parameter, Buffer and Random."""
 
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, Shape, as_numbers, as_shape
 from nanonet.errors import ShapeError
+from nanonet.vector import Memory, Vector, copy_in
 
 Init = Callable[[Shape, np.random.Generator], Array] | npt.ArrayLike
 
@@ -81,19 +81,6 @@ def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> np
     return drawn
 
 
-def _copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
-    """Copy numbers into place; a shape that is not the same is an error, never a broadcast."""
-    array = as_numbers(numbers, label)
-    if array.shape != place.shape:
-        kept = array.size == place.size and array.ndim > place.ndim
-        summed = array.ndim > place.ndim and array.shape[-place.ndim or array.ndim :] == place.shape
-        turned = array.ndim == 2 and array.shape == place.shape[::-1]
-        hint = "; leave out keepdims?" if kept and 1 in array.shape else ""
-        hint = hint or ("; sum it over the batch axis?" if summed else "; transpose it?" if turned else "")
-        raise ShapeError(f"{label}: expected shape {place.shape}, got {array.shape}{hint}")
-    place[...] = array
-
-
 class Parameter(State):
     """Numbers that training moves, and their gradient.
 
@@ -137,7 +124,7 @@ class Parameter(State):
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
         if numbers is not self._value:  # `value += x` comes back with the array itself
-            _copy_in(self._value, numbers, f"{self.label}.value")
+            copy_in(self._value, numbers, f"{self.label}.value")
 
     @property
     def grad(self) -> Array:
@@ -147,7 +134,7 @@ class Parameter(State):
     @grad.setter
     def grad(self, numbers: npt.ArrayLike) -> None:
         if numbers is not self._grad:
-            _copy_in(self._grad, numbers, f"{self.label}.grad")
+            copy_in(self._grad, numbers, f"{self.label}.grad")
 
     @property
     def trainable(self) -> bool:
@@ -241,7 +228,7 @@ class Buffer(State):
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
         if numbers is not self._value:
-            _copy_in(self._value, numbers, f"{self.label}.value")
+            copy_in(self._value, numbers, f"{self.label}.value")
 
     @property
     def is_built(self) -> bool:
@@ -311,104 +298,3 @@ class Random(State):
         self.label, self._home = state["label"], None
         if state["_generator"] is not None:
             self._generator = state["_generator"]
-
-
-def _nobody() -> None:
-    return None
-
-
-class Memory:
-    """The two arrays of one outermost model, and a token that changes when their parts are cut anew."""
-
-    __slots__ = ("dtype", "grad", "layout", "value")
-
-    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self.value: Array = np.empty(size, dtype)
-        self.grad: Array = np.zeros(size, dtype)
-        self.layout = object()
-
-
-class Vector:
-    """All parameters of a model as one flat array, and all gradients as another.
-
-    A model inside another, and a slice of a model, has a part of the outer vector.
-
-    Examples
-    --------
-    >>> from nanonet import Linear, Sequential
-    >>> model = Sequential(Linear(2, 3), Linear(3, 1))
-    >>> model.vector.value.shape
-    (13,)
-    >>> model[1:].vector.value.shape
-    (4,)
-    """
-
-    __slots__ = ("_keeper", "_layer", "_parent", "_source", "_start", "_stop")
-
-    def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
-        self._layer: Callable[[], Any] = weakref.ref(layer)
-        self._parent: Callable[[], Any] = _nobody
-        self._keeper = keeper  # a slice keeps the model that owns its layers
-        self.move_to(source, start, stop)
-
-    def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
-        """Become another part of a vector; slices of this one follow."""
-        self._source, self._start, self._stop = source, start, stop
-
-    @property
-    def value(self) -> Array:
-        """The numbers, shape (size,); assigning checks the shape and copies in."""
-        return self._source.value[self._start : self._stop]
-
-    @value.setter
-    def value(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self.value:
-            _copy_in(self.value, numbers, "vector.value")
-
-    @property
-    def grad(self) -> Array:
-        """The gradients, shape (size,), 0 where a parameter is frozen; assigning checks the shape and copies in."""
-        return self._source.grad[self._start : self._stop]
-
-    @grad.setter
-    def grad(self, numbers: npt.ArrayLike) -> None:
-        _copy_in(self.grad, numbers, "vector.grad")
-
-    @property
-    def layout(self) -> object:
-        """A token that is another one as soon as a parameter was moved, frozen or thawed."""
-        return self._source.layout
-
-    def stand_in(self, parent: Any) -> None:
-        """Say which layer owns the one that this is a part for."""
-        self._parent = weakref.ref(parent)
-
-    def owner(self) -> Any:
-        """Return the outermost layer that owns it and is still there; None when even its own layer is gone."""
-        layer, home = self._layer(), self
-        while (parent := home._parent()) is not None:
-            layer, home = parent, parent._home
-        return layer
-
-    @property
-    def offset(self) -> int:
-        """Where it starts in the outermost model's vector."""
-        return self._start + (self._source.offset if isinstance(self._source, Vector) else 0)
-
-    @property
-    def size(self) -> int:
-        """The number of entries."""
-        return self._stop - self._start
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
-        return self._source.dtype
-
-    def __repr__(self) -> str:
-        return f"Vector({self.size} parameters, {self.dtype})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy as None: a copied layer is free, and a copied model makes a vector of its own."""
-        return type(None), ()

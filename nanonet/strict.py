@@ -93,7 +93,7 @@ def explain(model: Layer, x: Array, training: bool = False) -> None:
             model.backward(np.ones_like(y), cache)
     except (ContractError, ShapeError):
         raise
-    except Exception:
+    except Exception:  # most likely the failure that is to be explained; the caller raises that one
         return
     finally:
         snapshot.restore()
@@ -108,7 +108,7 @@ def guarded(name: str, method: str) -> Iterator[None]:
         yield
     except ShapeError as error:
         text = str(error)
-        if text.startswith(("layer ", name)):
+        if text.startswith(("layer ", name.removesuffix("()"))):
             raise
         raise ShapeError(f"{name}: {text}") from error
     except Exception as error:

@@ -241,10 +241,11 @@ class Trainer(Stepper):
             x = self.model._enter(batch.x)
             if source.unchecked:
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
-            take = self._strict_step if first and self.batch == 1 else self._step
+            take, first = (self._strict_step if first else self._step), False
             measures: dict[str, float] = {}
+            look = partial(_look_at, metrics, batch.target, measures) if metrics else None
             try:
-                outcome = take(x, *batch[1:], partial(_measure, metrics, batch.target, measures))
+                outcome = take(x, *batch[1:], look)
             except NonFiniteError as error:
                 where = f"training stopped at epoch {self.epoch}, batch {self.batch},"
                 located = NonFiniteError(str(error).replace("training stopped at", where))
@@ -283,7 +284,7 @@ class Trainer(Stepper):
         return means.values()
 
 
-def _measure(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
+def _look_at(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
     """Measure a prediction before the step that it leads to: a metric that fails stops that step too."""
     for name, metric in metrics.items():
         measures[name] = measured(name, metric(prediction, target))

@@ -38,7 +38,7 @@ from nanonet import (
     accuracy,
     batches,
 )
-from tests.layers import Copy, Momentum, data, everything, generator_state, picture, train
+from tests.layers import Momentum, Recorder, data, everything, generator_state, picture, train
 
 X, TARGET = data(samples=12)
 
@@ -46,18 +46,6 @@ X, TARGET = data(samples=12)
 def small(outputs: int = 2, dtype: npt.DTypeLike = np.float32) -> Sequential:
     """Return a net 3 -> outputs."""
     return Sequential(Linear(3, 4), Tanh(), Linear(4, outputs), dtype=dtype, rng=0)
-
-
-class Recorder(Copy):
-    """Notes the first feature of every sample that it sees in training, batch by batch."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[float]] = []
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        if training:
-            self.seen.append(x[:, 0].tolist())
-        return super().forward(x, training=training)
 
 
 def recorded(**settings: Any) -> list[list[float]]:

@@ -34,6 +34,7 @@ from nanonet import (
     Tanh,
     check_gradients,
 )
+from tests.layers import Residual
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
 
 in_both_modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
@@ -122,26 +123,6 @@ class Dropout(Layer):
         return grad * cache
 
 
-class Residual(Layer):
-    """A user's container: x plus what a list of layers makes of it."""
-
-    def __init__(self, *layers: Layer) -> None:
-        self.branch = list(layers)
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        y, caches = x, []
-        for layer in self.branch:
-            y, cache = layer.forward(y, training=training)
-            caches.append(cache)
-        return x + y, caches
-
-    def backward(self, grad: Array, cache: Any) -> Array:
-        g = grad
-        for layer, own in zip(reversed(self.branch), reversed(cache), strict=True):
-            g = layer.backward(g, own)
-        return grad + g
-
-
 class Centred(Layer):
     """x minus a running mean, kept in a Buffer, in inference; minus the batch's own mean in training."""
 
@@ -186,7 +167,7 @@ def test_nets_of_nets_pass(layer: Layer, training: bool) -> None:
 
 def test_the_report_lists_every_array_and_says_that_float64_was_used() -> None:
     text = str(check_gradients(Sequential(Linear(2, 3), Residual(Affine(3)), rng=0)))
-    arrays = ["dE/dx", "dE/d0.weight", "dE/d0.bias", "dE/d1.branch.0.weight", "dE/d1.branch.0.bias"]
+    arrays = ["dE/dx", "dE/d0.weight", "dE/d0.bias", "dE/d1.inner.0.weight", "dE/d1.inner.0.bias"]
     assert [line.split()[0] for line in text.splitlines()[1:]] == arrays
     assert "float64" in text.splitlines()[0]
     assert "(3, 3)  9 of 9 entries" in text
@@ -407,7 +388,7 @@ class WritesToParameter(Affine):
 
 class WritesToItsChildsResult(Residual):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        y, cache = self.branch[0].forward(x, training=training)
+        y, cache = self.inner[0].forward(x, training=training)
         y += x
         return y, [cache]
 
@@ -543,7 +524,7 @@ DEFECTS = [
     Defect(ReusedDx, "dE/dx", "copy it"),
     Defect(lambda: Disagreeing(3), "Disagreeing.bias", "backward and backward_parameters assign different gradients"),
     Defect(WrongDerivative, "dE/dx", "a constant factor of 0.5, that is 1/2"),
-    Defect(lambda: ForgottenChild(Linear(3, 3)), "branch.0.weight.grad", "never assigned"),
+    Defect(lambda: ForgottenChild(Linear(3, 3)), "inner.0.weight.grad", "never assigned"),
     Defect(lambda: ZeroDx(3), "dE/dx", "0 everywhere"),
 ]
 
@@ -674,13 +655,13 @@ def test_the_lowest_of_two_broken_layers_is_named() -> None:
 def test_a_broken_layer_in_a_users_container_is_named() -> None:
     message = error_of(Sequential(Linear(3, 2), Residual(Tanh(), NeverAssigned(2)), rng=0))
     assert message.startswith("layer 1")
-    assert "branch.1, NeverAssigned(2): " in message
+    assert "inner.1, NeverAssigned(2): " in message
 
 
 def test_a_broken_parameter_in_a_users_container_is_named_by_its_path() -> None:
     message = error_of(Sequential(Linear(3, 2), Residual(Tanh(), Scaled(2, bias=-1)), rng=0))
     assert message.startswith("layer 1, Residual(")
-    assert "dE/dbranch.1.bias[" in message
+    assert "dE/dinner.1.bias[" in message
     assert "sign flipped" in message
 
 
@@ -832,7 +813,7 @@ def test_a_layer_that_was_not_built_is_not_built_afterwards() -> None:
     layer = Residual(Linear(2, 2), Dropout())
     report_of(layer, input_shape=2)
     with pytest.raises(RuntimeError, match="before it is built"):
-        _ = layer.branch[0].weight.value  # type: ignore[attr-defined]  # a list of any layers; this one is a Linear
+        _ = layer.inner[0].weight.value  # type: ignore[attr-defined]  # a list of any layers; this one is a Linear
     assert Sequential(layer, rng=0)(np.ones((1, 2))).shape == (1, 2)
 
 

@@ -38,6 +38,7 @@ from tests.layers import (
     Copy,
     Momentum,
     Noise,
+    Recorder,
     Residual,
     Scale,
     data,
@@ -183,18 +184,6 @@ def test_fit_equals_a_plain_numpy_loop() -> None:
     wanted = np.concatenate([part.ravel() for part in (w, b, v, c)])
     np.testing.assert_allclose(model.vector.value, wanted, rtol=0, atol=1e-12)
     np.testing.assert_allclose(history["loss"], losses, rtol=0, atol=1e-12)
-
-
-class Recorder(Copy):
-    """Notes the first feature of every sample that it sees in training, batch by batch."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[float]] = []
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        if training:
-            self.seen.append(x[:, 0].tolist())
-        return super().forward(x, training=training)
 
 
 def numbered(samples: int) -> tuple[Array, Array]:
