@@ -72,8 +72,8 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     Softmax: lambda layer: torch.nn.Softmax(dim=-1),
     LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=-1),
     Flatten: lambda layer: torch.nn.Flatten(),
-    Dropout: "it draws other masks; test_dropout has its mean and its masks",
-    Residual: "PyTorch has no such module; test_residual compares it with x + inner(x)",
+    Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
+    Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
     Sequential: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
 }
 """A PyTorch module for a layer, numbers aside; or the reason why there is none."""
@@ -303,3 +303,17 @@ def test_50_steps_with_a_frozen_layer_are_those_of_the_counterpart() -> None:
         optimizer_there.step()
     for name, parameter in module.named_parameters():
         assert_equal(model.parameters()[name].value, parameter)
+
+
+def test_dropout_has_the_value_and_the_gradient_of_pytorch_with_the_same_mask() -> None:
+    model = Sequential(Dropout(0.3), dtype=np.float64, rng=0)
+    x, grad = np.random.default_rng(1).uniform(1, 2, size=(2, 50, 4))
+    assert_equal(model(x), functional.dropout(tensor(x), 0.3, training=False))
+    y, cache = model.forward(x, training=True)
+    kept = y != 0
+    assert 0 < kept.sum() < kept.size
+    x_there = tensor(x, grad=True)
+    y_there = x_there * tensor(kept.astype(float)) / 0.7  # what PyTorch's documentation says it computes
+    y_there.backward(tensor(grad))
+    assert_equal(y, y_there)
+    assert_equal(model.backward(grad, cache), x_there.grad)
