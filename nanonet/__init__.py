@@ -15,7 +15,7 @@ from nanonet.activations import (
     Tanh,
 )
 from nanonet.arrays import Array, Shape
-from nanonet.callbacks import Callback, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
+from nanonet.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.checking import check_gradients
 from nanonet.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from nanonet.data import Batch, batches
@@ -73,6 +73,7 @@ __all__ = [
     "Buffer",
     "CSVLog",
     "Callback",
+    "Checkpoint",
     "Constant",
     "ContractError",
     "CosineRate",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy.typing as npt
+
+from nanonet.archive import npz_path
 from nanonet.arrays import finite_number, positive_int
 from nanonet.recorded import Recorded
 
@@ -15,10 +20,12 @@ if TYPE_CHECKING:
 
 
 class Callback(Recorded):
-    """Base of what ``fit`` calls; override any of the five methods.
+    """Base of what ``fit`` calls at five moments; override any of these methods.
 
-    Each gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch`` (from 1), ``trainer.batch`` (from
-    1), ``trainer.batch_loss``, ``trainer.learning_rate``, and ``trainer.stop(reason)`` to end the fit.
+    One that remembers something from epoch to epoch says in ``state_dict`` what a checkpoint keeps of it, and takes
+    it back in ``fit_resumed``. Each method gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch``
+    (from 1), ``trainer.batch`` (from 1), ``trainer.batch_loss``, ``trainer.learning_rate``, and
+    ``trainer.stop(reason)`` to end the fit.
 
     Examples
     --------
@@ -30,6 +37,16 @@ class Callback(Recorded):
     ...         if trainer.epoch % self.epochs == 0:
     ...             print(trainer.epoch, trainer.history["loss"][-1])
     """
+
+    told_last: ClassVar[bool] = False
+    """Whether it is called when all other callbacks were: one that saves what they did."""
+
+    def state_dict(self) -> Mapping[str, npt.ArrayLike]:
+        """Return what a checkpoint keeps of it: numbers and arrays by name."""
+        return {}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """After fit_begin, where a fit from a checkpoint is gone on with: take back what ``state_dict`` gave."""
 
     def fit_begin(self, trainer: Trainer) -> None:
         """Before the first epoch of a fit."""
@@ -86,6 +103,15 @@ class Monitor(Callback):
             known = ", ".join(map(repr, trainer.names))
             raise ValueError(f"{type(self).__name__}: this fit has no {self.monitor!r}; it has {known}")
 
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return the best number, its epoch, and how long there was none."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with the best number of before."""
+        self.best = float(state["best"])
+        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+
     def is_better(self, trainer: Trainer) -> bool:
         """Take in the epoch's number; return whether it is the best so far."""
         value = self.sign * trainer.history[self.monitor][-1]
@@ -112,7 +138,22 @@ class EarlyStopping(Monitor):
         self, monitor: str = "validation_loss", patience: int = 10, *, mode: str | None = None, margin: float = 0.0
     ) -> None:
         super().__init__(monitor, patience, mode=mode, margin=margin)
+
+    def reset(self) -> None:
+        """Forget the best number and its model."""
+        super().reset()
         self.state: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return what the base does, and the best epoch's model."""
+        model = {f"model/{name}": numbers for name, numbers in (self.state or {}).items()}
+        return {**super().state_dict(), **model}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with the best number and model of before."""
+        super().fit_resumed(trainer, state)
+        model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
+        self.state = model or None
 
     def epoch_end(self, trainer: Trainer) -> None:
         """Keep the model if it is the best so far; stop if there was none for too long."""
@@ -125,7 +166,7 @@ class EarlyStopping(Monitor):
         """Restore the best."""
         if self.state is not None and trainer.completed:
             trainer.model.load_state_dict(self.state)
-        self.state = None
+            self.state = None
 
 
 class ReduceOnPlateau(Monitor):
@@ -178,13 +219,117 @@ class CSVLog(Callback):
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         self.path, self.append = Path(path), bool(append)
 
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return how many epochs were over when it began."""
+        return {"first": self.first}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write anew, where the file is written anew, what it held when the checkpoint was written."""
+        if not self.append:
+            self.first = int(state["first"])
+            for epoch in range(self.first, trainer.history.epochs):
+                self._write(trainer, epoch)
+
     def fit_begin(self, trainer: Trainer) -> None:
         """Write the head."""
+        self.first = trainer.history.epochs
         with open(self.path, "a" if self.append else "w", newline="", encoding="utf-8") as file:
             if file.tell() == 0:
                 csv.writer(file).writerow(["epoch", *trainer.names])
 
     def epoch_end(self, trainer: Trainer) -> None:
         """Write the epoch's numbers."""
+        self._write(trainer, trainer.history.epochs - 1)
+
+    def _write(self, trainer: Trainer, epoch: int) -> None:
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([trainer.epoch, *(trainer.history[name][-1] for name in trainer.names)])
+            csv.writer(file).writerow([epoch + 1, *(trainer.history[name][epoch] for name in trainer.names)])
+
+
+class Checkpoint(Callback):
+    """Saves the training as it goes, so that :meth:`nanonet.Trainer.resume` can go on with it after a crash.
+
+    path always holds the last checkpoint; Ctrl-C leaves one of the last whole step. It is called after all other
+    callbacks.
+
+    Parameters
+    ----------
+    path : str or Path
+        A name that ends in .npz, in a folder that is there.
+    epochs : int, optional
+        After how many epochs to save; default: 1, unless ``steps`` is given.
+    steps : int, optional
+        After how many steps to save.
+    monitor : str, optional
+        A name of the history, such as "validation_loss": after an epoch in which it was the best so far, the checkpoint
+        is saved beside path too, ``run.best.npz`` for ``run.npz``.
+    mode : "min", "max" or None
+        Which is better, as for :class:`Monitor`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; the one before stands. A folder that is not there is found before the first step.
+
+    Examples
+    --------
+    >>> Checkpoint("run.npz", steps=1000, monitor="validation_loss").best_path.name
+    'run.best.npz'
+    """
+
+    told_last = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        monitor: str | None = None,
+        mode: str | None = None,
+    ) -> None:
+        self.path = npz_path(path, "Checkpoint")
+        self.steps = None if steps is None else positive_int(steps, "Checkpoint", "steps")
+        every_epoch = 1 if steps is None else None
+        self.epochs = every_epoch if epochs is None else positive_int(epochs, "Checkpoint", "epochs")
+        if monitor is None and mode is not None:
+            raise ValueError(f"Checkpoint: mode={mode!r} says which {'monitor'} is better; give monitor too")
+        self.monitor = None if monitor is None else Monitor(monitor, 1, mode=mode)
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best epoch's checkpoint stands."""
+        return self.path.with_suffix(".best.npz")
+
+    def state_dict(self) -> Mapping[str, npt.ArrayLike]:
+        """Return the best number so far."""
+        return {} if self.monitor is None else self.monitor.state_dict()
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """See that there is a folder, and such a number."""
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"Checkpoint: there is no folder {self.path.parent} for {self.path.name}")
+        if self.monitor is not None:
+            self.monitor.fit_begin(trainer)
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with the best number of before."""
+        if self.monitor is not None and state:
+            self.monitor.fit_resumed(trainer, state)
+
+    def step_end(self, trainer: Trainer) -> None:
+        """Save, if it is time."""
+        if self.steps is not None and trainer.steps % self.steps == 0:
+            trainer.save(self.path)
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Save, if it is time or the best epoch."""
+        if self.monitor is not None and self.monitor.is_better(trainer):
+            trainer.save(self.best_path)
+        if self.epochs is not None and trainer.epoch % self.epochs == 0:
+            trainer.save(self.path)
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Save what Ctrl-C broke off, and what the last epochs did."""
+        if trainer.history.interrupted or trainer.completed:
+            trainer.save(self.path)

@@ -95,13 +95,16 @@ class Arrays:
         """Return the chosen samples, without copying them."""
         return Arrays(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
 
-    def batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-        """Yield all samples once, in a new order drawn from rng, or as they stand; the last batch may be smaller."""
+    def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
+        """Yield all samples once, in a new order drawn from rng, or as they stand; the last batch may be smaller.
+
+        The first ``skip`` batches are left out.
+        """
         order = self.chosen
         if rng is not None:
             drawn = rng.permutation(len(self))
             order = drawn if order is None else order[drawn]
-        for start in range(0, len(self), batch_size):
+        for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, start + batch_size)
             yield self._batch(piece if order is None else order[piece])
 
@@ -129,13 +132,13 @@ class Stream:
             )
         self._batches = batches
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches as arrays.
+    def batches(self, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches as arrays, without the first ``skip``.
 
         Raises
         ------
         ValueError
-            If there is none.
+            If there is none, or fewer than are to be left out.
         ShapeError
             If a batch of rows has another width than the first.
         """
@@ -150,7 +153,10 @@ class Stream:
                 width = made.x.shape[1] if width is None else width
                 if made.x.shape[1] != width:
                     raise ShapeError(f"fit: batch {number} has x of width {made.x.shape[1]}, batch 1 of width {width}")
-            yield Batch(made.x, made.target, made.weight)
+            if number > skip:
+                yield Batch(made.x, made.target, made.weight)
+        if number < skip:
+            raise ValueError(f"fit: {skip} batches of this epoch are done, but the iterable yields only {number}")
         if number == 0:
             raise ValueError(
                 "fit: the iterable yields no batches; an iterator can be gone through once only, so give a list, or an "

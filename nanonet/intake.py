@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, as_floats, is_finite
 from nanonet.data import Arrays, Batch, Stream
+from nanonet.epoch import Epoch, generator_at
 from nanonet.errors import NonFiniteError
 from nanonet.first_batch import preflight
 from nanonet.losses import Loss
@@ -28,11 +29,16 @@ class Intake:
     loss : Loss
     rng : Generator
         For the samples that are kept to validate with; they stay the same in later fits on data of the same length.
+
+    Attributes
+    ----------
+    splits : dict
+        For a length and a fraction, the state of the generator from which that split was drawn.
     """
 
     def __init__(self, model: Sequential, loss: Loss, rng: np.random.Generator) -> None:
         self.model, self.loss, self.rng = model, loss, rng
-        self._splits: dict[tuple[int, float], tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
+        self.splits: dict[tuple[int, float], Any] = {}
 
     def let_in(
         self, x: Any, target: npt.ArrayLike | None, weight: npt.ArrayLike | None, validation: Validation
@@ -59,23 +65,20 @@ class Intake:
     def _split(self, data: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
         """Split data as it was split in an earlier fit, or anew."""
         key = len(data), fraction
-        if key not in self._splits:
-            train, held = data.split(fraction, self.rng)
-            assert train.chosen is not None
-            assert held.chosen is not None
-            self._splits[key] = train.chosen, held.chosen
-        parts = [data.part(rows) for rows in self._splits[key]]
+        rng = generator_at(self.rng, self.splits[key]) if key in self.splits else self.rng
+        self.splits.setdefault(key, rng.bit_generator.state)
+        parts = data.split(fraction, rng)
         for part in parts:
             if part.weight is not None and not part.weight[part.chosen].any():
                 raise ValueError("fit: sample_weight is 0 for all samples on one side of the validation split")
-        return parts[0], parts[1]
+        return parts
 
     def memory(self) -> Callable[[], None]:
         """Return a call that puts the generator and the splits back as they are now, for a fit that is refused."""
-        state, splits = self.rng.bit_generator.state, dict(self._splits)
+        state, splits = self.rng.bit_generator.state, dict(self.splits)
 
         def restore() -> None:
-            self.rng.bit_generator.state, self._splits = state, splits
+            self.rng.bit_generator.state, self.splits = state, splits
 
         return restore
 
@@ -113,15 +116,33 @@ class Intake:
 
 
 class Source:
-    """The batches of every epoch of one fit."""
+    """The batches of every epoch of one fit.
+
+    Attributes
+    ----------
+    count : int or None
+        How many batches an epoch has, where that is known.
+    told : dict
+        What an epoch that was begun elsewhere has to agree with; empty for an iterable.
+    """
 
     def __init__(self, data: Arrays | Stream, batch_size: int, rng: np.random.Generator | None) -> None:
         self._data, self._size, self._rng = data, batch_size, rng
         self.count = -(-len(data) // batch_size) if isinstance(data, Arrays) else None
         self.unchecked = isinstance(data, Stream) or data.on_disk
+        self.told: dict[str, Any] = {}
+        if isinstance(data, Arrays):
+            self.told = {"samples": len(data), "batch_size": batch_size, "shuffle": rng is not None}
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch."""
+    def epoch(self) -> Epoch:
+        """Begin an epoch."""
+        return Epoch(self.told, None if self._rng is None else self._rng.bit_generator.state)
+
+    def batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield the batches of an epoch that are not done."""
         if isinstance(self._data, Stream):
-            return self._data.batches()
-        return self._data.batches(self._size, self._rng)
+            return self._data.batches(epoch.done)
+        rng = self._rng
+        if rng is not None and epoch.done:  # its order was drawn before
+            rng = generator_at(rng, epoch.begun)
+        return self._data.batches(self._size, rng, epoch.done)

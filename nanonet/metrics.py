@@ -68,19 +68,25 @@ def _labels(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
 
 
 class Means:
-    """Weighted means of named numbers."""
+    """Weighted means of named numbers.
+
+    Attributes
+    ----------
+    sums : dict
+        For each name the sum of weight times value, and that of the weights.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[str, tuple[float, float]] = {}
+        self.sums: dict[str, tuple[float, float]] = {}
 
     def add(self, name: str, value: float, weight: float) -> None:
         """Let a value count with its weight."""
-        total, weights = self._sums.get(name, (0.0, 0.0))
-        self._sums[name] = total + weight * value, weights + weight
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        self.sums[name] = total + weight * value, weights + weight
 
     def values(self) -> dict[str, float]:
         """Return the means."""
-        return {name: total / weights for name, (total, weights) in self._sums.items()}
+        return {name: total / weights for name, (total, weights) in self.sums.items()}
 
 
 def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -170,6 +170,15 @@ class Stepper:
         states = list(self._states.values())
         self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
         self._layout = vector.layout
+
+    def _state_arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield the optimizer's state of each parameter by name, such as "velocity/0.weight"."""
+        self._bind()
+        for state, numbers in self._states.items():
+            start = 0
+            for name, parameter in self._tree.parameters.items():
+                yield f"{state}/{name}", numbers[start : start + parameter.size].reshape(parameter.shape)
+                start += parameter.size
 
     def _overflown(self) -> str:
         """Return the name of the first parameter whose numbers are not finite."""

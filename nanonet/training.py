@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,9 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, as_generator, positive_int
 from nanonet.callbacks import Callback
+from nanonet.checkpoints import Resumed, restore, store
 from nanonet.data import Arrays
+from nanonet.epoch import Epoch
 from nanonet.errors import NonFiniteError
 from nanonet.history import History
 from nanonet.intake import Intake, Source, Validation
@@ -58,6 +61,8 @@ class Trainer(Stepper):
         Whether the last fit came to its end: neither an error nor Ctrl-C broke it off.
     names : tuple of str
         The names that the history gets in this fit.
+    callbacks : list of Callback
+        Those of the fit that is running, or that was broken off.
 
     Examples
     --------
@@ -86,7 +91,10 @@ class Trainer(Stepper):
         self.epoch = self.batch = 0
         self.batches: int | None = None
         self.completed = False
+        self.callbacks: list[Callback] = []
         self._intake = Intake(model, loss, self.rng)
+        self._underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
+        self._resumed: Resumed | None = None  # what the next fit goes on with
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
@@ -105,6 +113,55 @@ class Trainer(Stepper):
         if outcome.divisor == 0:
             raise ValueError(f"Trainer: no sample of this batch counts: the weights of all {len(entered)} are 0")
         return outcome.loss
+
+    # ---- checkpoints
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that a training needs to go on elsewhere into one .npz file, at any time.
+
+        It is written beside path and put in its place when it is whole on the disk. Everything stands in it by name:
+        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), the history, and where each generator stands;
+        NumPy alone can read it. Nothing is pickled.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what path held before stands.
+        ValueError
+            If path does not end in .npz.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from nanonet import Adam, Linear, Sequential, SquaredError
+        >>> def new() -> Trainer:
+        ...     return Trainer(Sequential(Linear(1, 1), rng=0), loss=SquaredError(), optimizer=Adam(0.1))
+        >>> trainer = new()
+        >>> history = trainer.fit([[0], [1]], [[1], [3]], epochs=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(f"{folder}/run.npz")
+        ...     later = new()
+        ...     later.resume(f"{folder}/run.npz")
+        >>> later.steps, later.history
+        (3, History(3 epochs: loss 1.845 -> 1.29))
+        """
+        store(self, path)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Take over what another trainer saved; the next fit goes on from there, bit for bit.
+
+        This trainer has to be made in the same way: the same layers, dtype and kind of optimizer. A fit that was
+        broken off in an epoch goes on within it, with the same data in the same batches, and counts it as its first;
+        an iterable must repeat its order. Callbacks of the same classes go on as well.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, was written by a newer nanonet, or does not fit this trainer. Nothing is changed then.
+        """
+        self._resumed = restore(self, path)
 
     # ---- many steps
 
@@ -160,12 +217,16 @@ class Trainer(Stepper):
         positive_int(epochs, "fit", "epochs")
         positive_int(batch_size, "fit", "batch_size")
         named = by_name(metrics)
-        told = [*_callbacks(callbacks), progress(epochs, verbose)]
-        self.completed = False
+        given = _callbacks(callbacks)
+        told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
+        resumed = self._resumed or Resumed()
+        completed, self.completed = self.completed, False
         undo, begun = self._intake.memory(), list[Callback]()
         try:
             data, held_out = self._intake.let_in(x, target, sample_weight, validation)
             source = Source(data, batch_size, self.rng if shuffle else None)
+            if resumed.epoch is not None:
+                resumed.epoch.agree(source.told)
             self._check_rates(epochs * (source.count or 0))
             self.names = ("loss", *named)
             if held_out is not None:
@@ -174,11 +235,15 @@ class Trainer(Stepper):
             for callback in told:
                 callback.fit_begin(self)
                 begun.append(callback)
+            for callback, state in resumed.match(given):
+                callback.fit_resumed(self, state)
         except BaseException:  # a fit that is refused leaves no trace
             for callback in begun:
                 callback.fit_end(self)
             undo()
+            self.completed = completed
             raise
+        self.callbacks, self._underway, self._resumed = given, resumed.epoch, None
         try:
             for turn in range(epochs):
                 self._whole_epoch(source, held_out, named, told, first=turn == 0)
@@ -217,25 +282,28 @@ class Trainer(Stepper):
     def _whole_epoch(
         self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Callback], *, first: bool
     ) -> None:
-        """Do an epoch and write its numbers into the history."""
-        self.epoch, self.batch, self.batches = self.history.epochs + 1, 0, source.count
-        for callback in told:
-            callback.epoch_begin(self)
-        numbers = self._epoch(source, metrics, told, first=first)
+        epoch = self._underway
+        self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, source.count
+        if epoch is None:
+            for callback in told:
+                callback.epoch_begin(self)
+            epoch = self._underway = source.epoch()
+        numbers = self._epoch(epoch, source, metrics, told, first=first)
         source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
         self.history.append(numbers)
+        self._underway = None
         for callback in told:
             callback.epoch_end(self)
 
     def _epoch(
-        self, source: Source, metrics: dict[str, Metric], told: list[Callback], *, first: bool
+        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], told: list[Callback], *, first: bool
     ) -> dict[str, float]:
-        """Go through all samples once and return the means of their losses and metrics."""
-        means = Means()
+        """Go through the samples that are left and return the means of the losses and metrics of all."""
+        means = epoch.means
         listeners = [callback for callback in told if type(callback).step_end is not Callback.step_end]
-        for self.batch, batch in enumerate(source.batches(), 1):
+        for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
             if batch.weight is not None and not batch.weight.any():
                 continue
             x = self.model._enter(batch.x)
@@ -256,6 +324,7 @@ class Trainer(Stepper):
             means.add("loss", outcome.loss, outcome.divisor)
             for name, value in measures.items():
                 means.add(name, value, len(x))
+            epoch.done = self.batch
             for callback in listeners:
                 callback.step_end(self)
         return means.values()
