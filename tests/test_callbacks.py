@@ -297,7 +297,7 @@ def test_a_model_is_not_restored_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fit_with(model, [1, 2, 3, 4], stopping, states, Fails())
     assert_stands(model, states.found[2])
-    assert stopping.state is None
+    assert stopping.state is not None  # for the checkpoint of a fit that was broken off
 
 
 def test_a_model_is_not_restored_after_ctrl_c() -> None:
