@@ -69,7 +69,10 @@ class Sigmoid(Activation):
 
     def function(self, a: Array) -> Array:
         """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
-        y: Array = 0.5 * np.tanh(0.5 * a) + 0.5
+        y: Array = 0.5 * a
+        np.tanh(y, out=y)
+        y *= 0.5
+        y += 0.5
         return y
 
     def derivative(self, a: Array, y: Array) -> Array:

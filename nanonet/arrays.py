@@ -80,6 +80,11 @@ def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def norm(array: Array) -> float:
+    """Return the root of the sum of squares, one BLAS call; infinite also where the squares overflow."""
+    return math.sqrt(np.vdot(array, array))
+
+
 def is_finite(array: Array) -> bool:
     """Tell whether no entry is NaN or infinite.
 

@@ -26,10 +26,12 @@ class Block:
 
     def __init__(self, value: Array, grad: Array, state: list[Array], decays: float | Array) -> None:
         self.value, self.grad, self.state, self.decays = value, grad, state, decays
-        self.saved = [np.empty_like(array) for array in (value, *state)]
+        self.saved: list[Array] = []  # made when first needed
 
     def save(self) -> None:
         """Keep the numbers as they are."""
+        if not self.saved:
+            self.saved = [np.empty_like(array) for array in (self.value, *self.state)]
         for array, saved in zip((self.value, *self.state), self.saved, strict=True):
             saved[:] = array
 

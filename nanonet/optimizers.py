@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from nanonet.arrays import Array, finite_number
-from nanonet.recorded import Recorded
+from nanonet.recorded import Recorded, obey_override
 from nanonet.state import Parameter
 
 LearningRate = float | Callable[[int], float]
@@ -76,6 +76,11 @@ class Optimizer(Recorded, ABC):
     decay_is_decoupled: ClassVar[bool] = False
     """Whether weight decay shrinks the parameters by themselves, past the rule."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """See to it that a class that overrides ``update`` does not keep its parent's ``bounds``."""
+        super().__init_subclass__(**keywords)
+        obey_override(cls, Optimizer, chosen=("update",), dependent=("bounds",))
+
     def __init__(self, learning_rate: LearningRate, **settings: Unpack[Settings]) -> None:
         name = type(self).__name__
         unknown = settings.keys() - Settings.__annotations__.keys()
@@ -129,9 +134,23 @@ class Optimizer(Recorded, ABC):
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
         """Change value, and the state vectors in the order of ``states``, in place; leave grad as it is."""
 
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return what no number exceeds in size after ``update``: in value, and in each state vector.
+
+        Given is what none exceeds before it, and none of the gradient. A rule that knows this spares every step the
+        copy from which it could be undone, should it overflow. By default nothing is known: infinity.
+        """
+        return math.inf, []
+
     def scale(self, norm: Callable[[], float]) -> float:
         """Return by what the gradients are multiplied so that their norm is at most clip_norm."""
         return 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
+
+    def reach(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return ``bounds`` with weight decay; clipping only makes the gradient smaller."""
+        if self.weight_decay and self.decay_is_decoupled:
+            value *= max(1.0, step.learning_rate * self.weight_decay - 1)
+        return self.bounds(value, state, grad + self.weight_decay * value, step)
 
     def apply(
         self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decays: float | Array
@@ -170,6 +189,10 @@ def _limit(limit: float | None, subject: str, name: str) -> float | None:
     if limit is not None and finite_number(limit, subject, name, low=0) == 0:
         raise ValueError(f"{subject}: expected {name} above 0, got 0: nothing would move")
     return None if limit is None else float(limit)
+
+
+def _quotient(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else math.inf
 
 
 def _expect_pair(pair: object, subject: str, name: str) -> None:
@@ -221,6 +244,13 @@ class SGD(Optimizer):
         velocity += grad
         value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
 
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, and of the velocity."""
+        if not state:
+            return value + step.learning_rate * grad, []
+        velocity = self.momentum * state[0] + grad
+        return value + step.learning_rate * (grad + self.momentum * velocity), [velocity]
+
 
 class Adagrad(Optimizer):
     """Rates that fall where gradients were large (Duchi et al. 2011), in PyTorch's form.
@@ -245,6 +275,10 @@ class Adagrad(Optimizer):
         """Divide the step by the root of the sum of squares."""
         square_sum += grad * grad
         value -= step.learning_rate * grad / (np.sqrt(square_sum) + self.epsilon)
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, and of the sum of squares."""
+        return value + _quotient(step.learning_rate * grad, self.epsilon), [state[0] + grad * grad]
 
 
 class RMSprop(Optimizer):
@@ -286,6 +320,12 @@ class RMSprop(Optimizer):
             scaled = velocity[0]
         value -= step.learning_rate * scaled
 
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, of the mean square, and of the velocity."""
+        mean_square, *velocity = state
+        scaled = _quotient(grad, self.epsilon) + self.momentum * sum(velocity)
+        return value + step.learning_rate * scaled, [max(mean_square, grad * grad)] + [scaled] * len(velocity)
+
 
 class Adam(Optimizer):
     """Momentum and root mean square, both freed of their start at 0 (Kingma and Ba 2015, algorithm 1).
@@ -325,6 +365,12 @@ class Adam(Optimizer):
         root *= 1 / math.sqrt(1 - b2**step.number)
         root += self.epsilon
         value -= step.learning_rate / (1 - b1**step.number) * mean / root
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, of the mean, and of the mean square."""
+        mean, mean_square = max(state[0], grad), max(state[1], grad * grad)
+        rate = step.learning_rate / (1 - self.betas[0] ** step.number)
+        return value + _quotient(rate * mean, self.epsilon), [mean, mean_square]
 
 
 class AdamW(Adam):
@@ -385,3 +431,8 @@ class Rprop(Optimizer):
         np.clip(size, self.least, self.most, out=size)
         previous[:] = np.where(agreement < 0, 0, grad)
         value -= size * np.sign(previous)
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, of the gradient before, and of the size."""
+        size = max(state[1], self.most)
+        return value + size, [max(state[0], grad), size]

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, is_finite, positive_int
-from nanonet.blocks import Block, cut
+from nanonet.arrays import Array, is_finite, norm, positive_int
+from nanonet.blocks import BLOCK, Block, cut
 from nanonet.building import Snapshot, Tree
 from nanonet.data import Arrays
 from nanonet.errors import ContractError, NonFiniteError
 from nanonet.first_batch import loss_contract, optimizer_contract
+from nanonet.interrupts import Shield
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
 from nanonet.recorded import called
@@ -55,6 +56,12 @@ class Stepper:
         self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
         self._states: dict[str, Array] = {}
         self._blocks: list[Block] = []
+        self._bounds: list[float] | None = None  # what no number of each state vector exceeds, where that is known
+        limits = np.finfo(model.dtype)
+        self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
+        self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
+        self._is_large = model.vector.size > BLOCK  # so that standing before Ctrl-C costs less than a copy
+        self._shield = Shield()
         self._layout: object = None
         self._bind()
 
@@ -79,27 +86,53 @@ class Stepper:
                     if kept is not None:
                         kept.restore()
                     return outcome
-                if not all(is_finite(block.grad) for block in self._blocks):
-                    raise NonFiniteError("a gradient is the first number that is not finite")
+                cannot_overflow = self._cannot_overflow(step)
                 scale = self.optimizer.scale(self._norm)
-                for block in self._blocks:
-                    block.save()
-                    touched += 1  # only now, so that an interrupt within save restores nothing half kept
-                    self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
-                    if not all(is_finite(array) for array in (block.value, *block.state)):
-                        raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
+                if cannot_overflow and self._shield.up:
+                    self._shield.closed = True  # what is not kept cannot be undone
+                    for block in self._blocks:
+                        self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                else:
+                    for block in self._blocks:
+                        block.save()
+                        touched += 1  # only now, so that an interrupt within save restores nothing half kept
+                        self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        if not all(is_finite(array) for array in (block.value, *block.state)):
+                            raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
+                    self._shield.closed = True
         except BaseException as error:
             for block in self._blocks[:touched]:
                 block.restore()
             if kept is not None:
                 kept.restore()
+            self._shield.open()
             if isinstance(error, NonFiniteError):
                 raise self._diverged(x, target, weight, str(error), step, retrace=touched == 0) from None
             if isinstance(error, Exception) and touched == 0:
                 self.model._explain(error, x, training=True)
             raise
         self.steps, self.batch_loss, self.learning_rate = step.number, outcome.loss, step.learning_rate
+        self._shield.open()
         return outcome
+
+    def _cannot_overflow(self, step: Step) -> bool:
+        """Tell whether no number can overflow in an update; raise NonFiniteError if a gradient has."""
+        vector = self.model.vector
+        largest = norm(vector.grad)
+        if not largest < math.inf:
+            if not all(is_finite(block.grad) for block in self._blocks):
+                raise NonFiniteError("a gradient is the first number that is not finite")
+            return False
+        if not self._is_bounded:
+            return False
+        if self._bounds is None:
+            self._bounds = [norm(state) + self._least for state in self._states.values()]
+        value = norm(vector.value) + self._least
+        value, self._bounds = self.optimizer.reach(value, self._bounds, largest + self._least, step)
+        if max(value, 1e9 * step.learning_rate, *self._bounds) < self._most:
+            return True
+        self._bounds = None
+        return False
 
     def _gradients(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which leave every gradient in the vector."""
@@ -169,7 +202,7 @@ class Stepper:
         }
         states = list(self._states.values())
         self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
-        self._layout = vector.layout
+        self._layout, self._bounds = vector.layout, None
 
     def _state_arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield the optimizer's state of each parameter by name, such as "velocity/0.weight"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -109,7 +110,8 @@ class Trainer(Stepper):
         entered = self.model._enter(x)
         if len(entered) == 0:
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
-        outcome = self._step(entered, target, sample_weight)
+        with self._shield if self._is_large and not self._shield.up else nullcontext():
+            outcome = self._step(entered, target, sample_weight)
         if outcome.divisor == 0:
             raise ValueError(f"Trainer: no sample of this batch counts: the weights of all {len(entered)} are 0")
         return outcome.loss
@@ -245,10 +247,11 @@ class Trainer(Stepper):
             raise
         self.callbacks, self._underway, self._resumed = given, resumed.epoch, None
         try:
-            for turn in range(epochs):
-                self._whole_epoch(source, held_out, named, told, first=turn == 0)
-                if self.history.stopped:
-                    break
+            with self._shield:
+                for turn in range(epochs):
+                    self._whole_epoch(source, held_out, named, told, first=turn == 0)
+                    if self.history.stopped:
+                        break
             self.completed = True
         except KeyboardInterrupt:
             self.history.interrupted = True

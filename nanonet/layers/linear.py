@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, Shape, positive_int
+from nanonet.arrays import Array, Shape, positive_int, read_only
 from nanonet.errors import ShapeError
 from nanonet.initializers import GlorotUniform, Zeros
 from nanonet.layer import Layer
@@ -60,16 +61,16 @@ class Linear(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""
-        y = np.dot(_rows(x), self.weight.value.T)
+        y: Array = _rows(x).dot(self.weight.value.T)
         if self.bias is not None:
             y += self.bias.value
-        return y.reshape(*x.shape[:-1], self.out_features) if x.ndim > 2 else y, x
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(self, grad: Array, cache: Array) -> Array:
         """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
         self._assign(grad, cache)
-        dx: Array = np.dot(_rows(grad), self.weight.value)
-        return dx.reshape(cache.shape) if cache.ndim > 2 else dx
+        dx: Array = _rows(grad).dot(self.weight.value)
+        return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
         """Assign dE/dW and dE/db alone, and save the product for dE/dx."""
@@ -77,15 +78,21 @@ class Linear(Layer):
 
     def _assign(self, grad: Array, x: Array) -> None:
         g = _rows(grad)
-        np.dot(g.T, _rows(x), out=self.weight.grad)
+        g.T.dot(_rows(x), out=self.weight.grad)
         if self.bias is not None:
-            np.add.reduce(g, axis=0, out=self.bias.grad)
+            _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape with out_features in its last axis."""
         if not input_shape or input_shape[-1] != self.in_features:
             raise ShapeError.misfit(self, expected=(self.in_features,), got=input_shape)
         return *input_shape[:-1], self.out_features
+
+
+@lru_cache(maxsize=16)
+def _ones(rows: int, dtype: np.dtype[Any]) -> Array:
+    """Return 1s to sum rows with: as a product, 1ᵀ g is a call of BLAS, and two to three times as fast as a sum."""
+    return read_only(np.ones(rows, dtype))
 
 
 def _rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
