@@ -43,6 +43,8 @@ from nanonet import (
     accuracy,
 )
 
+HELD_OUT = 10_000  # of the training images, for --validate
+
 # ---- the data
 
 
@@ -252,14 +254,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     train, test = Images.read(chosen.data, "train"), Images.read(chosen.data, "t10k")
     if chosen.validate:
-        train, test = train[:-10_000], train[-10_000:]
+        train, test = train[:-HELD_OUT], train[-HELD_OUT:]
     train = train[: preset.train_on]
     print(f"{chosen.preset}: {len(train.x)} images, batches of {preset.batch_size}, {chosen.epochs} epochs")
     runs = [run(preset, train, test, rng, chosen) for rng in chosen.rng]
     ends = [reached for reached, _ in runs]
     print(f"published: {preset.published}")
     told = f", the best epoch of the best {max(best for _, best in runs):.2%}" if preset.best_epoch else ""
-    where = "the last 10,000 training images" if chosen.validate else "the test set"
+    where = f"the last {HELD_OUT:,} training images" if chosen.validate else "the test set"
     print(
         f"here, on {where}: mean {statistics.mean(ends):.2%}, error {1 - statistics.mean(ends):.2%}, "
         f"median {statistics.median(ends):.2%} of {len(ends)}{told}"
