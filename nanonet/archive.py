@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +21,7 @@ from nanonet.recorded import called
 PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
 CHUNK = 1 << 20  # bytes
+HOUR = 3600  # seconds
 
 
 def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
@@ -32,27 +36,34 @@ def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
 def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a file beside path, bring it to the disk, and only then let it take path's place.
 
+    A process that is killed meanwhile leaves the file beside path; the next that writes there removes such files once
+    they are an hour old.
+
     Raises
     ------
     OSError
         If it cannot be written; it names path, and what stood there stands there still.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    place = Path(os.path.realpath(path))  # a link stays a link
+    beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
+        _remove_leftovers(place)
         with open(beside, "w+b") as file:
             _fill(file, page, arrays)
             file.seek(-SEAL, os.SEEK_END)
             file.write(_digest(file))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OSError(error.errno, f"{error.strerror}; not written, what it held before stands", str(path)) from error
-    except BaseException:
-        beside.unlink(missing_ok=True)
+        os.replace(beside, place)
+    except BaseException as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            told = f"{error.strerror}; not written, what it held before stands"
+            raise OSError(error.errno, told, str(path)) from error
         raise
-    _sync_folder(path.parent)
+    with suppress(OSError):  # the file stands in its place; some file systems cannot sync a folder
+        _sync_folder(place.parent)
 
 
 def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -90,6 +101,8 @@ def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDA
 
 def _contents(archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     page = json.loads(archive.read(PAGE))
+    if not isinstance(page, dict):
+        raise ValueError(f"{PAGE} holds no table")
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name in archive.namelist():
         if name != PAGE:
@@ -110,8 +123,15 @@ def _digest(file: IO[bytes]) -> bytes:
     return digest.hexdigest().encode()
 
 
+def _remove_leftovers(place: Path) -> None:
+    for beside in place.parent.glob(f".{glob.escape(place.name)}.*.tmp"):
+        with suppress(OSError):
+            if time.time() - beside.stat().st_mtime > HOUR:
+                beside.unlink()
+
+
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too, where folders can be synced."""
+    """Bring the new name to the disk too."""
     if os.name == "posix":
         opened = os.open(folder, os.O_RDONLY)
         try:

@@ -81,14 +81,8 @@ class Monitor(Callback):
 
     def __init__(self, monitor: str, patience: int, *, mode: str | None = None, margin: float = 0.0) -> None:
         name = type(self).__name__
-        if not isinstance(monitor, str):
-            raise TypeError(f"{name}: expected monitor as a name such as 'validation_loss', got {monitor!r}")
-        if mode is None and not monitor.endswith("loss"):
-            raise ValueError(f"{name}: say which {monitor!r} is better: mode='max' or mode='min'")
-        if mode not in (None, "min", "max"):
-            raise ValueError(f"{name}: expected mode of 'min' or 'max', got {mode!r}")
-        self.monitor, self.patience = monitor, positive_int(patience, name, "patience")
-        self.sign = -1.0 if mode == "max" else 1.0
+        self.monitor, self.sign = monitor, _sign(monitor, mode, name)
+        self.patience = positive_int(patience, name, "patience")
         self.margin = finite_number(margin, name, "margin", low=0)
         self.reset()
 
@@ -99,9 +93,7 @@ class Monitor(Callback):
     def fit_begin(self, trainer: Trainer) -> None:
         """See that there will be such a number."""
         self.reset()
-        if self.monitor not in trainer.names:
-            known = ", ".join(map(repr, trainer.names))
-            raise ValueError(f"{type(self).__name__}: this fit has no {self.monitor!r}; it has {known}")
+        _expect(self.monitor, trainer, type(self).__name__)
 
     def state_dict(self) -> dict[str, npt.ArrayLike]:
         """Return the best number, its epoch, and how long there was none."""
@@ -120,6 +112,23 @@ class Monitor(Callback):
             return True
         self.waited += 1
         return False
+
+
+def _sign(monitor: str, mode: str | None, owner: str) -> float:
+    """Return by what a number is multiplied so that less is better."""
+    if not isinstance(monitor, str):
+        raise TypeError(f"{owner}: expected monitor as a name such as 'validation_loss', got {monitor!r}")
+    if mode is None and not monitor.endswith("loss"):
+        raise ValueError(f"{owner}: say which {monitor!r} is better: mode='max' or mode='min'")
+    if mode not in (None, "min", "max"):
+        raise ValueError(f"{owner}: expected mode of 'min' or 'max', got {mode!r}")
+    return -1.0 if mode == "max" else 1.0
+
+
+def _expect(monitor: str, trainer: Trainer, owner: str) -> None:
+    if monitor not in trainer.names:
+        known = ", ".join(map(repr, trainer.names))
+        raise ValueError(f"{owner}: this fit has no {monitor!r}; it has {known}")
 
 
 class EarlyStopping(Monitor):
@@ -261,8 +270,8 @@ class Checkpoint(Callback):
     steps : int, optional
         After how many steps to save.
     monitor : str, optional
-        A name of the history, such as "validation_loss": after an epoch in which it was the best so far, the checkpoint
-        is saved beside path too, ``run.best.npz`` for ``run.npz``.
+        A name of the history, such as "validation_loss": after an epoch in which it was the best of the whole history,
+        the checkpoint is saved beside path too, ``run.best.npz`` for ``run.npz``.
     mode : "min", "max" or None
         Which is better, as for :class:`Monitor`.
 
@@ -293,29 +302,21 @@ class Checkpoint(Callback):
         every_epoch = 1 if steps is None else None
         self.epochs = every_epoch if epochs is None else positive_int(epochs, "Checkpoint", "epochs")
         if monitor is None and mode is not None:
-            raise ValueError(f"Checkpoint: mode={mode!r} says which {'monitor'} is better; give monitor too")
-        self.monitor = None if monitor is None else Monitor(monitor, 1, mode=mode)
+            raise ValueError(f"Checkpoint: mode={mode!r} says which monitor is better; give monitor too")
+        self.monitor = monitor
+        self.sign = 1.0 if monitor is None else _sign(monitor, mode, "Checkpoint")
 
     @property
     def best_path(self) -> Path:
         """Where the best epoch's checkpoint stands."""
         return self.path.with_suffix(".best.npz")
 
-    def state_dict(self) -> Mapping[str, npt.ArrayLike]:
-        """Return the best number so far."""
-        return {} if self.monitor is None else self.monitor.state_dict()
-
     def fit_begin(self, trainer: Trainer) -> None:
         """See that there is a folder, and such a number."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"Checkpoint: there is no folder {self.path.parent} for {self.path.name}")
         if self.monitor is not None:
-            self.monitor.fit_begin(trainer)
-
-    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on with the best number of before."""
-        if self.monitor is not None and state:
-            self.monitor.fit_resumed(trainer, state)
+            _expect(self.monitor, trainer, "Checkpoint")
 
     def step_end(self, trainer: Trainer) -> None:
         """Save, if it is time."""
@@ -324,7 +325,7 @@ class Checkpoint(Callback):
 
     def epoch_end(self, trainer: Trainer) -> None:
         """Save, if it is time or the best epoch."""
-        if self.monitor is not None and self.monitor.is_better(trainer):
+        if self.monitor is not None and self._is_best(trainer.history[self.monitor]):
             trainer.save(self.best_path)
         if self.epochs is not None and trainer.epoch % self.epochs == 0:
             trainer.save(self.path)
@@ -333,3 +334,7 @@ class Checkpoint(Callback):
         """Save what Ctrl-C broke off, and what the last epochs did."""
         if trainer.history.interrupted or trainer.completed:
             trainer.save(self.path)
+
+    def _is_best(self, values: list[float]) -> bool:
+        *before, last = (self.sign * value for value in values)
+        return last < min((value for value in before if not math.isnan(value)), default=math.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ import numpy.typing as npt
 
 import nanonet
 from nanonet.archive import npz_path, read_archive, write_archive
+from nanonet.arrays import as_numbers
 from nanonet.callbacks import Callback
 from nanonet.epoch import Epoch, generator_at
+from nanonet.errors import ShapeError
 from nanonet.history import History
 
 if TYPE_CHECKING:
@@ -28,11 +31,11 @@ class Resumed:
     """What the next fit of a resumed trainer goes on with: an epoch under way, and what callbacks have kept."""
 
     def __init__(self, epoch: Epoch | None = None, kept: Iterable[tuple[str, Numbers]] = ()) -> None:
-        self.epoch, self._kept = epoch, list(kept)
+        self.epoch, self.kept = epoch, list(kept)
 
     def match(self, callbacks: list[Callback]) -> Iterator[tuple[Callback, Numbers]]:
         """Yield each callback whose state was kept, with that state: the first of a class gets the first's."""
-        left = list(self._kept)
+        left = list(self.kept)
         for callback in callbacks:
             for name, state in left:
                 if name == type(callback).__name__:
@@ -47,11 +50,29 @@ class Resumed:
 def store(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Write a trainer's state; see :meth:`nanonet.Trainer.save`."""
     place = npz_path(path, "Trainer.save")
-    callbacks = [] if trainer.completed else trainer.callbacks
-    write_archive(place, _page(trainer, callbacks), dict(_arrays(trainer, callbacks)))
+    kept = list(_kept(trainer))
+    write_archive(place, _page(trainer, [name for name, _ in kept]), dict(_arrays(trainer, kept)))
 
 
-def _page(trainer: Trainer, callbacks: list[Callback]) -> dict[str, Any]:
+def _kept(trainer: Trainer) -> Iterable[tuple[str, Numbers]]:
+    """Return what the callbacks of a fit remember that is not over: by themselves, or from the file it goes on with."""
+    if trainer._resumed is not None:
+        return trainer._resumed.kept
+    return [] if trainer.completed else [(type(callback).__name__, _state(callback)) for callback in trainer.callbacks]
+
+
+def _state(callback: Callback) -> Numbers:
+    """Return a callback's state as arrays, or say which entry is none."""
+    state = {}
+    for name, value in callback.state_dict().items():
+        try:
+            state[name] = as_numbers(value, callback, f"state_dict()[{name!r}]")
+        except ShapeError as error:
+            raise TypeError(str(error)) from None
+    return state
+
+
+def _page(trainer: Trainer, callbacks: list[str]) -> dict[str, Any]:
     """Return what is no array: whole numbers, names, and the generators."""
     epoch = trainer._underway
     page: dict[str, Any] = {
@@ -59,15 +80,15 @@ def _page(trainer: Trainer, callbacks: list[Callback]) -> dict[str, Any]:
         "format": FORMAT,
         "nanonet": nanonet.__version__,
         "numpy": np.__version__,
-        "optimizer": repr(trainer.optimizer),
-        "loss": repr(trainer.loss),
+        "optimizer": _name(trainer.optimizer),
+        "loss": _name(trainer.loss),
         "steps": trainer.steps,
         "epoch": trainer.epoch,
         "interrupted": trainer.history.interrupted,
         "stopped": trainer.history.stopped,
         "generators": {name: _plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
         "splits": [[*key, _plain(state)] for key, state in trainer._intake.splits.items()],
-        "callbacks": [type(callback).__name__ for callback in callbacks],
+        "callbacks": callbacks,
         "underway": None,
     }
     if epoch is not None and epoch.done:
@@ -77,7 +98,12 @@ def _page(trainer: Trainer, callbacks: list[Callback]) -> dict[str, Any]:
     return page
 
 
-def _arrays(trainer: Trainer, callbacks: list[Callback]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _name(thing: object) -> list[str]:
+    """Return the class of an optimizer or a loss, and its text, free of addresses."""
+    return [type(thing).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))]
+
+
+def _arrays(trainer: Trainer, kept: list[tuple[str, Numbers]]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield every number that is not whole, in an array by its name."""
     for name, place in _places(trainer):
         yield name, place
@@ -88,9 +114,9 @@ def _arrays(trainer: Trainer, callbacks: list[Callback]) -> Iterator[tuple[str, 
     if trainer._underway is not None and trainer._underway.done:
         for name, sums in trainer._underway.means.sums.items():
             yield f"underway/{name}", np.asarray(sums, float)
-    for i, callback in enumerate(callbacks):
-        for name, value in callback.state_dict().items():
-            yield f"callback/{i}/{name}", np.asarray(value)
+    for i, (_, state) in enumerate(kept):
+        for name, value in state.items():
+            yield f"callback/{i}/{name}", value
 
 
 def _places(trainer: Trainer) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -128,22 +154,33 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
     page, arrays = read_archive(place)
     _check_format(place, page)
     targets, generators = dict(_places(trainer)), dict(_generators(trainer))
-    _check_arrays(place, page, targets, arrays)
-    _check_generators(place, page["generators"], generators)
-    numbers = {name: float(array) for name, array in _under("trainer/", arrays).items()}
-    numbers |= {name: page[name] for name in ("steps", "epoch")}
-    history = _history(page, _under("history/", arrays))
-    epoch = _epoch(page["underway"], _under("underway/", arrays))
-    splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
-    kept = [(name, _under(f"callback/{i}/", arrays)) for i, name in enumerate(page["callbacks"])]
+    try:
+        _check_classes(place, page, trainer)
+        _check_arrays(place, page, targets, arrays)
+        _check_generators(place, page["generators"], generators)
+        numbers = {name: float(array) for name, array in _under("trainer/", arrays).items()}
+        numbers |= {name: int(page[name]) for name in ("steps", "epoch")}
+        history = _history(page, _under("history/", arrays))
+        epoch = _epoch(page["underway"], _under("underway/", arrays))
+        splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
+        kept = [(name, _under(f"callback/{i}/", arrays)) for i, name in enumerate(page["callbacks"])]
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"{place}: incomplete, nothing was changed: {error!r}") from None
 
     for name, target in targets.items():  # from here on nothing fails
         target[...] = arrays[name]
     for name, rng in generators.items():
         rng.bit_generator.state = page["generators"][name]
     vars(trainer).update(numbers, history=history, batch=epoch.done if epoch else 0, completed=False, callbacks=[])
-    trainer._intake.splits, trainer._underway = splits, epoch
+    trainer._intake.splits, trainer._underway, trainer._bounds = splits, epoch, None
     return Resumed(epoch, kept)
+
+
+def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:
+    for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
+        name, text = page[kind]
+        if name != type(here).__name__:
+            raise ValueError(f"{path}: its {kind} was {text}, that of this trainer is {here!r}; nothing was changed")
 
 
 def _check_format(path: Path, page: Mapping[str, Any]) -> None:
@@ -168,7 +205,7 @@ def _check_arrays(path: Path, page: Mapping[str, Any], targets: Numbers, arrays:
             lines.append(f"  {name}: {_form(saved[name])} in the file, {_form(target)} here")
     if lines:
         shown = [*lines[:20], f"  and {len(lines) - 20} more"] if len(lines) > 20 else lines
-        what = f"{path}: does not fit this trainer, and nothing was changed; its optimizer was {page['optimizer']}"
+        what = f"{path}: does not fit this trainer, and nothing was changed; its optimizer was {page['optimizer'][1]}"
         raise ValueError("\n".join([what, *shown]))
 
 

@@ -15,7 +15,7 @@ class Epoch:
     Attributes
     ----------
     data : dict
-        Samples, batch size and shuffling: what the data that it goes on with has to agree with. Empty for an iterable.
+        Samples, batch size, shuffling and metrics: what a fit that goes on with it has to agree with.
     begun : dict or None
         The generator's state from which its order was drawn; None without shuffling.
     done : int
@@ -30,14 +30,17 @@ class Epoch:
     def agree(self, data: dict[str, Any]) -> None:
         """Raise ValueError unless it can be gone on with on such data."""
         if self.done and data != self.data:
+            differing = [name for name in {**self.data, **data} if self.data.get(name) != data.get(name)]
             raise ValueError(
                 f"fit: {self.done} batches of this epoch are done, and it goes on only with what it began with: "
-                f"expected {_told(self.data)}, got {_told(data)}"
+                f"expected {_told(self.data, differing)}, got {_told(data, differing)}"
             )
 
 
-def _told(data: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in data.items()) or "an iterable"
+def _told(data: dict[str, Any], names: list[str]) -> str:
+    if data["samples"] is None and "samples" in names:
+        return "an iterable"
+    return ", ".join(f"{name}={data[name]!r}" for name in names if name in data)
 
 
 def generator_at(rng: np.random.Generator, state: Any) -> np.random.Generator:

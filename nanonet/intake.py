@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import Any
 
@@ -123,16 +123,18 @@ class Source:
     count : int or None
         How many batches an epoch has, where that is known.
     told : dict
-        What an epoch that was begun elsewhere has to agree with; empty for an iterable.
+        What a fit that goes on with an epoch of it has to agree with.
     """
 
-    def __init__(self, data: Arrays | Stream, batch_size: int, rng: np.random.Generator | None) -> None:
+    def __init__(
+        self, data: Arrays | Stream, batch_size: int, rng: np.random.Generator | None, metrics: Iterable[str]
+    ) -> None:
         self._data, self._size, self._rng = data, batch_size, rng
         self.count = -(-len(data) // batch_size) if isinstance(data, Arrays) else None
         self.unchecked = isinstance(data, Stream) or data.on_disk
-        self.told: dict[str, Any] = {}
+        self.told: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
         if isinstance(data, Arrays):
-            self.told = {"samples": len(data), "batch_size": batch_size, "shuffle": rng is not None}
+            self.told |= {"samples": len(data), "batch_size": batch_size, "shuffle": rng is not None}
 
     def epoch(self) -> Epoch:
         """Begin an epoch."""

@@ -72,7 +72,10 @@ class Stepper:
         weight: npt.ArrayLike | None,
         look: Callable[[Array], None] | None = None,
     ) -> Outcome:
-        """Take a step, or none; look gets the prediction before anything is updated."""
+        """Take a step, or none; look gets the prediction before anything is updated.
+
+        After a step that was taken Ctrl-C may have to wait until the caller opens the shield.
+        """
         self._bind()
         kept = Snapshot(self._tree) if self._changeable else None
         step = Step(self.steps + 1, self.optimizer.rate(self.steps) * self.rate_factor)
@@ -112,7 +115,6 @@ class Stepper:
                 self.model._explain(error, x, training=True)
             raise
         self.steps, self.batch_loss, self.learning_rate = step.number, outcome.loss, step.learning_rate
-        self._shield.open()
         return outcome
 
     def _cannot_overflow(self, step: Step) -> bool:

@@ -112,6 +112,7 @@ class Trainer(Stepper):
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
         with self._shield if self._is_large and not self._shield.up else nullcontext():
             outcome = self._step(entered, target, sample_weight)
+            self._shield.open()
         if outcome.divisor == 0:
             raise ValueError(f"Trainer: no sample of this batch counts: the weights of all {len(entered)} are 0")
         return outcome.loss
@@ -124,6 +125,8 @@ class Trainer(Stepper):
         It is written beside path and put in its place when it is whole on the disk. Everything stands in it by name:
         ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), the history, and where each generator stands;
         NumPy alone can read it. Nothing is pickled.
+
+        Settings are not in it: the optimizer's and the layers' come from the code that makes the trainer.
 
         Raises
         ------
@@ -152,9 +155,10 @@ class Trainer(Stepper):
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Take over what another trainer saved; the next fit goes on from there, bit for bit.
 
-        This trainer has to be made in the same way: the same layers, dtype and kind of optimizer. A fit that was
-        broken off in an epoch goes on within it, with the same data in the same batches, and counts it as its first;
-        an iterable must repeat its order. Callbacks of the same classes go on as well.
+        This trainer has to be made in the same way: the same layers and dtype, the same classes of loss and optimizer.
+        A fit that was broken off in an epoch goes on within it, with the same data in the same batches and the same
+        metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes go on as
+        well.
 
         Raises
         ------
@@ -222,18 +226,20 @@ class Trainer(Stepper):
         given = _callbacks(callbacks)
         told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
         resumed = self._resumed or Resumed()
-        completed, self.completed = self.completed, False
+        before = self.completed, self.callbacks, self._underway
         undo, begun = self._intake.memory(), list[Callback]()
         try:
             data, held_out = self._intake.let_in(x, target, sample_weight, validation)
-            source = Source(data, batch_size, self.rng if shuffle else None)
+            source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
                 resumed.epoch.agree(source.told)
-            self._check_rates(epochs * (source.count or 0))
+            done = resumed.epoch.done if resumed.epoch else 0
+            self._check_rates(epochs * (source.count or 0) - done)
             self.names = ("loss", *named)
             if held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
+            self.completed, self.callbacks, self._underway = False, given, resumed.epoch
             for callback in told:
                 callback.fit_begin(self)
                 begun.append(callback)
@@ -243,9 +249,8 @@ class Trainer(Stepper):
             for callback in begun:
                 callback.fit_end(self)
             undo()
-            self.completed = completed
+            self.completed, self.callbacks, self._underway = before
             raise
-        self.callbacks, self._underway, self._resumed = given, resumed.epoch, None
         try:
             with self._shield:
                 for turn in range(epochs):
@@ -295,8 +300,10 @@ class Trainer(Stepper):
         source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
+        self._shield.closed = True
         self.history.append(numbers)
-        self._underway = None
+        self._underway = self._resumed = None
+        self._shield.open()
         for callback in told:
             callback.epoch_end(self)
 
@@ -327,7 +334,8 @@ class Trainer(Stepper):
             means.add("loss", outcome.loss, outcome.divisor)
             for name, value in measures.items():
                 means.add(name, value, len(x))
-            epoch.done = self.batch
+            epoch.done, self._resumed = self.batch, None
+            self._shield.open()
             for callback in listeners:
                 callback.step_end(self)
         return means.values()
