@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from nanonet.arrays import Array
+from nanonet.arrays import Array, is_finite
 from nanonet.optimizers import Optimizer
 from nanonet.state import Parameter
 
@@ -34,6 +34,10 @@ class Block:
             self.saved = [np.empty_like(array) for array in (self.value, *self.state)]
         for array, saved in zip((self.value, *self.state), self.saved, strict=True):
             saved[:] = array
+
+    def is_finite(self) -> bool:
+        """Tell whether no number that a step changes is NaN or infinite."""
+        return is_finite(self.value) and all(map(is_finite, self.state))
 
     def restore(self) -> None:
         """Put back what was kept."""

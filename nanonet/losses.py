@@ -182,16 +182,18 @@ class SquaredError(Loss):
         return prediction - target
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E, and y - t, which both passes need."""
+        """Return E, and y - t with the share of each sample, which both passes need."""
         difference = prediction - target
         if weight is None:
-            return 0.5 * float(np.vdot(difference, difference)) / len(difference), (difference, target, None)
-        return self.mean(_half_squares(difference), target, weight), (difference, target, weight)
+            count = len(difference)
+            return 0.5 * float(np.vdot(difference, difference)) / count, (difference, 1 / count)
+        value = self.mean(_half_squares(difference), target, weight)
+        return value, (difference, self.shares(difference, target, weight))
 
     def backward(self, cache: Any) -> Array:
         """Return (y - t) times the share of its sample."""
-        difference, target, weight = cache
-        grad: Array = difference * self.shares(difference, target, weight)
+        difference, share = cache
+        grad: Array = difference * share
         return grad
 
 

@@ -261,7 +261,7 @@ class Sequential(Layer):
         if self.integer_input:
             array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
         else:
-            array = as_floats(x, self.dtype, type(self).__name__, "x")
+            array = as_floats(x, self.vector.dtype, type(self).__name__, "x")
         if array.shape[1:] != self._accepted or array.ndim == 0:
             self._accept(array.shape)
         return array

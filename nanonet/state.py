@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +136,10 @@ class Parameter(State):
     def grad(self, numbers: npt.ArrayLike) -> None:
         if numbers is not self._grad:
             copy_in(self._grad, numbers, f"{self.label}.grad")
+
+    if not TYPE_CHECKING:  # read several times in each step: attrgetter spares the call of a Python function
+        value = property(attrgetter("_value"), value.fset, doc=value.__doc__)
+        grad = property(attrgetter("_grad"), grad.fset, doc=grad.__doc__)
 
     @property
     def trainable(self) -> bool:

@@ -56,6 +56,7 @@ class Stepper:
         self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
         self._states: dict[str, Array] = {}
         self._blocks: list[Block] = []
+        self._vector = model.vector
         self._bounds: list[float] | None = None  # what no number of each state vector exceeds, where that is known
         limits = np.finfo(model.dtype)
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
@@ -89,9 +90,9 @@ class Stepper:
                     if kept is not None:
                         kept.restore()
                     return outcome
-                cannot_overflow = self._cannot_overflow(step)
+                norm_of_grad = self._checked_norm()
                 scale = self.optimizer.scale(self._norm)
-                if cannot_overflow and self._shield.up:
+                if self._shield.up and self._cannot_overflow(norm_of_grad, step):
                     self._shield.closed = True  # what is not kept cannot be undone
                     for block in self._blocks:
                         self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
@@ -100,7 +101,7 @@ class Stepper:
                         block.save()
                         touched += 1  # only now, so that an interrupt within save restores nothing half kept
                         self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
-                        if not all(is_finite(array) for array in (block.value, *block.state)):
+                        if not block.is_finite():
                             raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
                     self._shield.closed = True
         except BaseException as error:
@@ -117,19 +118,22 @@ class Stepper:
         self.steps, self.batch_loss, self.learning_rate = step.number, outcome.loss, step.learning_rate
         return outcome
 
-    def _cannot_overflow(self, step: Step) -> bool:
-        """Tell whether no number can overflow in an update; raise NonFiniteError if a gradient has."""
-        vector = self.model.vector
-        largest = norm(vector.grad)
-        if not largest < math.inf:
-            if not all(is_finite(block.grad) for block in self._blocks):
-                raise NonFiniteError("a gradient is the first number that is not finite")
-            return False
-        if not self._is_bounded:
+    def _checked_norm(self) -> float:
+        """Return the norm of all gradients, infinity where their squares overflow; raise NonFiniteError if they did."""
+        largest = norm(self._grad)
+        if largest < math.inf:
+            return largest
+        if not all(is_finite(block.grad) for block in self._blocks):
+            raise NonFiniteError("a gradient is the first number that is not finite")
+        return math.inf
+
+    def _cannot_overflow(self, largest: float, step: Step) -> bool:
+        """Tell whether no number can overflow in an update by gradients none of which exceeds the largest."""
+        if not self._is_bounded or largest == math.inf:
             return False
         if self._bounds is None:
             self._bounds = [norm(state) + self._least for state in self._states.values()]
-        value = norm(vector.value) + self._least
+        value = norm(self._value) + self._least
         value, self._bounds = self.optimizer.reach(value, self._bounds, largest + self._least, step)
         if max(value, 1e9 * step.learning_rate, *self._bounds) < self._most:
             return True
@@ -189,9 +193,10 @@ class Stepper:
 
     def _bind(self) -> None:
         """Cut the vector into blocks, anew when a parameter was frozen, thawed or moved."""
-        vector = self.model.vector
+        vector = self._vector
         if vector.layout is self._layout:
             return
+        self._value, self._grad = vector.value, vector.grad
         self._tree = Tree(self.model)
         self._changeable = bool(self._tree.buffers or self._tree.randoms)
         starts = self.optimizer.states()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -110,7 +109,11 @@ class Trainer(Stepper):
         entered = self.model._enter(x)
         if len(entered) == 0:
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
-        with self._shield if self._is_large and not self._shield.up else nullcontext():
+        if self._is_large and not self._shield.up:
+            with self._shield:
+                outcome = self._step(entered, target, sample_weight)
+                self._shield.open()
+        else:
             outcome = self._step(entered, target, sample_weight)
             self._shield.open()
         if outcome.divisor == 0:

@@ -57,7 +57,7 @@ class Vector:
     (4,)
     """
 
-    __slots__ = ("_keeper", "_layer", "_parent", "_source", "_start", "_stop")
+    __slots__ = ("_keeper", "_layer", "_parent", "_source", "_start", "_stop", "dtype")
 
     def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
         self._layer: Callable[[], Any] = weakref.ref(layer)
@@ -68,6 +68,7 @@ class Vector:
     def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
         """Become another part of a vector; slices of this one follow."""
         self._source, self._start, self._stop = source, start, stop
+        self.dtype: np.dtype[Any] = source.dtype  # float32 or float64
 
     @property
     def value(self) -> Array:
@@ -113,11 +114,6 @@ class Vector:
     def size(self) -> int:
         """The number of entries."""
         return self._stop - self._start
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
-        return self._source.dtype
 
     def __repr__(self) -> str:
         return f"Vector({self.size} parameters, {self.dtype})"

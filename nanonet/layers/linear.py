@@ -68,17 +68,17 @@ class Linear(Layer):
 
     def backward(self, grad: Array, cache: Array) -> Array:
         """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
-        self._assign(grad, cache)
-        dx: Array = _rows(grad).dot(self.weight.value)
+        g = _rows(grad)
+        self._assign(g, _rows(cache))
+        dx: Array = g.dot(self.weight.value)
         return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
         """Assign dE/dW and dE/db alone, and save the product for dE/dx."""
-        self._assign(grad, cache)
+        self._assign(_rows(grad), _rows(cache))
 
-    def _assign(self, grad: Array, x: Array) -> None:
-        g = _rows(grad)
-        g.T.dot(_rows(x), out=self.weight.grad)
+    def _assign(self, g: Array, x: Array) -> None:
+        g.T.dot(x, out=self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
