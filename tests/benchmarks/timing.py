@@ -1,0 +1,43 @@
+"""Timing: several calls in turns, on one core, so that what disturbs one disturbs all; medians of several rounds."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def pin(core: int) -> str:
+    """Hold this process to one core, where the system can; return what was done."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    if not hasattr(os, "sched_setaffinity"):
+        return "not pinned to a core: this system cannot"
+    os.sched_setaffinity(0, {core})
+    return f"pinned to core {core}"
+
+
+def interleaved(calls: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float) -> dict[str, float]:
+    """Return the median time of each call in seconds; a round gives each about ``seconds``, in turns."""
+    counts = {name: _count(call, seconds) for name, call in calls.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(_time(call, counts[name]))
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def _count(call: Callable[[], Any], seconds: float) -> int:
+    """Return how many calls fill the time, after some to warm up."""
+    call()
+    once = min(_time(call, 1) for _ in range(3))
+    return max(1, round(seconds / once))
+
+
+def _time(call: Callable[[], Any], count: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - begun) / count
