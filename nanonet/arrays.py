@@ -81,8 +81,9 @@ def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
 
 
 def norm(array: Array) -> float:
-    """Return the root of the sum of squares, one BLAS call; infinite also where the squares overflow."""
-    return math.sqrt(np.vdot(array, array))
+    """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
+    squares = float(np.vdot(array, array))
+    return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing
 
 
 def is_finite(array: Array) -> bool:

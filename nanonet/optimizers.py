@@ -150,7 +150,9 @@ class Optimizer(Recorded, ABC):
         """Return ``bounds`` with weight decay; clipping only makes the gradient smaller."""
         if self.weight_decay and self.decay_is_decoupled:
             value *= max(1.0, step.learning_rate * self.weight_decay - 1)
-        return self.bounds(value, state, grad + self.weight_decay * value, step)
+        elif self.weight_decay:
+            grad += self.weight_decay * value
+        return self.bounds(value, state, grad, step)
 
     def apply(
         self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decays: float | Array
@@ -356,15 +358,27 @@ class Adam(Optimizer):
         return {"mean": 0.0, "mean_square": 0.0}
 
     def update(self, value: Array, grad: Array, step: Step, mean: Array, mean_square: Array) -> None:
-        """Step by the mean over the root mean square."""
+        """Step by the mean over the root mean square; one array holds all that is in between, and stays in the cache.
+
+        The correction 1 / sqrt(1 - b2^t) of the root goes over to epsilon and the rate, which spares a pass.
+        """
         b1, b2 = self.betas
-        mean += (1 - b1) * (grad - mean)
+        correction = math.sqrt(1 - b2**step.number)
+
+        between = grad - mean
+        between *= 1 - b1
+        mean += between  # m <- b1 m + (1 - b1) g
+
+        np.multiply(grad, grad, out=between)
+        between *= 1 - b2
         mean_square *= b2
-        mean_square += (1 - b2) * grad * grad
-        root = np.sqrt(mean_square)
-        root *= 1 / math.sqrt(1 - b2**step.number)
-        root += self.epsilon
-        value -= step.learning_rate / (1 - b1**step.number) * mean / root
+        mean_square += between  # s <- b2 s + (1 - b2) g^2
+
+        np.sqrt(mean_square, out=between)
+        between += self.epsilon * correction
+        np.divide(mean, between, out=between)
+        between *= step.learning_rate * correction / (1 - b1**step.number)
+        value -= between
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return those of w, of the mean, and of the mean square."""

@@ -57,7 +57,7 @@ class Stepper:
         self._states: dict[str, Array] = {}
         self._blocks: list[Block] = []
         self._vector = model.vector
-        self._bounds: list[float] | None = None  # what no number of each state vector exceeds, where that is known
+        self._bounds: list[float] | None = None  # what no number exceeds, of the vector and of each state, if known
         limits = np.finfo(model.dtype)
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
         self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
@@ -83,7 +83,8 @@ class Stepper:
         touched = 0
         try:
             with np.errstate(all="ignore"):
-                outcome = self._gradients(x, target, weight)
+                run = self._passes if self.micro_batch_size is None else self._gradients
+                outcome = run(x, target, weight)
                 if look is not None:
                     look(outcome.prediction)
                 if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
@@ -130,15 +131,17 @@ class Stepper:
     def _cannot_overflow(self, largest: float, step: Step) -> bool:
         """Tell whether no number can overflow in an update by gradients none of which exceeds the largest."""
         if not self._is_bounded or largest == math.inf:
+            self._bounds = None
             return False
         if self._bounds is None:
-            self._bounds = [norm(state) + self._least for state in self._states.values()]
-        value = norm(self._value) + self._least
-        value, self._bounds = self.optimizer.reach(value, self._bounds, largest + self._least, step)
-        if max(value, 1e9 * step.learning_rate, *self._bounds) < self._most:
-            return True
-        self._bounds = None
-        return False
+            self._bounds = [norm(array) + self._least for array in (self._value, *self._states.values())]
+        value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
+        self._bounds = [value, *states]
+        for bound in (1e9 * step.learning_rate, *self._bounds):
+            if not bound < self._most:  # NaN is not either
+                self._bounds = None  # to be measured anew
+                return False
+        return True
 
     def _gradients(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which leave every gradient in the vector."""

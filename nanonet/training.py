@@ -243,6 +243,7 @@ class Trainer(Stepper):
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
             self.completed, self.callbacks, self._underway = False, given, resumed.epoch
+            self._bounds = None  # what was done to the model since an earlier fit is not known
             for callback in told:
                 callback.fit_begin(self)
                 begun.append(callback)
@@ -319,8 +320,9 @@ class Trainer(Stepper):
         for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
             if batch.weight is not None and not batch.weight.any():
                 continue
-            x = self.model._enter(batch.x)
+            x = batch.x
             if source.unchecked:
+                x = self.model._enter(x)
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
             take, first = (self._strict_step if first else self._step), False
             measures: dict[str, float] = {}

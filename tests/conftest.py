@@ -1,7 +1,8 @@
-"""What all tests share: with NANONET_NO_SKIPS=1 a skipped test is a failed one, as where every peer is installed."""
+"""What all tests share: Ctrl-C as Python has it; with NANONET_NO_SKIPS=1 a skipped test is a failed one."""
 
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
@@ -13,6 +14,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Watch skips in the doctests of nanonet too, which this file's own hooks would not see."""
     if os.environ.get("NANONET_NO_SKIPS", "0") not in ("", "0"):
         config.pluginmanager.register(NoSkips(), "no-skips")
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_pythons_own() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt; a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class NoSkips:

@@ -265,6 +265,23 @@ def test_a_step_that_overflows_is_undone_and_one_that_does_not_is_taken(
     assert refused > 0 or not isinstance(make(), SGD)
 
 
+def test_numbers_that_grow_step_by_step_are_undone_in_the_step_that_overflows() -> None:
+    """What a rule reaches is added up; where that comes near the limit, the numbers are measured anew, and kept."""
+    model = Sequential(Linear(1, 1, bias=False, weight=[[1.0]]), rng=0)
+    trainer = Trainer(model, loss=Sloped(1e10), optimizer=SGD(1e26))
+    before = numbers(trainer)
+    with trainer._shield:
+        for _ in range(1000):
+            before = numbers(trainer)
+            try:
+                trainer.step([[1.0]], [[0.0]])
+            except NonFiniteError:
+                break
+    assert 300 < trainer.steps < 400
+    assert all(map(np.array_equal, numbers(trainer), before))
+    assert np.isfinite(model.vector.value).all()
+
+
 class Sloped(SquaredError):
     """A loss of a given slope everywhere, whatever the prediction."""
 

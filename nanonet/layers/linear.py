@@ -61,23 +61,26 @@ class Linear(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""
-        y: Array = _rows(x).dot(self.weight.value.T)
+        rows = x if x.ndim == 2 else _rows(x)
+        y: Array = rows.dot(self.weight.value.T)
         if self.bias is not None:
             y += self.bias.value
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(self, grad: Array, cache: Array) -> Array:
         """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
-        g = _rows(grad)
-        self._assign(g, _rows(cache))
-        dx: Array = g.dot(self.weight.value)
+        self._assign(grad, cache)
+        rows = grad if grad.ndim == 2 else _rows(grad)
+        dx: Array = rows.dot(self.weight.value)
         return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
         """Assign dE/dW and dE/db alone, and save the product for dE/dx."""
-        self._assign(_rows(grad), _rows(cache))
+        self._assign(grad, cache)
 
     def _assign(self, g: Array, x: Array) -> None:
+        if x.ndim != 2:
+            g, x = _rows(g), _rows(x)
         g.T.dot(x, out=self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
@@ -96,5 +99,5 @@ def _ones(rows: int, dtype: np.dtype[Any]) -> Array:
 
 
 def _rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return x as a matrix: np.dot on more axes is no BLAS call."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    """Return x as a matrix: a product of more axes is no call of BLAS."""
+    return x.reshape(-1, x.shape[-1])

@@ -219,7 +219,9 @@ class Sklearn(Peer):
         from sklearn.neural_network import MLPRegressor
 
         self.x, _ = row.data()
-        self.model = MLPRegressor(row.sizes[1:-1], activation="logistic", max_iter=1, batch_size=2, solver="sgd")
+        self.model = MLPRegressor(
+            hidden_layer_sizes=row.sizes[1:-1], activation="logistic", max_iter=1, batch_size=2, solver="sgd"
+        )
         self.model.partial_fit(self.x[:2].repeat(2, axis=0), np.zeros((len(self.x[:2]) * 2, row.sizes[-1]), row.dtype))
         pairs = row.start()
         self.model.coefs_, self.model.intercepts_ = [w.T.copy() for w, _ in pairs], [b for _, b in pairs]
