@@ -14,7 +14,8 @@ from nanonet.arrays import Array, Shape, as_numbers, as_shape
 from nanonet.errors import ShapeError
 from nanonet.vector import Memory, Vector, copy_in
 
-Init = Callable[[Shape, np.random.Generator], Array] | npt.ArrayLike
+# The name in quotes leaves the import of numpy.random to the first model, as NumPy itself leaves it for later.
+Init = Callable[[Shape, "np.random.Generator"], Array] | npt.ArrayLike
 
 
 class State:
