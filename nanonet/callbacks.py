@@ -52,7 +52,7 @@ class Callback(Recorded):
         """Before the first epoch of a fit."""
 
     def epoch_begin(self, trainer: Trainer) -> None:
-        """Before an epoch."""
+        """Before an epoch; not where one is gone on with in its middle, which has ``fit_resumed`` alone."""
 
     def step_end(self, trainer: Trainer) -> None:
         """After each step."""
