@@ -50,8 +50,7 @@ def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.
         _remove_leftovers(place)
         with open(beside, "w+b") as file:
             _fill(file, page, arrays)
-            file.seek(-SEAL, os.SEEK_END)
-            file.write(_digest(file))
+            file.write(_digest(file))  # over what keeps its place
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, place)

@@ -83,8 +83,7 @@ class Stepper:
         touched = 0
         try:
             with np.errstate(all="ignore"):
-                run = self._passes if self.micro_batch_size is None else self._gradients
-                outcome = run(x, target, weight)
+                outcome = self._gradients(x, target, weight)
                 if look is not None:
                     look(outcome.prediction)
                 if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
