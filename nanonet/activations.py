@@ -10,7 +10,7 @@ import numpy as np
 
 from nanonet.arrays import Array, Shape, finite_number
 from nanonet.layer import Layer
-from nanonet.numerics import sigmoid, softplus
+from nanonet.numerics import HALF, ONE, ZERO, sigmoid, softplus
 from nanonet.recorded import obey_override
 
 
@@ -69,15 +69,16 @@ class Sigmoid(Activation):
 
     def function(self, a: Array) -> Array:
         """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
-        y: Array = 0.5 * a
+        half = HALF.get(a.dtype, 0.5)
+        y: Array = half * a
         np.tanh(y, out=y)
-        y *= 0.5
-        y += 0.5
+        y *= half
+        y += half
         return y
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return y (1 - y)."""
-        return y * (1 - y)
+        return y * (ONE.get(y.dtype, 1) - y)
 
 
 class Tanh(Activation):
@@ -95,7 +96,8 @@ class Tanh(Activation):
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return 1 - y^2 as (1 - y) (1 + y), in which nothing underflows."""
-        return (1 - y) * (1 + y)
+        one = ONE.get(y.dtype, 1)
+        return (one - y) * (one + y)
 
 
 class ReLU(Activation):
@@ -109,11 +111,11 @@ class ReLU(Activation):
 
     def function(self, a: Array) -> Array:
         """Return max(a, 0)."""
-        return np.maximum(a, 0)
+        return np.maximum(a, ZERO.get(a.dtype, 0))
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return 1 where a > 0, else 0."""
-        return (a > 0).astype(a.dtype)
+        return (a > ZERO.get(a.dtype, 0)).astype(a.dtype)
 
 
 class Identity(Activation):

@@ -170,7 +170,7 @@ def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
 
 def _draw_into(place: np.ndarray[Any, Any], parameter: Parameter, path: str, rng: np.random.Generator) -> None:
     with np.errstate(over="ignore"):
-        place[:] = parameter.first_numbers(rng).reshape(-1)
+        parameter.laid(place)[...] = parameter.first_numbers(rng)
     if not np.isfinite(place).all() and not (parameter.is_built and not np.isfinite(parameter.value).all()):
         whose = "it has" if parameter.is_built else "its initializer gave"
         raise ValueError(f"{path}, {parameter.label}: {whose} numbers that are not finite in {place.dtype}")

@@ -6,10 +6,16 @@ import math
 
 import numpy as np
 
-from nanonet.arrays import Array
+from nanonet.arrays import Array, read_only
 
 # Where exp(a) is taken to be 0: the square of a larger one is still a normal number, so that products do not underflow.
 _FLOORS = {np.dtype(kind): math.log(np.finfo(kind).tiny) / 2 for kind in (np.float32, np.float64)}
+
+
+# Constants as arrays of a model's dtype: beside a Python number, each saves 0.15 to 0.25 us of an operation.
+ZERO, HALF, ONE = (
+    {np.dtype(kind): read_only(np.array(number, kind)) for kind in (np.float32, np.float64)} for number in (0, 0.5, 1)
+)
 
 
 def exp_of_negative(a: Array) -> Array:

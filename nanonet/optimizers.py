@@ -330,12 +330,15 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and root mean square, both freed of their start at 0 (Kingma and Ba 2015, algorithm 1).
+    """The mean of the gradients over their root mean square, older ones counting less (Kingma and Ba 2015, alg. 1).
 
     ::
 
-        m <- b1 m + (1 - b1) g                   s <- b2 s + (1 - b2) g^2
-        w <- w - learning_rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + epsilon)
+        m <- b1 m + g                            s <- b2 s + g^2
+        w <- w - learning_rate (m / c1) / (sqrt(s / c2) + epsilon)       c = 1 + b + ... + b^(t-1)
+
+    Kept are discounted sums, so that m / c1 and s / c2 are the means, freed of their start at 0, that the paper gets
+    from (1 - b) m and (1 - b) s.
     """
 
     def __init__(
@@ -354,37 +357,40 @@ class Adam(Optimizer):
         self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
 
     def states(self) -> dict[str, float]:
-        """Return the running means of g and of g^2."""
-        return {"mean": 0.0, "mean_square": 0.0}
+        """Return the discounted sums of g and of g^2."""
+        return {"sum": 0.0, "square_sum": 0.0}
 
-    def update(self, value: Array, grad: Array, step: Step, mean: Array, mean_square: Array) -> None:
+    def update(self, value: Array, grad: Array, step: Step, total: Array, square_total: Array) -> None:
         """Step by the mean over the root mean square; one array holds all that is in between, and stays in the cache.
 
-        The correction 1 / sqrt(1 - b2^t) of the root goes over to epsilon and the rate, which spares a pass.
+        The root of c2 goes over to epsilon and the rate, which spares a pass.
         """
         b1, b2 = self.betas
-        correction = math.sqrt(1 - b2**step.number)
+        root, rate = self._factors(step)
 
-        between = grad - mean
-        between *= 1 - b1
-        mean += between  # m <- b1 m + (1 - b1) g
+        total *= b1
+        total += grad
 
-        np.multiply(grad, grad, out=between)
-        between *= 1 - b2
-        mean_square *= b2
-        mean_square += between  # s <- b2 s + (1 - b2) g^2
+        between = grad * grad
+        square_total *= b2
+        square_total += between
 
-        np.sqrt(mean_square, out=between)
-        between += self.epsilon * correction
-        np.divide(mean, between, out=between)
-        between *= step.learning_rate * correction / (1 - b1**step.number)
+        np.sqrt(square_total, out=between)
+        between += self.epsilon * root
+        np.divide(total, between, out=between)
+        between *= rate
         value -= between
 
+    def _factors(self, step: Step) -> tuple[float, float]:
+        """Return sqrt(c2), and the rate times sqrt(c2) / c1."""
+        c1, c2 = ((1 - beta**step.number) / (1 - beta) for beta in self.betas)
+        return math.sqrt(c2), step.learning_rate * math.sqrt(c2) / c1
+
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, of the mean, and of the mean square."""
-        mean, mean_square = max(state[0], grad), max(state[1], grad * grad)
-        rate = step.learning_rate / (1 - self.betas[0] ** step.number)
-        return value + _quotient(rate * mean, self.epsilon), [mean, mean_square]
+        """Return those of w, and of the sums."""
+        (b1, b2), (root, rate) = self.betas, self._factors(step)
+        total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
+        return value + _quotient(rate * total, self.epsilon * root), [total, square_total]
 
 
 class AdamW(Adam):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,9 @@ class Parameter(State):
         An initializer, called with (shape, rng) when the model is built, or the numbers to start from.
     trainable : bool
         A frozen parameter (False) is never moved; it may be thawed and frozen at any time.
+    order : {"C", "F"}
+        How the numbers lie in memory, in NumPy's words: row after row, or column after column. Which is faster is up
+        to the products that a layer makes of them; files hold rows in either case.
 
     Raises
     ------
@@ -106,11 +109,14 @@ class Parameter(State):
     Parameter((3,), not built)
     """
 
-    __slots__ = ("_grad", "_init", "_memory", "_start", "_trainable", "_value", "shape")
+    __slots__ = ("_grad", "_init", "_memory", "_start", "_trainable", "_value", "order", "shape")
 
-    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True) -> None:
+    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, order: Literal["C", "F"] = "C") -> None:
         super().__init__()
         self.shape = as_shape(shape, "Parameter")
+        if order not in ("C", "F"):
+            raise ValueError(f'Parameter: expected order "C" or "F", got {order!r:.60}')
+        self.order = order
         self._init: Init | None = _starting(init, self.shape, "Parameter")
         self._trainable = _true_or_false(trainable, "Parameter")
         self._value: Array
@@ -169,15 +175,19 @@ class Parameter(State):
         """Return the numbers it has, or else those that it starts from."""
         return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
 
+    def laid(self, flat: Array) -> Array:
+        """Return a piece of a vector, of this parameter's size, as a view in its shape and order."""
+        return flat.reshape(self.shape, order=self.order)
+
     def move_to(self, memory: Memory, start: int, home: Vector) -> None:
         """Become a view of memory, whose value already holds the numbers."""
         self._memory, self._start, self._init, self._home = memory, start, None, home
-        self._value = memory.value[start : start + self.size].reshape(self.shape)
+        self._value = self.laid(memory.value[start : start + self.size])
         self._place_grad(memory)
 
     def _place_grad(self, memory: Memory) -> None:
         """Let grad be a view of the vector's, or, where frozen, an array beside it and 0 in the vector."""
-        shared = memory.grad[self._start : self._start + self.size].reshape(self.shape)
+        shared = self.laid(memory.grad[self._start : self._start + self.size])
         shared[...] = 0
         self._grad = shared if self._trainable else np.zeros_like(self._value)
 
@@ -189,6 +199,7 @@ class Parameter(State):
         """Return what a copy needs: the numbers themselves, free of the vector."""
         return {
             "shape": self.shape,
+            "order": self.order,
             "label": self.label,
             "_trainable": self._trainable,
             "_init": self._init,
@@ -197,7 +208,7 @@ class Parameter(State):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         value = state["_value"]
-        self.shape, self.label = state["shape"], state["label"]
+        self.shape, self.order, self.label = state["shape"], state["order"], state["label"]
         self._trainable, self._init = state["_trainable"], state["_init"]
         self._memory, self._start, self._home = None, 0, None
         if value is not None:

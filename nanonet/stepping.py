@@ -219,7 +219,7 @@ class Stepper:
         for state, numbers in self._states.items():
             start = 0
             for name, parameter in self._tree.parameters.items():
-                yield f"{state}/{name}", numbers[start : start + parameter.size].reshape(parameter.shape)
+                yield f"{state}/{name}", parameter.laid(numbers[start : start + parameter.size])
                 start += parameter.size
 
     def _overflown(self) -> str:

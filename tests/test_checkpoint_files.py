@@ -104,7 +104,7 @@ def test_numpy_reads_the_arrays_without_unpickling_anything(path: Path) -> None:
         for name, parameter in trainer.model.parameters().items():
             np.testing.assert_array_equal(file[f"parameter/{name}"], parameter.value)
             assert file[f"parameter/{name}"].dtype == np.float32
-            for state in ("mean", "mean_square"):
+            for state in ("sum", "square_sum"):
                 assert file[f"state/{state}/{name}"].shape == parameter.shape
                 assert file[f"state/{state}/{name}"].any()
         np.testing.assert_array_equal(file["history/loss"], trainer.history["loss"])
@@ -193,7 +193,7 @@ def test_a_checkpoint_of_another_architecture_is_refused_with_every_name_and_sha
     head, *lines = str(refusal.value).splitlines()
     assert head.endswith("its optimizer was Adam(0.01)")
     expected = []
-    for kind in ("parameter/", "state/mean/", "state/mean_square/"):
+    for kind in ("parameter/", "state/sum/", "state/square_sum/"):
         expected += [
             f"  {kind}0.weight: float32 (4, 3) in the file, float32 (5, 3) here",
             f"  {kind}0.bias: only in the file",
@@ -231,7 +231,7 @@ def test_state_vectors_that_differ_within_one_class_are_listed(path: Path) -> No
         pass
 
     refusal = assert_refused(trained(trainer_of(optimizer=Adam(0.1))), path, r"state/speed/0\.weight: not in the file")
-    assert "state/mean_square/3.bias: only in the file" in str(refusal.value)
+    assert "state/square_sum/3.bias: only in the file" in str(refusal.value)
 
 
 def test_a_checkpoint_with_other_generators_is_refused(path: Path) -> None:

@@ -14,6 +14,8 @@ from nanonet.initializers import GlorotUniform, Zeros
 from nanonet.layer import Layer
 from nanonet.state import Init, Parameter
 
+WIDE = 32  # outputs from which on the product with the transposed weight is faster column after column
+
 
 class Linear(Layer):
     """y = x Wᵀ + b, on the last axis of x.
@@ -53,8 +55,9 @@ class Linear(Layer):
             self.bias = self._start("bias", (self.out_features,), Zeros() if bias is True else bias)
 
     def _start(self, name: str, shape: Shape, init: Init) -> Parameter:
+        wide = len(shape) == 2 and self.out_features >= WIDE
         try:
-            return Parameter(shape, init)
+            return Parameter(shape, init, order="F" if wide else "C")
         except (ShapeError, TypeError, ValueError) as error:
             where = f"{type(self).__name__}({self.in_features}, {self.out_features}).{name}"
             raise type(error)(str(error).replace("Parameter", where, 1)) from None
@@ -81,7 +84,7 @@ class Linear(Layer):
     def _assign(self, g: Array, x: Array) -> None:
         if x.ndim != 2:
             g, x = _rows(g), _rows(x)
-        g.T.dot(x, out=self.weight.grad)
+        _product(g.T, x, self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
@@ -90,6 +93,14 @@ class Linear(Layer):
         if not input_shape or input_shape[-1] != self.in_features:
             raise ShapeError.misfit(self, expected=(self.in_features,), got=input_shape)
         return *input_shape[:-1], self.out_features
+
+
+def _product(a: Array, b: Array, out: Array) -> None:
+    """Let out be a b, in whichever order out lies in memory: np.dot fills rows alone."""
+    if out.flags.c_contiguous:
+        a.dot(b, out=out)
+    else:
+        b.T.dot(a.T, out=out.T)
 
 
 @lru_cache(maxsize=16)
