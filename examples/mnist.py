@@ -69,19 +69,19 @@ def read_idx(folder: Path, name: str) -> npt.NDArray[np.uint8]:
 
 @dataclass
 class Images:
-    """Images as rows of 784 numbers from 0 to 1, float32, and their labels."""
+    """Images as rows of 784 numbers from 0 to 1, and their labels."""
 
-    x: npt.NDArray[np.float32]
+    x: npt.NDArray[np.floating[Any]]
     labels: npt.NDArray[np.intp]
 
     @classmethod
-    def read(cls, folder: Path, kind: str) -> "Images":
+    def read(cls, folder: Path, kind: str, divisor: int = 255, dtype: npt.DTypeLike = np.float32) -> "Images":
         pixels = read_idx(folder, f"{kind}-images-idx3-ubyte")
         labels = read_idx(folder, f"{kind}-labels-idx1-ubyte")
         if len(pixels) != len(labels):
             raise SystemExit(f"{folder}: {len(pixels)} {kind} images but {len(labels)} labels")
-        x = pixels.reshape(len(pixels), -1).astype(np.float32)
-        x /= 255
+        x = pixels.reshape(len(pixels), -1).astype(dtype)
+        x /= divisor
         return cls(x, labels.astype(np.intp))
 
     def __getitem__(self, part: slice) -> "Images":
@@ -107,6 +107,8 @@ class Preset:
     epochs: int
     train_on: int = 60_000
     best_epoch: bool = False  # whether what was published is the best of all epochs
+    divisor: int = 255  # of the pixels
+    dtype: npt.DTypeLike = np.float32
 
 
 def nielsen(hidden: int) -> list[Layer]:
@@ -141,6 +143,8 @@ def nielsen_preset(hidden: int, published: str) -> Preset:
         epochs=30,
         train_on=50_000,
         best_epoch=True,
+        divisor=256,  # as in the file that he read,
+        dtype=np.float64,  # and what his program computes in
     )
 
 
@@ -209,7 +213,7 @@ def measure(model: Sequential, images: Images) -> float:
 def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argparse.Namespace) -> tuple[float, float]:
     """Train once; return the accuracy at the end, and that of the best epoch where every epoch is measured."""
     steps = -(-len(train.x) // preset.batch_size) * arguments.epochs
-    model = Sequential(*preset.net(), rng=rng)
+    model = Sequential(*preset.net(), dtype=preset.dtype, rng=rng)
     trainer = Trainer(model, loss=preset.loss, optimizer=preset.optimizer(steps))
     watch = Watch(test)
     callbacks: list[Callback] = [watch] if preset.best_epoch or arguments.validate else []
@@ -252,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.checkpoint is not None and len(chosen.rng) > 1:
         parser.error("--checkpoint is for one run: give one --rng")
 
-    train, test = Images.read(chosen.data, "train"), Images.read(chosen.data, "t10k")
+    train, test = (Images.read(chosen.data, kind, preset.divisor, preset.dtype) for kind in ("train", "t10k"))
     if chosen.validate:
         train, test = train[:-HELD_OUT], train[-HELD_OUT:]
     train = train[: preset.train_on]
