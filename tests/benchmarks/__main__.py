@@ -66,7 +66,7 @@ def steps(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
     for row in TRAINING:
         made = {peer.name: peer(row) for peer in PEERS if peer.is_installed()}
         agree(made, row)
-        if row.batch < 512:
+        if row.batch < 512:  # in float64 no exception is made
             exact = replace(row, dtype="float64")
             agree({peer.name: peer(exact) for peer in PEERS if peer.is_installed()}, exact)
         calls = {name: peer.step for name, peer in made.items()}
@@ -89,7 +89,11 @@ def agree(made: dict[str, Any], row: Any) -> None:
             losses[name], losses["nanonet"], rtol=10 * close, err_msg=f"{row.name}: loss of {name}"
         )
         for one, other in zip(peer.weights(), ours, strict=True):
-            np.testing.assert_allclose(one, other, atol=close, rtol=0, err_msg=f"{row.name}: weights of {name}")
+            if row.activation == "relu" and row.dtype == "float32":  # rounding puts a sum near 0 on its other side:
+                apart = np.abs(np.asarray(one) - other) > close  # a unit's weights then take another way
+                assert apart.mean() < 1e-3, f"{row.name}: weights of {name} differ in {apart.mean():.2%}"
+            else:
+                np.testing.assert_allclose(one, other, atol=close, rtol=0, err_msg=f"{row.name}: weights of {name}")
 
 
 def inference(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+LEAST = 5  # calls in a turn: the first of a large net finds the caches full of another's numbers
+
 
 def pin(core: int) -> str:
     """Hold this process to one core, where the system can; return what was done."""
@@ -20,7 +22,9 @@ def pin(core: int) -> str:
 
 
 def interleaved(calls: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float) -> dict[str, float]:
-    """Return the median time of each call in seconds; a round gives each about ``seconds``, in turns."""
+    """Return the median time of each call in seconds; a round gives each about ``seconds``, and
+    five calls or more, in turns.
+    """
     counts = {name: _count(call, seconds) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
@@ -33,7 +37,7 @@ def _count(call: Callable[[], Any], seconds: float) -> int:
     """Return how many calls fill the time, after some to warm up."""
     call()
     once = min(_time(call, 1) for _ in range(3))
-    return max(1, round(seconds / once))
+    return max(LEAST, round(seconds / once))
 
 
 def _time(call: Callable[[], Any], count: int) -> float:
