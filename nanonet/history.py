@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nanonet.html import shortened, sparkline, table
+from nanonet.plotting import axes_for
+
 
 class History(Mapping[str, list[float]]):
     """Lists by name, one number an epoch: "loss", and "validation_loss" where there is validation data.
@@ -56,37 +59,49 @@ class History(Mapping[str, list[float]]):
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
-        ended = ", interrupted" if self.interrupted else f", stopped: {self.stopped}" if self.stopped else ""
-        return f"History({self.epochs} epoch{'s' * (self.epochs != 1)}{ended}{': ' * bool(told)}{told})"
+        return f"History({self._length()}{': ' * bool(told)}{told})"
 
-    def plot(self, ax: Any = None) -> Any:
+    def _length(self) -> str:
+        ended = ", interrupted" if self.interrupted else f", stopped: {self.stopped}" if self.stopped else ""
+        return f"{self.epochs} epoch{'s' * (self.epochs != 1)}{ended}"
+
+    def _repr_html_(self) -> str:
+        """Return a notebook's view: the curve of the loss, and a table of the first and the last epochs."""
+        numbers = zip(*self._numbers.values(), strict=True)
+        rows = [[epoch, *(f"{number:.4g}" for number in row)] for epoch, row in enumerate(numbers, 1)]
+        head = ["epoch", *self._numbers]
+        written = table(f"History: {self._length()}", head, shortened(rows, "epochs", ends=5), right=range(len(head)))
+        return f"<div>\n{sparkline('loss', self._numbers.get('loss', []))}\n{written}\n</div>"
+
+    def plot(self, ax: Any = None, *, log: bool = False) -> Any:
         """Draw every number over the epochs and return the matplotlib Axes; losses first, others on a second axis.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+        log : bool
+            Whether the axis of the losses is logarithmic, where any of them is above 0; a loss of 0 falls off its end.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
+        TypeError
+            If ax is not a matplotlib Axes.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise ImportError("History.plot needs matplotlib: pip install 'nanonet[plot]'") from None
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+        ax = axes_for(ax, "History.plot")
         losses = {name: values for name, values in self.items() if name.endswith("loss")}
         others = {name: values for name, values in self.items() if name not in losses}
+        positive = any(value > 0 for values in losses.values() for value in values)
         lines, top = _draw(ax, losses, "-", 0), ax
-        ax.set(xlabel="epoch", ylabel="loss")
+        ax.set(xlabel="epoch", ylabel="loss", yscale="log" if log and positive else "linear")
         if others:
             top = ax.twinx()
             lines += _draw(top, others, "--", len(losses))
             top.set_ylabel(", ".join(name for name in others if not name.startswith("validation_")))
-        top.legend(lines, [line.get_label() for line in lines], loc="center right")
+        place = "center right" if others else "best"  # which looks at one of two axes only
+        top.legend(lines, [line.get_label() for line in lines], loc=place)
         ax.xaxis.get_major_locator().set_params(integer=True)
         return ax
 

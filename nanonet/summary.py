@@ -1,4 +1,4 @@
-"""The summary of a model as a table of text: shapes in, shapes out, and what there is to learn."""
+"""The summary of a model as a table, of text or of HTML: shapes in, shapes out, and what there is to learn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from nanonet.arrays import Shape
 from nanonet.building import Tree
 from nanonet.errors import shape_text
+from nanonet.html import shortened, table
 from nanonet.layer import Layer
 
 Row = tuple[Layer, Shape | None, Shape | None]
@@ -16,13 +17,22 @@ HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 
 def summary_table(model: Any, rows: Mapping[str, Row]) -> str:
     """Return a title, a head and one line a layer; rows gives, by name, a layer and its shapes in and out."""
+    lines = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in lines]
+    return "\n".join([_title(model, rows), *text])
+
+
+def summary_html(model: Any, rows: Mapping[str, Row]) -> str:
+    """Return the same as a table of HTML, without the middle of a long chain."""
+    cells = [_cells(name, *row) for name, row in rows.items()]
+    return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
+
+
+def _title(model: Any, rows: Mapping[str, Row]) -> str:
     total, frozen = Tree(model).size, sum(_count(layer, trainable=False) for layer, _, _ in rows.values())
     title = f"{type(model).__name__}: {len(rows)} layers, {total} parameters, {model.dtype}"
-    title += f", {frozen} of them frozen" if frozen else ""
-    table = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in table]
-    return "\n".join([title, *lines])
+    return title + (f", {frozen} of them frozen" if frozen else "")
 
 
 def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:
