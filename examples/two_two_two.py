@@ -3,9 +3,14 @@
 A net of two sigmoid layers of two units, without biases, learns one pair: x = (1, 2), target = (1, 0). Its backward
 pass needs W[i, j], the weight from unit j up to unit i. The article's code reads W[j, i] there: since every layer is
 2x2 it runs, and it even learns. This script trains both ways and asks `check_gradients` which of them is a gradient.
+
+With --draw DIR it also writes four figures: the net before and after training, with either index.
 """
 
+import argparse
 import textwrap
+from collections.abc import Sequence as Arguments
+from pathlib import Path
 
 import numpy as np
 
@@ -75,6 +80,14 @@ def show_check(linear: type[Linear]) -> None:
         print(textwrap.fill(line, 100, subsequent_indent="    "))
 
 
+def draw(folder: Path) -> None:
+    """Write the net with all of its numbers, before and after training, with the article's index and the right one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, linear in (("article", ArticleLinear), ("right", Linear)):
+        for when, model in (("before", build(linear)), ("after", train(linear))):
+            model.trace(X, TARGET, SquaredError()).draw().save(folder / f"{when}_{name}.svg")
+
+
 def row(name: str, left: str, right: str) -> None:
     """Print a line of a table; numbers that may be negative bring the room for their sign with them."""
     print(f"{name:24}  {left:24}  {right}")
@@ -85,8 +98,11 @@ def pair(numbers: Array | tuple[float, float], width: int = 0) -> str:
     return " ".join(f"{number:{width}.8f}" for number in numbers)
 
 
-def main() -> None:
+def main(arguments: Arguments[str] | None = None) -> None:
     """Train the net both ways and print what came of it."""
+    parser = argparse.ArgumentParser(description="The article's 2-2-2 net, with its index and with the right one.")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write the net before and after training as figures")
+    chosen = parser.parse_args(arguments)
     article, right = train(ArticleLinear), train(Linear)
     print(f"The article's 2-2-2 net: x = (1, 2), target = (1, 0), {PASSES} passes of {SGD(1.0)}.\n")
     show_outputs(article, right)
@@ -96,6 +112,9 @@ def main() -> None:
     show_check(Linear)
     print("\nand on the article's:\n")
     show_check(ArticleLinear)
+    if chosen.draw is not None:
+        draw(chosen.draw)
+        print(f"\nDrawn: {chosen.draw}, before and after training, with either index.")
 
 
 if __name__ == "__main__":

@@ -49,10 +49,12 @@ from nanonet.losses import (
 )
 from nanonet.metrics import accuracy
 from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
+from nanonet.plotting import plot_decision_boundary, plot_weights
 from nanonet.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.sequential import Sequential
 from nanonet.state import Buffer, Parameter, Random
 from nanonet.strict import strict
+from nanonet.tracing import LayerTrace, Trace
 from nanonet.training import Trainer
 from nanonet.vector import Vector
 
@@ -93,6 +95,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "Layer",
+    "LayerTrace",
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
@@ -125,6 +128,7 @@ __all__ = [
     "Step",
     "StepRate",
     "Tanh",
+    "Trace",
     "Trainer",
     "Uniform",
     "Vector",
@@ -133,6 +137,8 @@ __all__ = [
     "accuracy",
     "batches",
     "check_gradients",
+    "plot_decision_boundary",
+    "plot_weights",
     "strict",
     "weights_only",
 ]

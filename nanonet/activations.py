@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,12 +28,22 @@ class Activation(Layer):
     ...     def derivative(self, a: Array, y: Array) -> Array:
     ...         return -2 * a * y
     >>> report = check_gradients(Gaussian())  # raises GradientError where it is wrong
+
+    Attributes
+    ----------
+    derivative_formula : str or None
+        f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
+        None: only its number is shown. nanonet/formulas.py says what may stand in it.
     """
+
+    derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """See to it that a class that overrides only a short method is obeyed."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
+        passes = ("function", "derivative", "forward", "backward")
+        obey_override(cls, Activation, chosen=passes, dependent=("derivative_formula",))
 
     @abstractmethod
     def function(self, a: Array) -> Array:
@@ -67,6 +77,8 @@ class Sigmoid(Activation):
     array([0. , 0.5, 1. ])
     """
 
+    derivative_formula = "y * (1 - y)"
+
     def function(self, a: Array) -> Array:
         """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
         half = HALF.get(a.dtype, 0.5)
@@ -90,6 +102,8 @@ class Tanh(Activation):
     array([0., 1.])
     """
 
+    derivative_formula = "1 - y**2"
+
     def function(self, a: Array) -> Array:
         """Return tanh(a)."""
         return np.tanh(a)
@@ -109,6 +123,8 @@ class ReLU(Activation):
     array([0., 0., 3.])
     """
 
+    derivative_formula = "1 if a > 0 else 0"
+
     def function(self, a: Array) -> Array:
         """Return max(a, 0)."""
         return np.maximum(a, ZERO.get(a.dtype, 0))
@@ -127,6 +143,8 @@ class Identity(Activation):
     array([-2.,  3.])
     """
 
+    derivative_formula = "1"
+
     def function(self, a: Array) -> Array:
         """Return a copy of a."""
         return a.copy()
@@ -144,6 +162,8 @@ class LeakyReLU(Activation):
     >>> LeakyReLU(0.1).function(np.array([-2.0, 3.0]))
     array([-0.2,  3. ])
     """
+
+    derivative_formula = "1 if a > 0 else slope"
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = finite_number(slope, "LeakyReLU", "slope")
@@ -165,6 +185,8 @@ class ELU(Activation):
     >>> ELU().function(np.array([-1000.0, 0.0, 3.0]))
     array([-1.,  0.,  3.])
     """
+
+    derivative_formula = "1 if a > 0 else y + alpha"
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = finite_number(alpha, "ELU", "alpha")
@@ -189,6 +211,7 @@ class SELU(Activation):
     array([0.      , 1.050701])
     """
 
+    derivative_formula = "scale if a > 0 else y + scale * alpha"
     alpha = 1.6732632423543772
     scale = 1.0507009873554805
 
@@ -209,6 +232,8 @@ class SiLU(Activation):
     >>> SiLU().function(np.array([-1000.0, 0.0, 1000.0]))
     array([  -0.,    0., 1000.])
     """
+
+    derivative_formula = "s = 1 / (1 + exp(-a)); s + y * (1 - s)"
 
     def function(self, a: Array) -> Array:
         """Return a sigmoid(a)."""
@@ -232,6 +257,9 @@ class GELU(Activation):
     array([-0.158808,  0.      ,  0.841192])
     """
 
+    derivative_formula = (
+        "u = root * (a + cubic * a**3); h = tanh(u); (1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
+    )
     cubic = 0.044715
     root = math.sqrt(2 / math.pi)
 
@@ -268,6 +296,8 @@ class Softplus(Activation):
     array([6.93147e-01, 1.00000e+03])
     """
 
+    derivative_formula = "1 / (1 + exp(-a))"
+
     def function(self, a: Array) -> Array:
         """Return max(a, 0) + log(1 + exp(-|a|))."""
         return softplus(a)
@@ -285,6 +315,8 @@ class Softsign(Activation):
     >>> Softsign().function(np.array([-1.0, 0.0, 3.0]))
     array([-0.5 ,  0.  ,  0.75])
     """
+
+    derivative_formula = "1 / (1 + abs(a))**2"
 
     def function(self, a: Array) -> Array:
         """Return a / (1 + |a|)."""

@@ -28,6 +28,9 @@ class BinaryCrossEntropy(Loss):
            [0.881]])
     """
 
+    formula = "sum(log(1 + exp(y)) - t * y) / n"
+    derivative_formula = "p = 1 / (1 + exp(-y)); (p - t) / n"
+
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the mean of log(1 + exp(aⱼ)) - tⱼ aⱼ over j, as max(a, 0) - t a + log(1 + exp(-|a|))."""
         size = np.abs(prediction)
@@ -80,6 +83,9 @@ class CrossEntropy(Loss):
     >>> loss.probabilities([[0.0, 0.0]])
     array([[0.5, 0.5]])
     """
+
+    formula = "m = max(y); s = sum(exp(y - m)); p = exp(y - m) / s; -sum(t * log(p))"
+    derivative_formula = "m = max(y); s = sum(exp(y - m)); p = exp(y - m) / s; p - t"
 
     def __init__(self, *, label_smoothing: float = 0.0, class_weight: npt.ArrayLike | None = None) -> None:
         self.label_smoothing = finite_number(label_smoothing, "CrossEntropy", "label_smoothing", low=0, high=1)

@@ -11,10 +11,10 @@ import numpy as np
 from nanonet.arrays import Array, read_only
 from nanonet.building import Snapshot, Tree
 from nanonet.errors import ContractError
-from nanonet.layer import Layer
+from nanonet.layer import Layer, patched
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
-from nanonet.strict import contract, guarded, locked, patched
+from nanonet.strict import contract, guarded, locked
 
 PROBES = 20  # steps in which an optimizer has to touch its state once
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from nanonet.arrays import Array, Shape
@@ -132,6 +133,20 @@ class Patch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self.owner, self.name)
+
+
+@contextmanager
+def patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Let calls stand in place of the methods of one object."""
+    attributes = vars(owner)
+    before = {name: attributes[name] for name in calls if name in attributes}
+    attributes.update({name: Patch(owner, name, call) for name, call in calls.items()})
+    try:
+        yield
+    finally:
+        for name in calls:
+            del attributes[name]
+        attributes.update(before)
 
 
 def _holds(value: object) -> bool:

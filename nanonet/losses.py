@@ -12,6 +12,9 @@ from nanonet.arrays import Array, Shape, as_floats, as_integers, as_numbers, fin
 from nanonet.errors import ShapeError
 from nanonet.recorded import Recorded, obey_override
 
+_SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
+"""The methods of a loss after whose change its parent's formulas may be wrong."""
+
 
 class Loss(Recorded, ABC):
     """E = Σ wᵢ eᵢ / Σ wᵢ over the samples of a batch, with wᵢ = 1 unless weights are given.
@@ -37,14 +40,21 @@ class Loss(Recorded, ABC):
     ----------
     integer_target : bool
         Whether the target holds integers, such as class labels: one for each row of the prediction.
+    formula, derivative_formula : str or None
+        E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n, the number of
+        outputs, and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the numbers are
+        shown. nanonet/formulas.py says what may stand in them.
     """
 
     integer_target: ClassVar[bool] = False
+    formula: ClassVar[str | None] = None
+    derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """See to it that a class that overrides only a short method is obeyed."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
+        obey_override(cls, Loss, chosen=_SAID_BY_FORMULAS, dependent=("formula", "derivative_formula"))
 
     def __str__(self) -> str:
         return repr(self).removesuffix("()")  # as errors call it
@@ -173,6 +183,9 @@ class SquaredError(Loss):
     2.5
     """
 
+    formula = "sum((y - t)**2) / 2"
+    derivative_formula = "y - t"
+
     def function(self, prediction: Array, target: Array) -> Array:
         """Return 1/2 Σⱼ (yⱼ - tⱼ)^2."""
         return _half_squares(prediction - target)
@@ -223,6 +236,9 @@ class MeanSquaredError(Loss):
     2.5
     """
 
+    formula = "sum((y - t)**2) / n"
+    derivative_formula = "2 * (y - t) / n"
+
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the mean of (yⱼ - tⱼ)^2 over j."""
         return mean_over_outputs((prediction - target) ** 2)
@@ -240,6 +256,9 @@ class MeanAbsoluteError(Loss):
     >>> MeanAbsoluteError()([[1.0, 3.0]], [[0.0, 1.0]])
     1.5
     """
+
+    formula = "sum(abs(y - t)) / n"
+    derivative_formula = "(1 if y > t else -1 if y < t else 0) / n"
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the mean of |yⱼ - tⱼ| over j."""
@@ -266,6 +285,9 @@ class Huber(Loss):
     1.3125
     """
 
+    formula = "sum((y - t)**2 / 2 if abs(y - t) <= threshold else threshold * (abs(y - t) - threshold / 2)) / n"
+    derivative_formula = "max(-threshold, min(y - t, threshold)) / n"
+
     def __init__(self, threshold: float = 1.0) -> None:
         self.threshold = finite_number(threshold, "Huber", "threshold", low=0)
         if self.threshold == 0:
@@ -291,6 +313,9 @@ class Hinge(Loss):
     >>> Hinge()([[0.5], [-2.0]], [[1.0], [1.0]])
     1.75
     """
+
+    formula = "sum(max(1 - t * y, 0))"
+    derivative_formula = "-t if t * y < 1 else 0"
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return Σⱼ max(0, 1 - tⱼ yⱼ)."""

@@ -16,13 +16,14 @@ from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.recorded import called
 from nanonet.state import Parameter, State
-from nanonet.summary import summary_table
+from nanonet.summary import summary_html, summary_table
 from nanonet.vector import Vector
 
 if TYPE_CHECKING:
     from nanonet.callbacks import Callback
     from nanonet.history import History
     from nanonet.optimizers import Optimizer
+    from nanonet.tracing import Trace
 
 
 class Sequential(Layer):
@@ -170,6 +171,10 @@ class Sequential(Layer):
         1  Sigmoid()     (batch, 3)  (batch, 3)  -                               0
         """
         return summary_table(self, dict(self._rows("", input_shape)))
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a notebook shows it."""
+        return summary_html(self, dict(self._rows("", None)))
 
     def _rows(self, path: str, shape: Shape | None) -> Iterator[tuple[str, tuple[Layer, Shape | None, Shape | None]]]:
         for i, layer, known, out in self._fit(shape):
@@ -347,6 +352,39 @@ class Sequential(Layer):
         except Exception as error:
             self._explain(error, entered, training)
         return value, self.vector.grad.copy()
+
+    def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
+        """Return every number of one forward pass and, with target and loss, one backward pass, in inference.
+
+        The pass runs on a copy: nothing is changed in the model, its gradients included.
+
+        Parameters
+        ----------
+        x : array
+            Shape (batch, ...), one sample or more.
+        target : array, optional
+            As the loss takes it.
+        loss : Loss, optional
+            The two go together.
+
+        Raises
+        ------
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        TypeError
+            If only one of target and loss is given.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, Sequential, Sigmoid, SquaredError
+        >>> model = Sequential(Linear(2, 1, weight=[[1.0, -1.0]]), Sigmoid())
+        >>> trace = model.trace([[3, 3]], [[1]], SquaredError())
+        >>> trace["0"].output, trace["0"].grad_output
+        (array([[0.]], dtype=float32), array([[-0.125]], dtype=float32))
+        """
+        from nanonet.tracing import trace_of  # the room above
+
+        return trace_of(self, x, target, loss)
 
     # ---- files and training
 

@@ -17,7 +17,7 @@ import numpy as np
 from nanonet.arrays import Array, Shape, is_finite, read_only
 from nanonet.building import Snapshot, Tree, models, watchers
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.layer import Layer, Patch
+from nanonet.layer import Layer, patched
 from nanonet.recorded import called
 from nanonet.state import Buffer, Parameter, Random
 
@@ -168,20 +168,6 @@ class _Guard:
                 f"{missed[0]}.grad was never assigned: the backward method of its layer was not called"
                 + (f" (likewise {', '.join(missed[1:])})" if missed[1:] else "")
             )
-
-
-@contextmanager
-def patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
-    """Let calls stand in place of the methods of one object."""
-    attributes = vars(owner)
-    before = {name: attributes[name] for name in calls if name in attributes}
-    attributes.update({name: Patch(owner, name, call) for name, call in calls.items()})
-    try:
-        yield
-    finally:
-        for name in calls:
-            del attributes[name]
-        attributes.update(before)
 
 
 class _CheckedLayer:

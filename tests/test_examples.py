@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from nanonet.digits import printed
+from tests import oracle
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -20,7 +24,8 @@ def guard(event, arguments):
 
 import nanonet
 sys.addaudithook(guard)
-runpy.run_path(sys.argv[1], run_name="__main__")
+del sys.argv[0]  # as the script itself finds it
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 BEFORE = "0.60041131 0.79248709"
@@ -70,6 +75,29 @@ def test_check_gradients_finds_the_articles_layer_transposed_and_the_right_one_r
     assert "GradientError" not in right
     assert "GradientError: ArticleLinear(2, 2, bias=False): dE/dx" in article
     assert "diagnosis: transposed" in article
+
+
+def test_the_2_2_2_net_is_drawn_as_the_figures_in_docs_show_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "two_two_two.py"), "--draw", str(tmp_path / "new")]
+    subprocess.run(command, check=True, capture_output=True)
+    drawn = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "new").iterdir()}
+    there = (EXAMPLES.parent / "docs" / "two_two_two").iterdir()
+    assert drawn == {path.name: path.read_text(encoding="utf-8") for path in there}
+
+
+@pytest.mark.parametrize("name", ["article", "right"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_figures_have_the_numbers_of_the_recursion_with_either_index(name: str, when: str) -> None:
+    svg = (EXAMPLES.parent / "docs" / "two_two_two" / f"{when}_{name}.svg").read_text(encoding="utf-8")
+    x, target, transposed = [1.0, 2.0], [1.0, 0.0], name == "article"
+    start = [oracle.Step([[0.4, 0.3], [0.7, 0.6]]), oracle.Step([[0.2, 0.3], [1.0, 0.7]])]
+    net = oracle.trained(start, x, target, passes=100 if when == "after" else 0, transposed=transposed)
+    found, (sums, inputs) = oracle.sample_gradients(net, x, target, transposed=transposed), oracle.outputs(net, x)
+    shown = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    for i, step in enumerate(net):
+        for numbers in (step.weight, found.weights[i], sums[i], inputs[i], inputs[i + 1], found.biases[i]):
+            for number in np.ravel(numbers):
+                assert printed(number) in shown
 
 
 def test_custom_layer_checks_all_three_gradients_and_learns(tmp_path: Path) -> None:

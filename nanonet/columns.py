@@ -1,0 +1,118 @@
+"""Columns: what stands side by side in the figure of a net, units with numbers or blocks, and what links them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.activations import Activation
+from nanonet.arrays import Array
+from nanonet.errors import shape_text
+from nanonet.layer import Layer
+from nanonet.layers.linear import Linear
+from nanonet.sequential import Sequential
+
+if TYPE_CHECKING:
+    from nanonet.tracing import LayerTrace, Trace
+
+MOST = 8  # units of a layer that are all shown; of a wider one the first and the last
+FIRST, LAST = 3, 2
+
+
+@dataclass
+class Dense:
+    """A weight from every unit to every unit of the next column."""
+
+    name: str
+    weight: Array
+    grad: Array | None
+    bias: Array | None
+    bias_grad: Array | None
+
+
+@dataclass
+class Column:
+    """Units, each with a few numbers, or a block, which has none; ``link`` says how it hangs on the column before.
+
+    Attributes
+    ----------
+    heading : list of str
+        Lines that stand above.
+    rows : dict of array
+        For each symbol, a number for every unit; empty for a block.
+    link : Dense, "straight" (unit to unit) or "bundle"
+    """
+
+    heading: list[str]
+    rows: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    link: Dense | str = "bundle"
+
+    @property
+    def count(self) -> int:
+        """How many units it has."""
+        return len(next(iter(self.rows.values()), ()))
+
+    @property
+    def shown(self) -> list[int]:
+        """Which of its units are shown."""
+        n = self.count
+        return list(range(n)) if n <= MOST else [*range(FIRST), *range(n - LAST, n)]
+
+
+def columns_of(trace: Trace) -> list[Column]:
+    """Return the columns of a trace of one sample, from x to the prediction."""
+    columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
+    for layer in _leaves(trace):
+        columns += _next(columns[-1], layer)
+    return columns
+
+
+def _leaves(trace: Trace) -> Iterator[LayerTrace]:
+    """Yield the layers of the chain, and those of chains within it in place of these."""
+    skipped: list[str] = []
+    for name, layer in trace.items():
+        if any(name.startswith(f"{outer}.") for outer in skipped):
+            continue
+        if type(layer.layer) is not Sequential:
+            skipped.append(name)
+            yield layer
+
+
+def _next(before: Column, layer: LayerTrace) -> list[Column]:
+    """Return the columns that a layer adds; an activation goes into the units whose sums it takes."""
+    heading = [f"{layer.name}  {_called(layer.layer)}"]
+    shape = shape_text(layer.output.shape[1:])
+    flat = layer.output.ndim == 2
+    if isinstance(layer.layer, Linear) and layer.input.ndim == 2:
+        return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, _dense(layer))]
+    if isinstance(layer.layer, Activation) and "a" in before.rows and "y" not in before.rows:
+        before.rows = {"a": before.rows["a"], "y": layer.output[0]} | before.rows
+        before.heading.insert(-1, heading[0])
+        return []
+    if isinstance(layer.layer, Activation) and flat:
+        return [_units([*heading, shape], {"y": layer.output, "g": layer.grad_input}, "straight")]
+    block = Column([*heading, f"{shape_text(layer.input.shape[1:])} to {shape}"])
+    return [block, _units([f"y of {layer.name}", shape], {"y": layer.output})] if flat else [block]
+
+
+def _called(layer: Layer) -> str:
+    """Return a layer's call without the arrays that it was given: their numbers are in the figure."""
+    text = " ".join(repr(layer).split())
+    return re.sub(r"(, )?\w+=\.\.\.", "", text)
+
+
+def _dense(layer: LayerTrace) -> Dense:
+    weight, bias = layer.parameters["weight"], layer.parameters.get("bias")
+    return Dense(layer.name, weight, layer.gradients.get("weight"), bias, layer.gradients.get("bias"))
+
+
+def _units(heading: list[str], rows: dict[str, Any], link: Dense | str = "bundle") -> Column:
+    """Return a column of units, or a block where there is more than one axis of features."""
+    if any(array is not None and array.ndim != 2 for array in rows.values()):
+        return Column(heading, link=link)
+    return Column(heading, {symbol: np.asarray(a)[0] for symbol, a in rows.items() if a is not None}, link)

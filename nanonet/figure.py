@@ -1,0 +1,256 @@
+"""Figure: a drawing of lines, circles, boxes and words, as SVG text of our own, or as PNG and PDF by matplotlib."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+# Each colour on white, and on a dark page. Blue and vermilion are told apart by colour-blind readers too (Okabe and Ito
+# 2008), and what is negative is dashed besides.
+COLOURS = {
+    "ink": ("#1b1b1b", "#ececec"),
+    "muted": ("#666666", "#a3a3a3"),
+    "paper": ("#ffffff", "#15171b"),
+    "unit": ("#f2f5f8", "#242a33"),
+    "plus": ("#0072b2", "#56b4e9"),
+    "minus": ("#d55e00", "#f28c45"),
+    "back": ("#8b2f8f", "#e2a0e6"),
+}
+SANS = "'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
+SERIF = "'STIX Two Text', 'Times New Roman', 'DejaVu Serif', serif"
+PIXEL = 0.75  # points
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line, in pixels; x to the right, y down."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    colour: str = "ink"
+    width: float = 1.0
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A circle around (x, y)."""
+
+    x: float
+    y: float
+    radius: float
+    colour: str = "ink"
+    fill: str = "unit"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle from its upper left corner; without a colour it has no outline."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str | None = None
+    fill: str = "paper"
+    radius: float = 0.0
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """A line of text; (x, y) is the start, middle or end of its base line."""
+
+    x: float
+    y: float
+    text: str
+    size: float = 11.0
+    anchor: str = "start"
+    colour: str = "ink"
+    italic: bool = False
+    bold: bool = False
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the room that it takes in the widest font."""
+        width = text_width(self.text, self.size) * (1.12 if self.bold else 1)
+        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
+        return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
+
+
+Shape = Line | Circle | Box | Words
+
+
+def text_width(text: str, size: float) -> float:
+    """Return how wide a text is at most, in pixels: in DejaVu Sans, the widest of the fonts named here."""
+    return size * sum(_WIDTHS.get(letter, 1000) for letter in text) / 1000
+
+
+# Thousandths of the size of the letters: from the space to the tilde, then what else is written here.
+_ASCII = """
+    318 401 460 838 636 950 780 275 390 390 500 838 318 361 318 337 636 636 636 636 636 636 636 636 636 636
+    337 337 838 838 838 531 1000 684 686 698 770 632 575 775 752 295 295 656 557 863 748 787 603 787 695 635
+    611 732 684 989 685 611 685 390 337 390 838 500 500 613 635 550 635 615 352 635 634 278 278 579 278 974
+    634 612 635 635 411 521 392 634 592 818 592 592 525 636 337 636 838
+"""
+_WIDTHS = {chr(code): int(width) for code, width in enumerate(_ASCII.split(), 32)}
+_WIDTHS |= dict.fromkeys("₀₁₂₃₄₅₆₇₈₉", 401) | {"−": 838, "…": 1000, "⋮": 1000, "∂": 517}
+
+
+class Figure:
+    """A drawing; a notebook shows it, ``svg`` is its text, and ``save`` writes it.
+
+    Attributes
+    ----------
+    width, height : float
+        In pixels.
+    shapes : list
+        What it is made of, what lies behind first.
+    title, description : str
+        For those who cannot see it.
+    """
+
+    def __init__(self, width: float, height: float, shapes: list[Shape], title: str, description: str) -> None:
+        self.width, self.height, self.shapes = width, height, shapes
+        self.title, self.description = title, description
+
+    def __repr__(self) -> str:
+        return f"Figure({self.width:.0f} x {self.height:.0f})"
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    @property
+    def words(self) -> list[Words]:
+        """The texts in it."""
+        return [shape for shape in self.shapes if isinstance(shape, Words)]
+
+    # ---- SVG
+
+    @property
+    def svg(self) -> str:
+        """The figure as SVG, on white, and on dark where the reader's screen asks for it."""
+        size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" class="nanonet" {size} role="img" '
+        label = quoteattr(f"{self.title}. {self.description}")
+        lines = [f"{head}aria-label={label}>", f"<title>{escape(self.title)}</title>"]
+        lines += [f"<desc>{escape(self.description)}</desc>", f"<style>{_style()}</style>"]
+        return "\n".join([*lines, *map(_svg, [self._page, *self.shapes]), "</svg>\n"])
+
+    @property
+    def _page(self) -> Box:
+        return Box(0, 0, self.width, self.height)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as .svg, or as .png or .pdf, which needs matplotlib.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        OSError
+            If it cannot be written.
+        ValueError
+            If path ends in something else.
+        """
+        kind = Path(path).suffix.lower()
+        if kind == ".svg":
+            Path(path).write_text(self.svg, encoding="utf-8")
+        elif kind in (".png", ".pdf"):
+            self._matplotlib().savefig(path, dpi=192)
+        else:
+            raise ValueError(f"Figure.save: expected a path that ends in .svg, .png or .pdf, got {os.fspath(path)!r}")
+
+    # ---- matplotlib
+
+    def _matplotlib(self) -> Any:
+        """Return the same drawing as a matplotlib figure, on white."""
+        try:
+            from matplotlib.figure import Figure as Canvas
+        except ImportError:
+            raise ImportError("Figure.save needs matplotlib for .png and .pdf: pip install 'nanonet[plot]'") from None
+        canvas = Canvas(figsize=(self.width / 96, self.height / 96))
+        axes = canvas.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, 0))
+        axes.axis("off")
+        for layer, shape in enumerate([self._page, *self.shapes]):
+            _place(axes, shape, layer)
+        return canvas
+
+
+# ---- one shape in SVG
+
+
+def _style() -> str:
+    light, dark = ("".join(_rules(i)) for i in (0, 1))
+    fonts = f".nanonet text{{font-family:{SANS}}}.nanonet .i{{font-family:{SERIF};font-style:italic}}"
+    return f"{fonts}.nanonet .b{{font-weight:bold}}{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
+
+
+def _rules(theme: int) -> list[str]:
+    """Return a class that fills and one that draws for each colour."""
+    return [
+        f".nanonet .f-{name}{{fill:{shades[theme]}}}.nanonet .s-{name}{{stroke:{shades[theme]}}}"
+        for name, shades in COLOURS.items()
+    ]
+
+
+def _svg(shape: Shape) -> str:
+    match shape:
+        case Line(x1, y1, x2, y2, colour, width, dashed):
+            ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+            return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{_dashes(dashed)}/>'
+        case Circle(x, y, radius, colour, fill):
+            return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="f-{fill} s-{colour}"/>'
+        case Box(x, y, width, height, colour, fill, radius, dashed):
+            outline = f" s-{colour}" if colour else ""
+            place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"'
+            return f'<rect {place} class="f-{fill}{outline}"{_dashes(dashed)}/>'
+        case Words(x, y, text, size, anchor, colour, italic, bold):
+            kinds = f"f-{colour}{' i' * italic}{' b' * bold}"
+            place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
+            return f'<text {place} class="{kinds}">{escape(text)}</text>'
+
+
+def _dashes(dashed: bool) -> str:
+    return ' stroke-dasharray="5 3"' if dashed else ""
+
+
+# ---- one shape in matplotlib
+
+
+def _place(axes: Any, shape: Shape, layer: int) -> None:
+    from matplotlib import patches
+
+    light = {name: shades[0] for name, shades in COLOURS.items()} | {None: "none"}
+    match shape:
+        case Line(x1, y1, x2, y2, colour, width, dashed):
+            axes.plot(
+                [x1, x2],
+                [y1, y2],
+                color=light[colour],
+                lw=width * PIXEL,
+                ls=(0, (5, 3)) if dashed else "-",
+                zorder=layer,
+            )
+        case Circle(x, y, radius, colour, fill):
+            axes.add_patch(patches.Circle((x, y), radius, fc=light[fill], ec=light[colour], lw=PIXEL, zorder=layer))
+        case Box(x, y, width, height, colour, fill, radius, dashed):
+            style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
+            axes.add_patch(
+                patches.FancyBboxPatch(
+                    (x, y), width, height, boxstyle=style, fc=light[fill], ec=light[colour], lw=PIXEL,
+                    ls="--" if dashed else "-", zorder=layer,
+                )
+            )  # fmt: skip
+        case Words(x, y, text, size, anchor, colour, italic, bold):
+            place = {"start": "left", "middle": "center", "end": "right"}[anchor]
+            axes.text(
+                x, y, text, size=size * PIXEL, ha=place, va="baseline", color=light[colour], zorder=layer,
+                family="DejaVu Serif" if italic else "DejaVu Sans", style="italic" if italic else "normal",
+                weight="bold" if bold else "normal", parse_math=False,
+            )  # fmt: skip

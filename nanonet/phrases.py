@@ -1,0 +1,85 @@
+"""Phrases: what an explanation says in words, in each of its languages; backticks hold code and formulas."""
+
+from __future__ import annotations
+
+ENGLISH = {
+    "weight": "The gradient of {name}[{place}]: `{symbol}` is the weight from input {i} to sum {j} of layer "
+    "{layer}, `{what}`.",
+    "bias": "The gradient of {name}[{place}]: `{symbol}` is the bias in sum {j} of layer {layer}, `{what}`.",
+    "indices": "A small number is a layer of the model, the numbers in brackets are indices; both start at 0.",
+    "rest": "`…` stands for all that lies between, taken together.",
+    "loss": "The loss is `{loss}`, where `{target}` is the target:",
+    "labels": "`t` is 1 for the label and 0 for every other class.",
+    "loss number": "The loss is `{loss}`; it has no formula to be written out:",
+    "coefficients": "`k` is the target after label smoothing and class weights.",
+    "counts": "`c` is the weight of the label's class, by which the mean is divided.",
+    "largest": "`m`, the largest output, is taken off before exp, so that exp never overflows; `p` stays the same.",
+    "error": "Its derivative with respect to `{output}`:",
+    "error signal": "Its derivative with respect to `{output}`, the error signal of layer {layer}:",
+    "error number": "It has no derivative_formula to be written out, so its derivative is taken from the pass:",
+    "opaque": "Layer {layer}, `{what}`, is neither a Linear nor an Activation and cannot be written out. What it "
+    "passes back is taken from the pass:",
+    "container": "What the layer around layer {layer} passes back to it cannot be written out. It is taken from the "
+    "pass:",
+    "activation": "Back through layer {layer}, `{what}`, where `{output} = f({input})`:",
+    "activation to sums": "Back through layer {layer}, `{what}`, where `{output} = f({input})`, to the error signal "
+    "of layer {below}:",
+    "derivative number": "`{what}` has no derivative_formula, so of `f′` only the number is shown.",
+    "linear": "Back through layer {layer}, `{what}`, where `{input}` goes into every sum `{output}`, with the "
+    "weight `{weight}`:",
+    "linear to sums": "Back through layer {layer}, `{what}`, where `{input}` goes into every sum `{output}`, with "
+    "the weight `{weight}`, to the error signal of layer {below}:",
+    "weight end": "`{symbol}` stands in the sum `{sum}` alone, in its term `{symbol} × {input}`:",
+    "bias end": "`{symbol}` stands in the sum `{sum}` alone, as a term of its own:",
+    "not linear": "The gradient of {name}[{place}]: layer {layer}, `{what}`, is not a Linear, so it is not written "
+    "out. Its number in the pass:",
+    "not in a layer": "The gradient of {name}[{place}]: it belongs to no layer within the model, so it is not "
+    "written out. Its number in the pass:",
+    "not rows": "The gradient of {name}[{place}]: layer {layer}, `{what}`, takes several rows a sample or is called "
+    "more than once, so it is a sum over all of these and is not written out. Its number in the pass:",
+    "update": "One step of gradient descent with learning_rate {rate}:",
+    "frozen": "It is frozen (trainable is False), so training leaves it alone. Otherwise one step of gradient "
+    "descent with learning_rate {rate} would be:",
+    "pass": "rounded to {dtype} on the way, the pass has {number}",
+}
+
+JAPANESE = {
+    "weight": "{name}[{place}] の勾配:`{symbol}` は、層 {layer} の `{what}` で入力 {i} から和 {j} へ向かう重みです。",
+    "bias": "{name}[{place}] の勾配:`{symbol}` は、層 {layer} の `{what}` で和 {j} に加わるバイアスです。",
+    "indices": "文字の右下の数字は層の番号、角括弧の中の数字は添字で、どちらも 0 から数えます。",
+    "rest": "`…` は間にあるものすべてをまとめたものです。",
+    "loss": "損失は `{loss}` です。`{target}` は目標値です。",
+    "labels": "`t` は正解のクラスで 1、ほかのクラスで 0 です。",
+    "loss number": "損失は `{loss}` です。式が与えられていないので、値だけを示します。",
+    "coefficients": "`k` は、ラベル平滑化とクラスの重みを適用した目標値です。",
+    "counts": "`c` は正解のクラスの重みで、損失の平均はこれで割ったものです。",
+    "largest": "exp があふれないように、最大の出力 `m` を先に引きます。`p` の値は変わりません。",
+    "error": "損失を `{output}` で微分します。",
+    "error signal": "損失を `{output}` で微分すると、層 {layer} の誤差信号になります。",
+    "error number": "この損失には derivative_formula がないので、微分の値は計算の結果をそのまま使います。",
+    "opaque": "層 {layer} の `{what}` は Linear でも活性化関数でもないので、式に書き下せません。"
+    "ここから逆伝播する値は、計算の結果をそのまま使います。",
+    "container": "層 {layer} を含む外側の層は式に書き下せません。そこから逆伝播する値は、"
+    "計算の結果をそのまま使います。",
+    "activation": "層 {layer} の `{what}` を逆伝播します。`{output} = f({input})` です。",
+    "activation to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。`{output} = "
+    "f({input})` です。",
+    "derivative number": "`{what}` には derivative_formula がないので、`f′` は値だけを示します。",
+    "linear": "層 {layer} の `{what}` を逆伝播します。`{input}` は、どの和 `{output}` にも重み `{weight}` で入ります。",
+    "linear to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。`{input}` は、どの和 "
+    "`{output}` にも重み `{weight}` で入ります。",
+    "weight end": "`{symbol}` は、和 `{sum}` の項 `{symbol} × {input}` だけに現れます。",
+    "bias end": "`{symbol}` は、和 `{sum}` だけに、そのまま一つの項として現れます。",
+    "not linear": "{name}[{place}] の勾配:層 {layer} の `{what}` は Linear ではないので、式に書き下せません。"
+    "計算の結果は次のとおりです。",
+    "not in a layer": "{name}[{place}] の勾配:モデルの中のどの層のものでもないので、式に書き下せません。"
+    "計算の結果は次のとおりです。",
+    "not rows": "{name}[{place}] の勾配:層 {layer} の `{what}` は 1 サンプルにつき複数の行を受け取るか、"
+    "複数回呼ばれます。勾配はそのすべてにわたる和なので、式には書き下しません。計算の結果は次のとおりです。",
+    "update": "学習率 {rate} で勾配降下法を 1 回行います。",
+    "frozen": "固定されているので(trainable が False)、学習では変わりません。固定されていなければ、学習率 {rate} "
+    "の勾配降下法 1 回で次のようになります。",
+    "pass": "途中で {dtype} に丸めた計算の結果は {number}",
+}
+
+LANGUAGES = {"en": ENGLISH, "ja": JAPANESE}

@@ -1,0 +1,341 @@
+"""Trace: every number of one pass through a model, forward and backward, to be looked at."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.activations import Activation
+from nanonet.arrays import Array
+from nanonet.building import Tree
+from nanonet.layer import Layer, patched
+from nanonet.layers.linear import Linear
+from nanonet.losses import Loss
+from nanonet.sequential import Sequential
+from nanonet.state import Parameter
+
+if TYPE_CHECKING:
+    from nanonet.explaining import Explanation
+    from nanonet.figure import Figure
+
+
+@dataclass
+class LayerTrace:
+    """The numbers of one layer in one pass.
+
+    Attributes
+    ----------
+    name : str
+        "0", "1", ...; a layer within another is named as its parameters are, "1.inner.0".
+    layer : Layer
+        The layer, in the copy of the model that the pass ran on.
+    input, output : array
+        x and y, shape (batch, ...).
+    grad_output, grad_input : array or None
+        dE/dy and dE/dx, of the same shapes; None without a backward pass.
+    parameters, gradients : dict of array
+        Its own parameters by name, and dE/dparameter; no gradients without a backward pass.
+    """
+
+    name: str
+    layer: Layer
+    input: npt.NDArray[Any]
+    output: Array = field(default_factory=lambda: np.empty(0))
+    grad_output: Array | None = None
+    grad_input: Array | None = None
+    parameters: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def symbol(self) -> str:
+        """What its output is called: "a", the sums of a Linear, or "y"."""
+        return "a" if isinstance(self.layer, Linear) else "y"
+
+    def __repr__(self) -> str:
+        return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
+
+
+class Trace(Mapping[str, LayerTrace]):
+    """Every number of one pass; :meth:`nanonet.Sequential.trace` makes it.
+
+    ``trace[0]`` and ``trace["0"]`` are the numbers of the first layer, ``trace["1.inner.0"]`` those of a layer within
+    another. A layer that is called again in the same pass is there again, as "1.cell#2".
+
+    Attributes
+    ----------
+    model : Sequential
+        The copy that the pass ran on.
+    x : array
+        Shape (batch, ...).
+    target : array or None
+    prediction : array
+        The last layer's output.
+    loss : Loss or None
+    value : float or None
+        E, the mean over the samples; gradients are those of E.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential, Sigmoid, SquaredError
+    >>> model = Sequential(Linear(1, 1, weight=[[2.0]]), Sigmoid())
+    >>> trace = model.trace([[0.5]], [[1.0]], SquaredError())
+    >>> trace[0].output, trace["1"].output.round(4), trace["0"].gradients["weight"].round(4)
+    (array([[1.]], dtype=float32), array([[0.7311]], dtype=float32), array([[-0.0264]], dtype=float32))
+    >>> print(trace)
+    Trace of Sequential: 1 sample, float32, E = 0.036165 (SquaredError)
+    <BLANKLINE>
+        x           (batch, 1)   0.50000
+        dE/dx       (batch, 1)  -0.10575
+    0   Linear(1, 1, weight=...)
+        weight      (1, 1)       2.0000
+        dE/dweight  (1, 1)      -0.026439
+        bias        (1,)         0
+        dE/dbias    (1,)        -0.052877
+        a           (batch, 1)   1.0000
+        g = dE/da   (batch, 1)  -0.052877
+    1   Sigmoid()
+        y           (batch, 1)   0.73106
+        dE/dy       (batch, 1)  -0.26894
+        t           (batch, 1)   1.0000
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        x: npt.NDArray[Any],
+        target: npt.NDArray[Any] | None,
+        loss: Loss | None,
+        value: float | None,
+        layers: Mapping[str, LayerTrace],
+    ) -> None:
+        self.model, self.x, self.target, self.loss, self.value = model, x, target, loss, value
+        self._layers = dict(layers)
+        self.prediction: Array = self._layers[str(len(model) - 1)].output if len(model) else x
+
+    # ---- reaching the layers
+
+    def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
+        name = self._name(key)
+        if name in self._layers:
+            return self._layers[name]
+        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            if not -len(self.model) <= key < len(self.model):
+                raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
+            return str(int(key) % len(self.model))
+        if isinstance(key, str):
+            return key
+        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether there was a backward pass."""
+        return self.value is not None
+
+    def sample(self, i: int) -> Trace:
+        """Return the pass of one sample by itself, whose loss is its own.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        """
+        count = len(self.x)
+        if not -count <= i < count:
+            raise IndexError(f"trace: there is no sample {i}; it holds {count}, from 0 to {count - 1}")
+        i %= count
+        target = None if self.target is None else self.target[i : i + 1]
+        return trace_of(self.model, self.x[i : i + 1], target, self.loss)
+
+    def one_sample(self, sample: int | None, what: str) -> Trace:
+        """Return the trace of the sample that was asked for, or raise ValueError where it has to be said which."""
+        if sample is not None:
+            return self.sample(sample)
+        if len(self.x) > 1:
+            raise ValueError(
+                f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: {what}(sample=0)"
+                if what == "draw"
+                else f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: sample=0"
+            )
+        return self
+
+    # ---- looking at it
+
+    def __str__(self) -> str:
+        from nanonet.trace_table import trace_table  # it is written only when it is looked at
+
+        return trace_table(self)
+
+    def __repr__(self) -> str:
+        told = f", E = {self.value:.5g}" if self.value is not None else ""
+        return f"Trace({len(self._layers)} layers, {len(self.x)} samples{told})"
+
+    def _repr_html_(self) -> str:
+        from nanonet.trace_table import trace_html
+
+        return trace_html(self)
+
+    def draw(self, sample: int | None = None) -> Figure:
+        """Return a figure of the whole net with its numbers, for one sample.
+
+        Raises
+        ------
+        ValueError
+            If the trace holds several samples and none is chosen.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, Sequential, Sigmoid
+        >>> figure = Sequential(Linear(2, 2), Sigmoid(), rng=0).trace([[1, 2]]).draw()
+        >>> figure.svg[:4]
+        '<svg'
+        """
+        from nanonet.drawing import draw
+
+        return draw(self.one_sample(sample, "draw"))
+
+    def explain(
+        self,
+        name: str,
+        entry: tuple[int, ...] | int,
+        *,
+        learning_rate: float | None = None,
+        lang: str = "en",
+        sample: int | None = None,
+    ) -> Explanation:
+        """Return the chain rule for one entry of a parameter, line by line, in symbols and in the numbers of this pass.
+
+        Parameters
+        ----------
+        name : str
+            Of the parameter, such as "0.weight".
+        entry : tuple of int
+            Such as (1, 0), the weight from input 0 to output 1.
+        learning_rate : float, optional
+            To end with the update that SGD makes.
+        lang : {"en", "ja"}
+        sample : int, optional
+            Which sample, where the trace holds several.
+
+        Raises
+        ------
+        KeyError, IndexError
+            If there is no such parameter or entry.
+        ValueError
+            If there was no backward pass, or the trace holds several samples and none is chosen.
+        """
+        from nanonet.explaining import explain
+
+        return explain(self.one_sample(sample, "explain"), name, entry, learning_rate=learning_rate, lang=lang)
+
+
+def nearest(name: str, names: Mapping[str, Any]) -> str:
+    """Return a hint at the name that was most likely meant, and at those there are."""
+    import difflib  # only for an error
+
+    close = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    shown = list(names)
+    listed = ", ".join(map(repr, shown[:8])) + (", ..." if len(shown) > 8 else "")
+    return f"; there are {listed}" if shown else "; there is none"
+
+
+# ---- taking a trace
+
+
+class _Recorder:
+    """Keeps what goes into one layer and comes out of it."""
+
+    def __init__(self, name: str, layer: Layer, found: list[LayerTrace]) -> None:
+        self.name, self.layer, self.found = name, layer, found
+        self.calls: list[tuple[Any, LayerTrace]] = []  # each with its cache
+        self.original = {method: getattr(layer, method) for method in ("forward", "backward", "backward_parameters")}
+
+    def patches(self) -> dict[str, Any]:
+        """Return the methods to stand in."""
+        return {method: getattr(self, method) for method in self.original}
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        name = self.name if not self.calls else f"{self.name}#{len(self.calls) + 1}"
+        record = LayerTrace(name, self.layer, np.array(x))
+        self.found.append(record)
+        y, cache = self.original["forward"](x, training=training)
+        record.output = np.array(y)
+        self.calls.append((cache, record))
+        return y, cache
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        record = self._record(cache)
+        dx: Array = self.original["backward"](grad, cache)
+        record.grad_output, record.grad_input = np.array(grad), np.array(dx)
+        return dx
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        record = self._record(cache)
+        self.original["backward_parameters"](grad, cache)
+        record.grad_output = np.array(grad)
+
+    def _record(self, cache: Any) -> LayerTrace:
+        """Return the last call with this cache that has not been gone back through."""
+        open_calls = [record for kept, record in self.calls if kept is cache and record.grad_output is None]
+        return open_calls[-1] if open_calls else self.calls[-1][1]
+
+
+def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | None = None) -> Trace:
+    """Run the pass on a copy of model, and return all of its numbers; see :meth:`nanonet.Sequential.trace`."""
+    _check_pair(target, loss)
+    entered = model._enter(x)
+    if len(entered) == 0:
+        raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
+    twin = copy.deepcopy(model)
+    tree = Tree(twin)
+    found: list[LayerTrace] = []
+    value, checked = None, None
+    with ExitStack() as stack, np.errstate(all="ignore"):
+        for name, layer in tree.layers.items():
+            if layer is not twin:
+                stack.enter_context(patched(layer, _Recorder(name, layer, found).patches()))
+        try:
+            prediction, cache = twin.forward(entered)
+            if loss is not None:
+                checked, _ = loss.check(prediction, target)
+                value, loss_cache = loss.forward(prediction, checked)
+                twin.backward(loss.backward(loss_cache), cache)
+        except Exception as error:
+            stack.close()
+            twin._explain(error, entered)
+    for record in found:
+        own = {name: part for name, part in record.layer.parts() if isinstance(part, Parameter)}
+        record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}
+        if value is not None:
+            record.gradients = {name: parameter.grad.copy() for name, parameter in own.items()}
+    return Trace(twin, np.array(entered), checked, loss, value, {record.name: record for record in found})
+
+
+def _check_pair(target: object, loss: object) -> None:
+    if loss is not None and not isinstance(loss, Loss):
+        hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
+        raise TypeError(f"trace: expected loss as a Loss, got {loss!r:.60}{hint}")
+    if (target is None) != (loss is None):
+        given, missing = ("target", "a loss") if loss is None else ("loss", "a target")
+        raise TypeError(f"trace: a {given} needs {missing}: trace(x, target, SquaredError())")
+
+
+def is_elementwise(layer: Layer) -> bool:
+    """Tell whether each output depends on the input in the same place alone."""
+    return isinstance(layer, Activation)
