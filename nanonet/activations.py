@@ -33,7 +33,7 @@ class Activation(Layer):
     ----------
     derivative_formula : str or None
         f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
-        None: only its number is shown. nanonet/formulas.py says what may stand in it.
+        None: only its number is shown. nanonet/explaining/formulas.py says what may stand in it.
     """
 
     derivative_formula: ClassVar[str | None] = None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import json
+import math
 import os
+import struct
 import time
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,19 +26,44 @@ PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
 CHUNK = 1 << 20  # bytes
 HOUR = 3600  # seconds
+UNFOLDED = 100  # how many times its own size a file may unfold to: weights hardly shrink, so more is a zip bomb
+ALLOWED = 1 << 24  # bytes that any file may unfold to
+HEADER = 1 << 14  # bytes; NumPy takes no header of an array that is longer
+
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError),
+    *(KeyError, IndexError, TypeError, ValueError, RuntimeError),  # RuntimeError: encrypted, or nested too deeply
+)
+"""What zipfile, json and NumPy raise where a file is no such file."""
 
 
 def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
     """Return path as a Path, or say that such a file is not an .npz."""
+    return path_to(path, owner, ".npz")
+
+
+def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
+    """Return path as a Path, or say that it does not end in one of the suffixes."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
-    if Path(path).suffix != ".npz":
-        raise ValueError(f"{called(owner)}: expected a path that ends in .npz, got {os.fspath(path)!r}")
+    if Path(path).suffix not in suffixes:
+        wanted = " or ".join(suffixes)
+        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
     return Path(path)
 
 
 def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a file beside path, bring it to the disk, and only then let it take path's place.
+    """Write a sealed .npz file; see :func:`write_whole`."""
+
+    def fill(file: IO[bytes]) -> None:
+        _fill(file, page, arrays)
+        file.write(_digest(file))  # over what keeps its place
+
+    write_whole(path, fill)
+
+
+def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Let fill write a file beside path, bring it to the disk, and only then let it take path's place.
 
     A process that is killed meanwhile leaves the file beside path; the next that writes there removes such files once
     they are an hour old.
@@ -49,8 +78,7 @@ def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.
     try:
         _remove_leftovers(place)
         with open(beside, "w+b") as file:
-            _fill(file, page, arrays)
-            file.write(_digest(file))  # over what keeps its place
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, place)
@@ -76,15 +104,19 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]
         If it is damaged, or no file that :func:`write_archive` wrote; it names path. Nothing in it is unpickled.
     """
     with open(path, "rb") as file:
-        if file.seek(0, os.SEEK_END) <= SEAL or _digest(file) != file.read(SEAL):
+        size = file.seek(0, os.SEEK_END)
+        if size <= SEAL or _digest(file) != file.read(SEAL):
             raise ValueError(
                 f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
                 "the rest"
             )
         try:
             with zipfile.ZipFile(file) as archive:
-                return _contents(archive)
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
+                page, arrays = contents(archive, size)
+            if page is None:
+                raise ValueError(f"it holds no {PAGE}")
+            return page, arrays
+        except UNREADABLE as error:
             raise ValueError(f"{path}: not written by nanonet, nothing of it was loaded: {error}") from None
 
 
@@ -98,16 +130,70 @@ def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDA
                 np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
 
 
-def _contents(archive: zipfile.ZipFile) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    page = json.loads(archive.read(PAGE))
-    if not isinstance(page, dict):
-        raise ValueError(f"{PAGE} holds no table")
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name in archive.namelist():
-        if name != PAGE:
-            with archive.open(name) as member:
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+def contents(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Any] | None, dict[str, npt.NDArray[Any]]]:
+    """Return the page, if there is one, and the arrays of a zip file that is size bytes long.
+
+    What the file promises is compared with the bytes that are there before room is made for it.
+    """
+    members = archive.infolist()
+    _check_members(members, size)
+    page, arrays = None, {}
+    for member in members:
+        data = _unfolded(archive, member)
+        if member.filename == PAGE:
+            page = json.loads(data)
+            if not isinstance(page, dict):
+                raise ValueError(f"{PAGE} holds no table")
+        else:
+            arrays[member.filename.removesuffix(".npy")] = _array(data, member.filename)
     return page, arrays
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    names = [member.filename.removesuffix(".npy") for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError(f"it holds {next(name for name in names if names.count(name) > 1)} twice")
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{member.filename} is compressed in a way that NumPy does not use")
+    if sum(member.compress_size for member in members) > size:
+        raise ValueError("its parts are longer than the file, or lie one over another")
+    promised = sum(member.file_size for member in members)
+    if promised > UNFOLDED * size + ALLOWED:
+        raise ValueError(f"its {size} bytes would unfold to {promised}, more than {UNFOLDED} times as many")
+
+
+def _unfolded(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
+    """Return what a part holds, read piece by piece: zipfile itself would unfold all of it at once."""
+    data = bytearray()
+    with archive.open(member) as file:
+        while piece := file.read(CHUNK):
+            data += piece
+    if len(data) != member.file_size:
+        raise ValueError(f"{member.filename} is cut off")
+    return data
+
+
+def _array(data: bytearray, name: str) -> npt.NDArray[Any]:
+    """Return the array that a .npy file holds, on the very bytes, in this machine's byte order."""
+    file = io.BytesIO(data[:HEADER])
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{name}: expected .npy of version 1.0 or 2.0, got {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, columns_first, dtype = read(file)
+    except MemoryError:  # Python's parser, of brackets in brackets
+        raise ValueError(f"{name}: its header cannot be read") from None
+    if dtype.hasobject:
+        raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
+    start = file.tell()
+    if dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected numbers, got dtype {dtype}")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f"{name}: {len(data) - start} bytes are no array of {dtype} {shape}")
+    array: npt.NDArray[Any] = np.ndarray(shape, dtype, data, start, order="F" if columns_first else "C")
+    return np.require(array, dtype.newbyteorder("="), ["A", "W"])
 
 
 def _digest(file: IO[bytes]) -> bytes:

@@ -43,7 +43,7 @@ class Loss(Recorded, ABC):
     formula, derivative_formula : str or None
         E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n, the number of
         outputs, and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the numbers are
-        shown. nanonet/formulas.py says what may stand in them.
+        shown. nanonet/explaining/formulas.py says what may stand in them.
     """
 
     integer_target: ClassVar[bool] = False

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 
-def _without_array(value: Any) -> Any:
-    is_table = isinstance(value, list) and bool(value) and isinstance(value[0], list)
-    return ... if is_table or isinstance(value, np.ndarray) else value
+def _kept(value: Any) -> Any:
+    """Return what is remembered of an argument: an array or a table not at all, a list as it is now."""
+    if isinstance(value, np.ndarray) or _is_table(value):
+        return ...
+    return value.copy() if type(value) is list else value
+
+
+def _is_table(value: Any) -> bool:
+    """Tell a list of rows of numbers from other lists of lists, such as branches of layers."""
+    depth = 0
+    while isinstance(value, list) and value and depth < 64:  # NumPy has no more axes
+        value, depth = value[0], depth + 1
+    return depth > 1 and isinstance(value, (int, float, np.generic))
 
 
 def _text(value: Any) -> str:
@@ -22,8 +32,8 @@ class Arguments:
     __slots__ = ("keywords", "positional")
 
     def __init__(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        self.positional = tuple(map(_without_array, positional))
-        self.keywords = {name: _without_array(value) for name, value in keywords.items()}
+        self.positional = tuple(map(_kept, positional))
+        self.keywords = {name: _kept(value) for name, value in keywords.items()}
 
     def __repr__(self) -> str:
         return ", ".join(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nanonet.digits import written
 from nanonet.errors import shape_text
 from nanonet.html import table
+from nanonet.recorded import called
 
 if TYPE_CHECKING:
     from nanonet.tracing import LayerTrace, Trace
@@ -35,11 +36,10 @@ class Entry(NamedTuple):
 def entries(trace: Trace) -> Iterator[Entry]:
     """Yield what stands in the table, from x to the target."""
     yield _batch("x", trace.x)
-    layers = list(trace.values())
-    if layers and layers[0].grad_input is not None:
-        yield _batch("dE/dx", layers[0].grad_input)
-    for layer in layers:
-        yield Entry(layer.name, " ".join(repr(layer.layer).split())[:60])
+    if trace.grad_x is not None:
+        yield _batch("dE/dx", trace.grad_x)
+    for layer in trace.values():
+        yield Entry(layer.name, shortened(called(layer.layer)))
         yield from _numbers(layer)
     if trace.target is not None:
         yield _batch("t", trace.target)
@@ -65,9 +65,10 @@ def title(trace: Trace) -> list[str]:
     told = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
     if trace.value is None:
         return [f"Trace of {told}; no target, so no gradients"]
-    lines = [f"Trace of {told}, E = {written(trace.value)} ({trace.loss})"]
+    lines = [f"Trace of {told}, E = {written(trace.value)} ({shortened(called(trace.loss))})"]
     if count > 1:
-        lines.append(f"E is the mean over the {count} samples, a row each; gradients are those of E.")
+        row = ", a row each" if trace.x.ndim == 2 else ""
+        lines.append(f"E is the mean over the {count} samples{row}; gradients are those of E.")
     return lines
 
 
@@ -105,7 +106,8 @@ def trace_html(trace: Trace) -> str:
 
 def _cells(array: npt.NDArray[Any]) -> list[list[str]]:
     """Return an array as rows of text; of a large one the first and the last, and how many lie between."""
-    rows = array.reshape(1, -1) if array.ndim < 2 else array.reshape(-1, array.shape[-1])
+    width = array.shape[-1] if array.ndim > 1 else array.size
+    rows = array.reshape(array.size // width if width else 1, width)
     picked = _picked(len(rows), LONGEST)
     cells: list[list[str]] = []
     for before, i in pairwise([-1, *picked]):
@@ -125,6 +127,12 @@ def _row(numbers: npt.NDArray[Any]) -> list[str]:
     return cells
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
 def _picked(count: int, most: int) -> list[int]:
     """Return which of so many are shown."""
     return list(range(count)) if count <= most else [*range(FIRST), *range(count - LAST, count)]
@@ -132,7 +140,7 @@ def _picked(count: int, most: int) -> list[int]:
 
 def _aligned(cells: list[list[str]]) -> list[str]:
     """Return each row as one text, its numbers under those of the other rows at their points."""
-    full = [row for row in cells if len(row) > 1 or not row[0].startswith("...")]
+    full = [row for row in cells if not (len(row) == 1 and row[0].startswith("..."))]
     columns = list(zip(*full, strict=True)) if full else []
     heads = [max(len(_head(cell)) for cell in column) for column in columns]
     tails = [max(len(cell) - len(_head(cell)) for cell in column) for column in columns]

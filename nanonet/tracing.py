@@ -17,12 +17,13 @@ from nanonet.building import Tree
 from nanonet.layer import Layer, patched
 from nanonet.layers.linear import Linear
 from nanonet.losses import Loss
+from nanonet.recorded import called
 from nanonet.sequential import Sequential
 from nanonet.state import Parameter
 
 if TYPE_CHECKING:
-    from nanonet.explaining import Explanation
-    from nanonet.figure import Figure
+    from nanonet.drawing.figure import Figure
+    from nanonet.explaining.explanation import Explanation
 
 
 @dataclass
@@ -55,7 +56,18 @@ class LayerTrace:
     @property
     def symbol(self) -> str:
         """What its output is called: "a", the sums of a Linear, or "y"."""
-        return "a" if isinstance(self.layer, Linear) else "y"
+        return "a" if self.is_dense else "y"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its output is the sums x Wᵀ + b, on rows: a Linear, or a subclass that leaves forward as it is."""
+        return type(self.layer).forward is Linear.forward if isinstance(self.layer, Linear) else False
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it is an Activation, unit by unit."""
+        plain = isinstance(self.layer, Activation) and type(self.layer).forward is Activation.forward
+        return plain and self.output.shape == self.input.shape
 
     def __repr__(self) -> str:
         return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
@@ -75,7 +87,9 @@ class Trace(Mapping[str, LayerTrace]):
         Shape (batch, ...).
     target : array or None
     prediction : array
-        The last layer's output.
+        The model's output.
+    grad_x : array or None
+        dE/dx, of the shape of x.
     loss : Loss or None
     value : float or None
         E, the mean over the samples; gradients are those of E.
@@ -112,11 +126,12 @@ class Trace(Mapping[str, LayerTrace]):
         target: npt.NDArray[Any] | None,
         loss: Loss | None,
         value: float | None,
+        whole: LayerTrace,
         layers: Mapping[str, LayerTrace],
     ) -> None:
         self.model, self.x, self.target, self.loss, self.value = model, x, target, loss, value
+        self.prediction, self.grad_x = whole.output, whole.grad_input
         self._layers = dict(layers)
-        self.prediction: Array = self._layers[str(len(model) - 1)].output if len(model) else x
 
     # ---- reaching the layers
 
@@ -134,6 +149,9 @@ class Trace(Mapping[str, LayerTrace]):
         if isinstance(key, str):
             return key
         raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -154,6 +172,8 @@ class Trace(Mapping[str, LayerTrace]):
         IndexError
             If there is no such sample.
         """
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise TypeError(f"trace: expected a sample's number, such as 0, got {i!r:.60}")
         count = len(self.x)
         if not -count <= i < count:
             raise IndexError(f"trace: there is no sample {i}; it holds {count}, from 0 to {count - 1}")
@@ -204,7 +224,7 @@ class Trace(Mapping[str, LayerTrace]):
         >>> figure.svg[:4]
         '<svg'
         """
-        from nanonet.drawing import draw
+        from nanonet.drawing.net import draw
 
         return draw(self.one_sample(sample, "draw"))
 
@@ -238,7 +258,7 @@ class Trace(Mapping[str, LayerTrace]):
         ValueError
             If there was no backward pass, or the trace holds several samples and none is chosen.
         """
-        from nanonet.explaining import explain
+        from nanonet.explaining.explanation import explain
 
         return explain(self.one_sample(sample, "explain"), name, entry, learning_rate=learning_rate, lang=lang)
 
@@ -263,6 +283,7 @@ class _Recorder:
 
     def __init__(self, name: str, layer: Layer, found: list[LayerTrace]) -> None:
         self.name, self.layer, self.found = name, layer, found
+        self.entered = 0
         self.calls: list[tuple[Any, LayerTrace]] = []  # each with its cache
         self.original = {method: getattr(layer, method) for method in ("forward", "backward", "backward_parameters")}
 
@@ -271,7 +292,8 @@ class _Recorder:
         return {method: getattr(self, method) for method in self.original}
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        name = self.name if not self.calls else f"{self.name}#{len(self.calls) + 1}"
+        self.entered += 1
+        name = self.name if self.entered == 1 else f"{self.name}#{self.entered}"
         record = LayerTrace(name, self.layer, np.array(x))
         self.found.append(record)
         y, cache = self.original["forward"](x, training=training)
@@ -280,36 +302,52 @@ class _Recorder:
         return y, cache
 
     def backward(self, grad: Array, cache: Any) -> Array:
-        record = self._record(cache)
+        record, before = self._record(cache), np.array(grad)
         dx: Array = self.original["backward"](grad, cache)
-        record.grad_output, record.grad_input = np.array(grad), np.array(dx)
+        if record is None:
+            return dx
+        record.grad_output = before
+        if np.shape(dx) != record.input.shape:
+            wanted = f"dE/dx of the shape of x, {record.input.shape}"
+            raise ValueError(f"{self._called}: backward must return {wanted}, got {np.shape(dx)}")
+        record.grad_input = np.array(dx)
         return dx
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
-        record = self._record(cache)
+        record, before = self._record(cache), np.array(grad)
         self.original["backward_parameters"](grad, cache)
-        record.grad_output = np.array(grad)
+        if record is not None:
+            record.grad_output = before
 
-    def _record(self, cache: Any) -> LayerTrace:
-        """Return the last call with this cache that has not been gone back through."""
+    def _record(self, cache: Any) -> LayerTrace | None:
+        """Return the last call with this cache that has not been gone back through.
+
+        None where there was no call: forward was gone past, as in ``self.inner.function(x)``.
+        """
         open_calls = [record for kept, record in self.calls if kept is cache and record.grad_output is None]
-        return open_calls[-1] if open_calls else self.calls[-1][1]
+        if open_calls:
+            return open_calls[-1]
+        return self.calls[-1][1] if self.calls else None
+
+    @property
+    def _called(self) -> str:
+        return f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)
 
 
 def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | None = None) -> Trace:
     """Run the pass on a copy of model, and return all of its numbers; see :meth:`nanonet.Sequential.trace`."""
     _check_pair(target, loss)
-    entered = model._enter(x)
+    twin = copy.deepcopy(model)
+    entered = np.array(twin._enter(x))
     if len(entered) == 0:
         raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
-    twin = copy.deepcopy(model)
+    kept = entered.copy()
     tree = Tree(twin)
     found: list[LayerTrace] = []
     value, checked = None, None
     with ExitStack() as stack, np.errstate(all="ignore"):
         for name, layer in tree.layers.items():
-            if layer is not twin:
-                stack.enter_context(patched(layer, _Recorder(name, layer, found).patches()))
+            stack.enter_context(patched(layer, _Recorder(name, layer, found).patches()))
         try:
             prediction, cache = twin.forward(entered)
             if loss is not None:
@@ -322,9 +360,10 @@ def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | N
     for record in found:
         own = {name: part for name, part in record.layer.parts() if isinstance(part, Parameter)}
         record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}
-        if value is not None:
+        if record.grad_output is not None:
             record.gradients = {name: parameter.grad.copy() for name, parameter in own.items()}
-    return Trace(twin, np.array(entered), checked, loss, value, {record.name: record for record in found})
+    layers = {record.name: record for record in found}
+    return Trace(twin, kept, checked, loss, value, layers.pop(""), layers)
 
 
 def _check_pair(target: object, loss: object) -> None:
@@ -334,8 +373,3 @@ def _check_pair(target: object, loss: object) -> None:
     if (target is None) != (loss is None):
         given, missing = ("target", "a loss") if loss is None else ("loss", "a target")
         raise TypeError(f"trace: a {given} needs {missing}: trace(x, target, SquaredError())")
-
-
-def is_elementwise(layer: Layer) -> bool:
-    """Tell whether each output depends on the input in the same place alone."""
-    return isinstance(layer, Activation)

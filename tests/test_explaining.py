@@ -38,12 +38,12 @@ from nanonet import (
     SquaredError,
     Tanh,
 )
-from nanonet.class_formula import ClassFormula, loss_formulas
-from nanonet.derivation import Section
-from nanonet.equations import Equation, Line, Quantity, word
-from nanonet.explaining import Explanation
-from nanonet.formulas import LatexWriter, TextWriter, evaluate, parse
-from nanonet.phrases import ENGLISH, JAPANESE
+from nanonet.explaining.class_formula import ClassFormula, loss_formulas
+from nanonet.explaining.derivation import Section
+from nanonet.explaining.equations import Equation, Line, Quantity, word
+from nanonet.explaining.explanation import Explanation
+from nanonet.explaining.formulas import LatexWriter, TextWriter, evaluate, parse
+from nanonet.explaining.phrases import ENGLISH, JAPANESE
 from tests import oracle
 from tests.registry import LOSSES, LossCase, concrete, params
 

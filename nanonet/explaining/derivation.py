@@ -11,9 +11,9 @@ import numpy as np
 from nanonet.activations import Activation
 from nanonet.arrays import Array
 from nanonet.building import Tree
-from nanonet.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
+from nanonet.explaining.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
 from nanonet.digits import shortest
-from nanonet.equations import (
+from nanonet.explaining.equations import (
     Equation,
     Line,
     Number,
@@ -26,7 +26,7 @@ from nanonet.equations import (
     taken,
     word,
 )
-from nanonet.formulas import REST, parse, shown
+from nanonet.explaining.formulas import REST, parse, shown
 from nanonet.layer import Layer
 from nanonet.layers.linear import Linear
 from nanonet.recorded import called

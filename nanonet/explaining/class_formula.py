@@ -11,8 +11,8 @@ import numpy as np
 from nanonet.arrays import Array
 from nanonet.cross_entropy import CrossEntropy
 from nanonet.digits import shortest
-from nanonet.equations import Equation, Line, Number, Quantities, Quantity, Symbol, layered, sizes, word
-from nanonet.formulas import LatexWriter, TextWriter, names, parse, per_unit
+from nanonet.explaining.equations import Equation, Line, Number, Quantities, Quantity, Symbol, layered, sizes, word
+from nanonet.explaining.formulas import LatexWriter, TextWriter, names, parse, per_unit
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.recorded import called

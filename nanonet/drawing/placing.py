@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.arrays import Array
-from nanonet.figure import text_width
+from nanonet.drawing.figure import text_width
 
 Bounds = tuple[float, float, float, float]  # left, top, right and bottom; or the two ends of a line
 

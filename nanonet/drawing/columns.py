@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.activations import Activation
 from nanonet.arrays import Array
 from nanonet.errors import shape_text
 from nanonet.layer import Layer
-from nanonet.layers.linear import Linear
+from nanonet.recorded import called
 from nanonet.sequential import Sequential
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class Column:
 def columns_of(trace: Trace) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
     columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
+    if type(trace.model).forward is not Sequential.forward:  # its layers need not be a chain
+        return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
     for layer in _leaves(trace):
         columns += _next(columns[-1], layer)
     return columns
@@ -78,7 +79,7 @@ def _leaves(trace: Trace) -> Iterator[LayerTrace]:
     for name, layer in trace.items():
         if any(name.startswith(f"{outer}.") for outer in skipped):
             continue
-        if type(layer.layer) is not Sequential:
+        if not (isinstance(layer.layer, Sequential) and type(layer.layer).forward is Sequential.forward):
             skipped.append(name)
             yield layer
 
@@ -87,22 +88,27 @@ def _next(before: Column, layer: LayerTrace) -> list[Column]:
     """Return the columns that a layer adds; an activation goes into the units whose sums it takes."""
     heading = [f"{layer.name}  {_called(layer.layer)}"]
     shape = shape_text(layer.output.shape[1:])
-    flat = layer.output.ndim == 2
-    if isinstance(layer.layer, Linear) and layer.input.ndim == 2:
+    if layer.is_dense and layer.input.ndim == 2:
         return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, _dense(layer))]
-    if isinstance(layer.layer, Activation) and "a" in before.rows and "y" not in before.rows:
+    if layer.is_elementwise and "a" in before.rows and "y" not in before.rows:
         before.rows = {"a": before.rows["a"], "y": layer.output[0]} | before.rows
         before.heading.insert(-1, heading[0])
         return []
-    if isinstance(layer.layer, Activation) and flat:
+    if layer.is_elementwise and layer.output.ndim == 2:
         return [_units([*heading, shape], {"y": layer.output, "g": layer.grad_input}, "straight")]
-    block = Column([*heading, f"{shape_text(layer.input.shape[1:])} to {shape}"])
-    return [block, _units([f"y of {layer.name}", shape], {"y": layer.output})] if flat else [block]
+    return _block(heading, layer.input, layer.output)
+
+
+def _block(heading: list[str], x: npt.NDArray[Any], y: Array) -> list[Column]:
+    """Return a block with its shapes, and behind it the units of its output where it has rows of them."""
+    shape = shape_text(y.shape[1:])
+    block = Column([*heading, f"{shape_text(x.shape[1:])} to {shape}"])
+    return [block, _units([f"y of {heading[0].split()[0]}", shape], {"y": y})] if y.ndim == 2 else [block]
 
 
 def _called(layer: Layer) -> str:
     """Return a layer's call without the arrays that it was given: their numbers are in the figure."""
-    text = " ".join(repr(layer).split())
+    text = called(layer)
     return re.sub(r"(, )?\w+=\.\.\.", "", text)
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.columns import Column, Dense, columns_of
 from nanonet.digits import printed
-from nanonet.figure import Box, Circle, Figure, Line, Shape, Words, text_width
-from nanonet.matrix import Matrix
-from nanonet.placing import Bounds, overlap, spots
+from nanonet.drawing.columns import Column, Dense, columns_of
+from nanonet.drawing.figure import BOLD, Box, Circle, Figure, Line, Shape, Words, text_width
+from nanonet.drawing.matrix import Matrix
+from nanonet.drawing.placing import Bounds, overlap, spots
+from nanonet.recorded import called
 
 if TYPE_CHECKING:
     from nanonet.tracing import Trace
@@ -24,6 +25,8 @@ ONE = 15.0  # the radius of the unit that is always 1, whose weights are the bia
 DOTS = 46.0  # room for how many units are left out
 LABELLED = 4  # units in a layer up to which every edge has its numbers
 BETWEEN = 26.0  # two matrices
+BELOW = 26.0  # how far a target stands below the line from its output to the loss
+BLOCK = 260.0  # a line in a block, at most
 GAP, WIDEST, MARGIN = (
     150.0,
     450.0,
@@ -101,7 +104,7 @@ class _Plan:
         if self.trace.target is not None:
             right = self._targets(x, right)
         bottom = self._legend(self._matrices(), right)
-        width = max(right + MARGIN, self.reach + MARGIN)
+        width = max(right, self.reach, *(box[2] for box in self.taken)) + MARGIN
         shapes = [*self.lines, *self.units, *self.labels]
         return Figure(width, bottom + MARGIN / 2, shapes, self._title(), self._description())
 
@@ -123,9 +126,10 @@ class _Plan:
 
     def _half(self, i: int) -> float:
         column = self.columns[i]
-        return (
-            self.radius if column.rows else max(RADIUS, max(text_width(line, TEXT) for line in column.heading) / 2 + 12)
-        )
+        if column.rows:
+            return self.radius
+        widest = max(text_width(line, TEXT) for line in column.heading)
+        return max(RADIUS, min(BLOCK, widest) / 2 + 12)
 
     def _column(self, i: int, x: float) -> dict[int, float]:
         """Draw column i around x; return the height of each unit that is shown, and of the unit 1 as -1."""
@@ -134,7 +138,8 @@ class _Plan:
         if not column.rows:
             half = self._half(i)
             self.units.append(Box(x - half, middle - 40, 2 * half, 80, "ink", "unit", 8))
-            for k, line in enumerate(column.heading):
+            for k, text in enumerate(column.heading):
+                line = _fitted(text, BLOCK, TEXT)
                 self._write(Words(x, middle + 4 + 16 * (k - (len(column.heading) - 1) / 2), line, TEXT, "middle"))
             self.taken.append((x - half, middle - 40, x + half, middle + 40))
             return {}
@@ -158,7 +163,7 @@ class _Plan:
         column = self.columns[i]
         if not column.rows:
             return
-        room = 2 * self.radius + GAP - 16 if len(self.columns) > 1 else 400
+        room = (2 * self.radius + GAP - 16) / BOLD if len(self.columns) > 1 else 400
         for k, line in enumerate(column.heading):
             last = k == len(column.heading) - 1
             place = self.top - 20 - 16 * (len(column.heading) - 1 - k)
@@ -169,7 +174,7 @@ class _Plan:
         """Draw a circle with a line for each of its numbers."""
         self.units.append(Circle(x, y, self.radius))
         self.taken.append((x - self.radius, y - self.radius, x + self.radius, y + self.radius))
-        rows = [(f"{symbol}{_subscript(j)}", printed(numbers[j])) for symbol, numbers in column.rows.items()]
+        rows = [(_index(symbol, j), printed(numbers[j])) for symbol, numbers in column.rows.items()]
         left = x - max(_row_width(*row) for row in rows) / 2
         for k, (name, number) in enumerate(rows):
             base = y + 4 + LEADING * (k - (len(rows) - 1) / 2)
@@ -238,7 +243,7 @@ class _Plan:
         sizes = [abs(weight) for *_, weight, _ in self._edges(i, link)]
         largest = max((size for size in sizes if np.isfinite(size)), default=0.0) or 1.0
         for k, j, weight, _ in self._edges(i, link):
-            share = min(abs(weight) / largest, 1.0) if np.isfinite(weight) else 0.0
+            share = 0.0 if np.isnan(weight) else min(abs(weight) / largest, 1.0)
             self._edge(i, k, j, left, right, weight, 0.4 + 3 * share)
 
     def _labels(self, i: int, link: Dense, left: float, right: float, *, crossed: bool) -> bool:
@@ -274,16 +279,19 @@ class _Plan:
     def _targets(self, x: float, right: float) -> float:
         """Draw what the outputs should have been, and the loss; return how far right it goes."""
         target, places = np.asarray(self.trace.target)[0], self.places[-1]
-        told = [f"E = {printed(self.trace.value)}", str(self.trace.loss)]
-        starts = [(right, self.middle)]
+        told = [f"E = {printed(self.trace.value)}", _fitted(called(self.trace.loss), 220, HEAD)]
+        outputs = [(right, y) for y in places.values()] or [(right, self.middle)]
+        ends = []
         if target.shape == (self.columns[-1].count,) and places:
-            starts = [(self._target(j, target[j], right, y), y) for j, y in places.items()]
+            ends = [(self._target(j, target[j], right, y + BELOW), y + BELOW) for j, y in places.items()]
         else:
-            told.insert(0, f"t = {target}" if target.ndim == 0 else f"t of shape {target.shape}")
-        loss = max(end for end, _ in starts) + 56
-        width = max(text_width(line, HEAD) for line in told) + 24
-        for end, y in starts:
-            self.lines.append(Line(end, y, loss, self.middle, "muted", 1))
+            told.insert(0, f"t = {printed(target[()])}" if target.ndim == 0 else f"t of shape {target.shape}")
+        loss = max([right, *(end for end, _ in ends)]) + 64
+        width = max(text_width(line, HEAD) * BOLD for line in told) + 24
+        bend = loss - 50  # past the targets, so that no line runs behind one
+        for end, y in outputs + ends:
+            self.lines.append(Line(end, y, bend, y, "muted", 1))
+            self.lines.append(Line(bend, y, loss, self.middle, "muted", 1))
         top = self.middle - 10 * len(told) - 8
         self.units.append(Box(loss, top, width, 20 * len(told) + 16, "ink", "unit", 4))
         for line, text in enumerate(told):
@@ -292,11 +300,10 @@ class _Plan:
         return loss + width
 
     def _target(self, j: int, target: Any, right: float, y: float) -> float:
-        """Draw what an output should have been, beside it; return where it ends."""
-        name, number, place = f"t{_subscript(j)}", printed(target), right + 40
+        """Draw what an output should have been, beside and below it; return where it ends."""
+        name, number, place = _index("t", j), printed(target), right + 26
         width = _row_width(name, number) + 16
-        self.lines.append(Line(right, y, place, y, "muted", 1))
-        self.units.append(Box(place, y - 14, width, 28, "ink", "paper", 4))
+        self.units.append(Box(place, y - 13, width, 26, "ink", "paper", 4))
         self._write(Words(place + 8, y + 4, name, TEXT + 1, italic=True))
         self._write(Words(place + width - 8, y + 4, number, TEXT, "end"))
         return place + width
@@ -326,10 +333,10 @@ class _Plan:
     def _pair(self, i: int, link: Dense) -> float:
         """Draw W and b, and below them their gradients; return where they end."""
         centre, y = (self.centres[i - 1] + self.centres[i]) / 2, self.bottom + 34
-        shape = " x ".join(map(str, link.weight.shape))
+        shape = " × ".join(map(str, link.weight.shape))
         for named, colour in (
-            ({f"W ({shape})": link.weight, "b": link.bias}, "ink"),
-            ({"∂E/∂W": link.grad, "∂E/∂b": link.bias_grad}, "back"),
+            ({f"{link.name}.weight ({shape})": link.weight, f"{link.name}.bias": link.bias}, "ink"),
+            ({"∂E/∂weight": link.grad, "∂E/∂bias": link.bias_grad}, "back"),
         ):
             matrices = [self._matrix(i, name, array) for name, array in named.items() if array is not None]
             x = centre - (sum(matrix.width for matrix in matrices) + BETWEEN * (len(matrices) - 1)) / 2
@@ -381,9 +388,10 @@ class _Plan:
                 yield "", "∂E/∂w below it", "back"
         if any(self._has_bias(i) for i in range(len(self.columns))):
             yield "1", "gives the biases", "ink"
-        if links:
-            yield "", "weight above 0", "plus"
-            yield "", "weight below 0", "minus"
+        drawn = {line.colour for line in self.lines if isinstance(line, Line)}
+        for colour, meaning in (("plus", "weight above 0"), ("minus", "weight below 0")):
+            if colour in drawn:
+                yield "", meaning, colour
 
     def _write(self, words: Words, taken: bool = True) -> None:
         self.labels.append(words)
@@ -400,16 +408,14 @@ def _row_width(name: str, number: str) -> float:
 
 def _radius(column: Column) -> float:
     """Return how large a circle is that holds every line of every unit of a column."""
-    largest = 0.0
-    for k, (symbol, numbers) in enumerate(column.rows.items()):
-        below = abs(LEADING * (k - (len(column.rows) - 1) / 2)) + 7
-        widths = [_row_width(f"{symbol}{_subscript(j)}", printed(numbers[j])) for j in column.shown]
-        largest = max(largest, float(np.hypot(max(widths) / 2 + 2, below)))
-    return largest
+    rows = ((_index(symbol, j), printed(a[j])) for symbol, a in column.rows.items() for j in column.shown)
+    widest = max((_row_width(*row) for row in rows), default=0.0)
+    return float(np.hypot(widest / 2 + 2, LEADING * (len(column.rows) - 1) / 2 + 7))
 
 
-def _subscript(j: int) -> str:
-    return "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(j))
+def _index(symbol: str, j: int) -> str:
+    """Return what a number of unit j is called, as it would be typed."""
+    return f"{symbol}[{j}]"
 
 
 def _fitted(text: str, room: float, size: float) -> str:

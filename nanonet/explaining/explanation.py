@@ -12,9 +12,9 @@ import numpy as np
 
 from nanonet.arrays import Shape, finite_number
 from nanonet.building import Tree
-from nanonet.derivation import Section, derivation
-from nanonet.equations import Line
-from nanonet.phrases import LANGUAGES
+from nanonet.explaining.derivation import Section, derivation
+from nanonet.explaining.equations import Line
+from nanonet.explaining.phrases import LANGUAGES
 from nanonet.tracing import nearest
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ COLOURS = {
 SANS = "'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 SERIF = "'STIX Two Text', 'Times New Roman', 'DejaVu Serif', serif"
 PIXEL = 0.75  # points
+BOLD = 1.12  # how much wider bold letters are
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Words:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the room that it takes in the widest font."""
-        width = text_width(self.text, self.size) * (1.12 if self.bold else 1)
+        width = text_width(self.text, self.size) * (BOLD if self.bold else 1)
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
 
@@ -137,9 +139,9 @@ class Figure:
         """The figure as SVG, on white, and on dark where the reader's screen asks for it."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" class="nanonet" {size} role="img" '
-        label = quoteattr(f"{self.title}. {self.description}")
-        lines = [f"{head}aria-label={label}>", f"<title>{escape(self.title)}</title>"]
-        lines += [f"<desc>{escape(self.description)}</desc>", f"<style>{_style()}</style>"]
+        label = quoteattr(_printable(f"{self.title}. {self.description}"))
+        lines = [f"{head}aria-label={label}>", f"<title>{_escaped(self.title)}</title>"]
+        lines += [f"<desc>{_escaped(self.description)}</desc>", f"<style>{_style()}</style>"]
         return "\n".join([*lines, *map(_svg, [self._page, *self.shapes]), "</svg>\n"])
 
     @property
@@ -213,7 +215,16 @@ def _svg(shape: Shape) -> str:
         case Words(x, y, text, size, anchor, colour, italic, bold):
             kinds = f"f-{colour}{' i' * italic}{' b' * bold}"
             place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
-            return f'<text {place} class="{kinds}">{escape(text)}</text>'
+            return f'<text {place} class="{kinds}">{_escaped(text)}</text>'
+
+
+def _escaped(text: str) -> str:
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Return a text without the characters that XML does not allow, such as those of a terminal's colours."""
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
 def _dashes(dashed: bool) -> str:

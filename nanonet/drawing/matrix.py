@@ -9,9 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from nanonet.digits import printed
-from nanonet.figure import Line, Shape, Words, text_width
+from nanonet.drawing.figure import Line, Shape, Words, text_width
 
-SIZE, LEADING, SPACE, BRACKET = 9.0, 14.0, 8.0, 4.0
+SIZE, NAME, LEADING, SPACE, BRACKET = 9.0, 11.0, 14.0, 8.0, 4.0
 
 
 class Matrix:
@@ -30,16 +30,18 @@ class Matrix:
             for j in _dotted(rows)
         ]
         self._widths = [max(text_width(text, SIZE) for text in column) for column in zip(*self._cells, strict=True)]
-        self.width = sum(self._widths) + SPACE * (len(self._widths) - 1) + 12
+        self._inner = sum(self._widths) + SPACE * (len(self._widths) - 1) + 12
+        self.width = max(self._inner, text_width(name, NAME))
         self.height = LEADING * len(self._cells) + 4
 
     def shapes(self, x: float, y: float, colour: str) -> tuple[list[Shape], list[Words]]:
         """Return the brackets and the numbers, with the name, from the upper left corner."""
         brackets: list[Shape] = []
-        for edge, inward in ((x, BRACKET), (x + self.width, -BRACKET)):
+        x += (self.width - self._inner) / 2
+        for edge, inward in ((x, BRACKET), (x + self._inner, -BRACKET)):
             brackets.append(Line(edge, y, edge, y + self.height, colour))
             brackets += [Line(edge, end, edge + inward, end, colour) for end in (y, y + self.height)]
-        title = Words(x + self.width / 2, y - 6, self.name, 11, "middle", colour, italic=True)
+        title = Words(x + self._inner / 2, y - 6, self.name, NAME, "middle", colour, italic=True)
         return brackets, [title, *self._numbers(x, y, colour)]
 
     def _numbers(self, x: float, y: float, colour: str) -> Iterator[Words]:

@@ -1,0 +1,1 @@
+"""The chain rule for one entry of a parameter, worked out line by line."""

@@ -1,0 +1,191 @@
+"""Saving: a model in one file, its architecture beside its weights, and made anew from that file alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+import nanonet
+from nanonet.archive import path_to
+from nanonet.recorded import called
+from nanonet.sequential import Sequential
+
+if TYPE_CHECKING:
+    from nanonet.layer import Layer
+
+KIND, FORMAT = "model", 1
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def save(model: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write a model, weights and architecture, to a file that :func:`load` reads.
+
+    The weights have the names of ``state_dict``, PyTorch's. The architecture is the constructor call of every layer,
+    yours too; starting arrays, initializers and generators are left out of it. What is in the file takes its place
+    only when all of it is on the disk.
+
+    Parameters
+    ----------
+    model : Sequential
+    path : str or Path
+        Ends in .npz, or in .safetensors (extra ``safetensors``).
+
+    Raises
+    ------
+    TypeError
+        If an argument of a layer cannot be kept in a file; it is named.
+    ValueError
+        If a model made anew from these arguments would be another one.
+    OSError
+        If the file cannot be written; what stood there stands there still.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nanonet import Linear, Sequential, Tanh, load, save
+    >>> model = Sequential(Linear(2, 3), Tanh(), rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, f"{folder}/net.npz")
+    ...     load(f"{folder}/net.npz")
+    Sequential(
+      0: Linear(2, 3)
+      1: Tanh()
+    )
+    """
+    if not isinstance(model, Sequential):
+        hint = f"; write Sequential({called(model)})" if isinstance(model, nanonet.Layer) else ""
+        raise TypeError(f"save: expected a Sequential, got {called(model)}{hint}")
+    place = _path(path, "save")
+    from nanonet.interchange.architecture import described
+
+    arrays = model.state_dict()
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"save: {name} is of dtype {array.dtype}; a file keeps integers, floats and booleans")
+    page = {
+        "kind": KIND,
+        "format": FORMAT,
+        "nanonet": nanonet.__version__,
+        "model": described(model),
+        "frozen": [name for name, parameter in model.parameters().items() if not parameter.trainable],
+    }
+    _room(place).write(place, page, arrays)
+
+
+def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
+    """Return the model that :func:`save` wrote, with its dtype, its buffers, and what was frozen frozen.
+
+    Nothing in a file is executed: it names nanonet's classes, and yours only if you hand them in.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .npz or .safetensors.
+    layers : mapping, optional
+        Classes of your own by the names that the file has for them: ``load(path, layers={"Scale": Scale})``.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there.
+    """
+    place = _path(path, "load")
+    classes = _classes(layers)
+    page, arrays = _room(place).read(place)
+    _check_page(place, page)
+    from nanonet.interchange.architecture import made
+
+    assert page is not None
+    room = sum(array.size for array in arrays.values())
+    try:
+        model = made(page["model"], classes, room)
+        model.load_state_dict(arrays)
+        parameters, frozen = model.parameters(), set(page["frozen"])
+        if frozen - parameters.keys():
+            raise ValueError(f"no parameters to freeze: {', '.join(sorted(frozen - parameters.keys()))}")
+        for name, parameter in parameters.items():
+            parameter.trainable = name not in frozen
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{place}: {what}") from error
+    return model
+
+
+def read_arrays(path: str | os.PathLike[str]) -> Arrays:
+    """Return the arrays of a file by name, whoever wrote it: :func:`save`, ``np.savez``, PyTorch's safetensors.
+
+    Arrays come in this machine's byte order, bfloat16 as float32. What the file promises is compared with its size
+    before memory is taken for it, and a pickle is refused unread.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .npz or .safetensors.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds anything but numbers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from nanonet import Linear, Sequential, read_arrays
+    >>> model = Sequential(Linear(1, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/weights.npz", **{"0.weight": [[1], [2]], "0.bias": [3, 4]})
+    ...     model.load_state_dict(read_arrays(f"{folder}/weights.npz"))
+    >>> model([[10]])
+    array([[13., 24.]], dtype=float32)
+    """
+    place = _path(path, "read_arrays")
+    arrays: Arrays = _room(place).read_arrays(place)
+    return arrays
+
+
+def _path(path: str | os.PathLike[str], owner: str) -> Path:
+    pickled = str(path).endswith((".pt", ".pth", ".pkl"))
+    hint = "; a pickle could run anything: write it with safetensors.torch.save_file(module.state_dict(), ...)"
+    return path_to(path, owner, ".npz", ".safetensors", hint=hint if pickled else "")
+
+
+def _room(path: Path) -> Any:
+    """Return the module that reads and writes such files."""
+    if path.suffix == ".npz":
+        from nanonet.interchange import npz
+
+        return npz
+    from nanonet.interchange import safetensors
+
+    return safetensors
+
+
+def _classes(layers: object) -> dict[str, type[Layer]]:
+    given = {} if layers is None else layers
+    if not isinstance(given, Mapping):
+        raise TypeError(f'load: expected layers as classes by name, {{"Scale": Scale}}, got {given!r:.60}')
+    for name, cls in given.items():
+        if not (isinstance(name, str) and isinstance(cls, type) and issubclass(cls, nanonet.Layer)):
+            raise TypeError(f"load: expected layers[{name!r}] as a subclass of Layer, got {cls!r:.60}")
+    return dict(given)
+
+
+def _check_page(path: Path, page: Mapping[str, Any] | None) -> None:
+    if page is None or page.get("kind") != KIND or type(page.get("format")) is not int:
+        training = page is not None and page.get("kind") == "training"
+        hint = "it is a checkpoint, which Trainer.resume reads" if training else "save writes one that does"
+        raise ValueError(
+            f"{path}: holds no architecture; {hint}. "
+            "For arrays alone build the model and write model.load_state_dict(nanonet.read_arrays(path))"
+        )
+    if page["format"] > FORMAT:
+        raise ValueError(
+            f"{path}: written by nanonet {page.get('nanonet')} in format {page['format']}; this is nanonet "
+            f"{nanonet.__version__}, which reads formats up to {FORMAT}: install a newer one"
+        )
