@@ -50,6 +50,7 @@ from nanonet.losses import (
 from nanonet.metrics import accuracy
 from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
 from nanonet.plotting import plot_decision_boundary, plot_weights
+from nanonet.saving import load, read_arrays, save
 from nanonet.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.sequential import Sequential
 from nanonet.state import Buffer, Parameter, Random
@@ -137,8 +138,11 @@ __all__ = [
     "accuracy",
     "batches",
     "check_gradients",
+    "load",
     "plot_decision_boundary",
     "plot_weights",
+    "read_arrays",
+    "save",
     "strict",
     "weights_only",
 ]

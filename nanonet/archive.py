@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import io
@@ -116,7 +117,9 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]
             if page is None:
                 raise ValueError(f"it holds no {PAGE}")
             return page, arrays
-        except UNREADABLE as error:
+        except (*UNREADABLE, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the file's first byte
+                raise
             raise ValueError(f"{path}: not written by nanonet, nothing of it was loaded: {error}") from None
 
 
@@ -169,8 +172,6 @@ def _unfolded(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
     with archive.open(member) as file:
         while piece := file.read(CHUNK):
             data += piece
-    if len(data) != member.file_size:
-        raise ValueError(f"{member.filename} is cut off")
     return data
 
 
@@ -183,14 +184,14 @@ def _array(data: bytearray, name: str) -> npt.NDArray[Any]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         shape, columns_first, dtype = read(file)
-    except MemoryError:  # Python's parser, of brackets in brackets
-        raise ValueError(f"{name}: its header cannot be read") from None
+    except Exception as error:  # whatever Python's parser has to say, MemoryError and TokenError too
+        raise ValueError(f"{name}: its header cannot be read: {error}") from None
     if dtype.hasobject:
         raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
     start = file.tell()
     if dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected numbers, got dtype {dtype}")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data) - start:
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
         raise ValueError(f"{name}: {len(data) - start} bytes are no array of {dtype} {shape}")
     array: npt.NDArray[Any] = np.ndarray(shape, dtype, data, start, order="F" if columns_first else "C")
     return np.require(array, dtype.newbyteorder("="), ["A", "W"])

@@ -145,7 +145,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     array([[13., 24.]], dtype=float32)
     """
     place = _path(path, "read_arrays")
-    arrays: Arrays = _room(place).read_arrays(place)
+    arrays: Arrays = _room(place).read(place)[1]
     return arrays
 
 

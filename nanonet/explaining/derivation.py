@@ -11,8 +11,8 @@ import numpy as np
 from nanonet.activations import Activation
 from nanonet.arrays import Array
 from nanonet.building import Tree
-from nanonet.explaining.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
 from nanonet.digits import shortest
+from nanonet.explaining.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
 from nanonet.explaining.equations import (
     Equation,
     Line,

@@ -11,7 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from nanonet.digits import rounded, shortest
-from nanonet.explaining.formulas import REST, SUBSCRIPTS, LatexWriter, TextWriter, Writer, evaluate, has_sum, names, spread
+from nanonet.explaining.formulas import (
+    REST,
+    SUBSCRIPTS,
+    LatexWriter,
+    TextWriter,
+    Writer,
+    evaluate,
+    has_sum,
+    names,
+    spread,
+)
 
 Number: TypeAlias = "np.floating[Any] | float | Decimal"
 

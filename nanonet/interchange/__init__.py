@@ -1,0 +1,1 @@
+"""Interchange: how nanonet works with what others wrote, each an extra of its own."""

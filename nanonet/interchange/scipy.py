@@ -1,0 +1,158 @@
+"""minimize: SciPy's optimizers on a net's one vector, for small nets whose samples all fit into one gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.arrays import is_finite
+from nanonet.errors import NonFiniteError
+from nanonet.losses import Loss
+from nanonet.sequential import Sequential
+from nanonet.strict import contract
+
+Floats = npt.NDArray[np.float64]
+
+
+def minimize(
+    model: Sequential,
+    x: npt.ArrayLike,
+    target: npt.ArrayLike,
+    loss: Loss,
+    method: str = "L-BFGS-B",
+    *,
+    sample_weight: npt.ArrayLike | None = None,
+    tol: float | None = None,
+    callback: Callable[[Any], object] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """Minimize the loss on all samples at once with :func:`scipy.optimize.minimize`, and return its OptimizeResult.
+
+    The model ends at the best point that was found, whatever broke the search off, an exception or Ctrl-C among that;
+    the result's ``x``, ``fun`` and ``jac`` are of that point. A point where the loss or a gradient is not finite is
+    told as one that lies higher, so that the search steps back from it. Every pass is one of inference: Dropout lets
+    all through. Frozen parameters are left out: ``x`` holds the others in the order of ``model.vector``. SciPy works in
+    float64, and a model in float64 gets further.
+
+    Parameters
+    ----------
+    model : Sequential
+    x, target : array
+        Shape (samples, ...), as the model and the loss take them.
+    loss : Loss
+    method : str
+        One of those that need no second derivatives, such as "L-BFGS-B", "CG", "BFGS", "TNC" or "SLSQP".
+    sample_weight : array, optional
+        Shape (samples,).
+    tol, options
+        As for SciPy: ``options={"maxiter": 100}``.
+    callback : callable, optional
+        Called after each iteration with an OptimizeResult that has ``x`` and ``fun``, while the model stands there;
+        StopIteration ends the search.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed.
+    ValueError
+        If every parameter is frozen, or x or target do not fit.
+    NonFiniteError
+        If the loss or a gradient is not finite where the search begins; it names the layer.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential, SquaredError, Tanh
+    >>> from nanonet.interchange.scipy import minimize
+    >>> model = Sequential(Linear(2, 4), Tanh(), Linear(4, 1), dtype=np.float64, rng=0)
+    >>> x, target = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
+    >>> minimize(model, x, target, SquaredError()).fun < 1e-6  # doctest: +SKIP
+    True
+    """
+    try:
+        import scipy.optimize
+    except ModuleNotFoundError:
+        raise ImportError("minimize needs SciPy: pip install 'nanonet[scipy]'") from None
+    objective = Objective(model, x, target, loss, sample_weight)
+
+    def told(intermediate_result: Any) -> None:  # SciPy looks at the argument's name; TNC gives x alone
+        assert callback is not None
+        point = getattr(intermediate_result, "x", intermediate_result)
+        objective.stand_at(point)
+        known = getattr(intermediate_result, "fun", None)
+        value = objective(point)[0] if known is None else float(known)
+        callback(scipy.optimize.OptimizeResult(x=point.copy(), fun=value))
+
+    try:
+        result = scipy.optimize.minimize(
+            objective,
+            objective.x,
+            jac=True,
+            method=method,
+            tol=tol,
+            callback=None if callback is None else told,
+            options=options,
+        )
+    finally:
+        objective.stand_at(objective.x)
+    result.x, result.fun, result.jac = objective.x, objective.fun, objective.jac
+    return result
+
+
+class Objective:
+    """The loss as a function of the trainable numbers of a model, which remembers the best point it was asked for.
+
+    Attributes
+    ----------
+    x, fun, jac
+        The best point so far, its loss and its gradient.
+    """
+
+    def __init__(
+        self, model: Sequential, x: npt.ArrayLike, target: npt.ArrayLike, loss: Loss, weight: npt.ArrayLike | None
+    ) -> None:
+        self.model, self.loss = model, loss
+        self._data = model._enter(x), target, weight
+        parts = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
+        self._moves = np.concatenate([np.zeros(0, bool), *parts])
+        if not self._moves.any():
+            raise ValueError("minimize: expected a model with something to train, got one whose parameters are frozen")
+        self.x = model.vector.value[self._moves].astype(np.float64)
+        with contract(model), np.errstate(all="ignore"):  # the contract names the layer where a number is not finite
+            self.fun, self.jac = self._passes()
+        if not (math.isfinite(self.fun) and is_finite(self.jac)):
+            raise NonFiniteError(f"minimize: the search would begin where {loss} or its gradient is not finite")
+
+    def __call__(self, point: Floats) -> tuple[float, Floats]:
+        """Let the model stand at a point, and return its loss and gradient there, as SciPy wants them."""
+        with np.errstate(all="ignore"):
+            self.stand_at(point)
+            value, grad = self._passes()
+            if not (math.isfinite(value) and is_finite(grad)):
+                return self._wall(point)
+        if value < self.fun:
+            self.x, self.fun, self.jac = point.copy(), value, grad
+        return value, grad
+
+    def _wall(self, point: Floats) -> tuple[float, Floats]:
+        """Return what leads a search back from a point: a parabola from the best one, lowest a tenth of the way there.
+
+        An infinity would do less: SciPy's line searches interpolate what they are told.
+        """
+        way = point - self.x
+        slope = max(abs(float(self.jac @ way)), np.finfo(np.float64).tiny)
+        return self.fun + 4 * slope, np.nan_to_num(9 * slope * way / (way @ way))
+
+    def stand_at(self, point: Floats) -> None:
+        """Let the model have a point's numbers."""
+        self.model.vector.value[self._moves] = point
+
+    def _passes(self) -> tuple[float, Floats]:
+        x, target, weight = self._data
+        prediction, cache = self.model.forward(x)
+        value, loss_cache = self.loss.forward(prediction, *self.loss.check(prediction, target, weight))
+        self.model.backward_parameters(self.loss.backward(loss_cache), cache)
+        return value, self.model.vector.grad[self._moves].astype(np.float64)
