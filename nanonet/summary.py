@@ -31,8 +31,12 @@ def summary_html(model: Any, rows: Mapping[str, Row]) -> str:
 
 def _title(model: Any, rows: Mapping[str, Row]) -> str:
     total, frozen = Tree(model).size, sum(_count(layer, trainable=False) for layer, _, _ in rows.values())
-    title = f"{type(model).__name__}: {len(rows)} layers, {total} parameters, {model.dtype}"
+    title = f"{type(model).__name__}: {_counted(len(rows), 'layer')}, {_counted(total, 'parameter')}, {model.dtype}"
     return title + (f", {frozen} of them frozen" if frozen else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:

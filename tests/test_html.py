@@ -177,7 +177,7 @@ def test_a_subclass_is_shown_under_its_own_name() -> None:
     class Net(Sequential):
         pass
 
-    assert caption(parsed(Net(Linear(1, 1))._repr_html_())) == "Net: 1 layers, 2 parameters, float32"
+    assert caption(parsed(Net(Linear(1, 1))._repr_html_())) == "Net: 1 layer, 2 parameters, float32"
 
 
 # ---- a history
