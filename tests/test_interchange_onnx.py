@@ -445,6 +445,7 @@ def test_a_reshape_of_images_is_flatten(tmp_path: Path) -> None:
         ([node("Gemm", "x", "t", "w")], "expected C as a constant, one number for each of 2 outputs"),
         ([node("Gemm", "x", "t", "x")], "expected C as a constant, one number for each of 2 outputs"),
         ([node("MatMul", "x", "t", to="s"), node("Add", "s", "w")], r"takes an array of shape \(2, 3\), w"),
+        ([node("MatMul", "x", "t", to="s"), node("Add", "s", "col")], r"takes an array of shape \(2, 1\), col"),
         ([node("Mul", "x", "b")], r"operator Mul, y: takes an array of shape \(2,\), b; load takes chains"),
         ([node("Mul", "x", "x")], "operators Mul after x: no activation that nanonet has"),
         ([node("Tanh", "x", to="a"), node("Mul", "x", "a")], "operators Tanh, Mul after x: no activation"),
@@ -473,7 +474,7 @@ def test_a_reshape_of_images_is_flatten(tmp_path: Path) -> None:
 )
 def test_a_graph_that_is_no_chain_is_refused_by_its_operator(nodes: list[Any], message: str, tmp_path: Path) -> None:
     constants: dict[str, Any] = {"w": W, "t": W.T, "b": B, "i": np.ones((3, 2), np.int64), "h": W.T.astype(np.float16)}
-    constants |= {"s": np.array([3, -1]), "yes": np.True_, "two": np.float32(2)}
+    constants |= {"col": B[:, None], "s": np.array([3, -1]), "yes": np.True_, "two": np.float32(2)}
     assert_refused(write(tmp_path / "net.onnx", nodes, **constants), message, load)
 
 
@@ -488,6 +489,14 @@ def test_other_inputs_and_outputs_and_opsets_are_refused(tmp_path: Path) -> None
     proto.graph.input.append(helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1]))
     path.write_bytes(proto.SerializeToString())
     assert_refused(path, r"expected a graph of one input, got \['x', 'z'\]", load)
+
+
+def test_before_opset_13_a_softmax_that_names_no_axis_goes_along_the_second(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", [node("Softmax", "x")], opset=11)
+    assert_close(load(path)(numbers(4, 3)), run(path, numbers(4, 3)))
+    assert_refused(write(path, [node("Softmax", "x")], ["batch", 2, 3], opset=11), "goes along axis 1", load)
+    path = write(path, [node("Softmax", "x")], ["batch", 2, 3])
+    assert_close(load(path)(numbers(4, 2, 3)), run(path, numbers(4, 2, 3)))
 
 
 def test_constants_that_are_also_inputs_are_constants(tmp_path: Path) -> None:
@@ -608,6 +617,12 @@ def test_a_constant_whose_numbers_are_not_there_is_refused_within_bounds(
     with Peak() as peak:
         assert_refused(path, "constant w|times a constant of two axes", load)
     assert peak.bytes < 4 << 20
+
+
+def test_numbers_beside_it_that_are_too_few_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "here.bin").write_bytes(bytes(24))
+    path = tampered(tmp_path / "net.onnx", outside("here.bin", 0, 12))
+    assert_refused(path, r"constant w: 12 bytes from 0 of here\.bin, which has 24, are not its 24", load)
 
 
 def test_numbers_in_a_file_beside_it_are_read(tmp_path: Path) -> None:

@@ -44,15 +44,15 @@ ENGLISH = {
 }
 
 JAPANESE = {
-    "weight": "{name}[{place}] の勾配:`{symbol}` は、層 {layer} の `{what}` で入力 {i} から和 {j} へ向かう重みです。",
-    "bias": "{name}[{place}] の勾配:`{symbol}` は、層 {layer} の `{what}` で和 {j} に加わるバイアスです。",
+    "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` で入力 {i} から和 {j} へ向かう重みです。",
+    "bias": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` で和 {j} に加わるバイアスです。",
     "indices": "文字の右下の数字は層の番号、角括弧の中の数字は添字で、どちらも 0 から数えます。",
     "rest": "`…` は間にあるものすべてをまとめたものです。",
     "loss": "損失は `{loss}` です。`{target}` は目標値です。",
     "labels": "`t` は正解のクラスで 1、ほかのクラスで 0 です。",
     "loss number": "損失は `{loss}` です。式が与えられていないので、値だけを示します。",
     "coefficients": "`k` は、ラベル平滑化とクラスの重みを適用した目標値です。",
-    "counts": "`c` は正解のクラスの重みで、損失の平均はこれで割ったものです。",
+    "counts": "`c` は正解のクラスの重みで、平均を取るときはこれで割ります。",
     "largest": "exp があふれないように、最大の出力 `m` を先に引きます。`p` の値は変わりません。",
     "error": "損失を `{output}` で微分します。",
     "error signal": "損失を `{output}` で微分すると、層 {layer} の誤差信号になります。",
@@ -70,14 +70,14 @@ JAPANESE = {
     "`{output}` にも重み `{weight}` で入ります。",
     "weight end": "`{symbol}` は、和 `{sum}` の項 `{symbol} × {input}` だけに現れます。",
     "bias end": "`{symbol}` は、和 `{sum}` だけに、そのまま一つの項として現れます。",
-    "not linear": "{name}[{place}] の勾配:層 {layer} の `{what}` は Linear ではないので、式に書き下せません。"
+    "not linear": "{name}[{place}] の勾配: 層 {layer} の `{what}` は Linear ではないので、式に書き下せません。"
     "計算の結果は次のとおりです。",
-    "not in a layer": "{name}[{place}] の勾配:モデルの中のどの層のものでもないので、式に書き下せません。"
+    "not in a layer": "{name}[{place}] の勾配: モデルの中のどの層にも属さないので、式に書き下せません。"
     "計算の結果は次のとおりです。",
-    "not rows": "{name}[{place}] の勾配:層 {layer} の `{what}` は 1 サンプルにつき複数の行を受け取るか、"
+    "not rows": "{name}[{place}] の勾配: 層 {layer} の `{what}` は 1 サンプルにつき複数の行を受け取るか、"
     "複数回呼ばれます。勾配はそのすべてにわたる和なので、式には書き下しません。計算の結果は次のとおりです。",
     "update": "学習率 {rate} で勾配降下法を 1 回行います。",
-    "frozen": "固定されているので(trainable が False)、学習では変わりません。固定されていなければ、学習率 {rate} "
+    "frozen": "固定されている (trainable が False) ので、学習では変わりません。固定されていなければ、学習率 {rate} "
     "の勾配降下法 1 回で次のようになります。",
     "pass": "途中で {dtype} に丸めた計算の結果は {number}",
 }

@@ -158,7 +158,7 @@ class Graph:
         start, wanted = int(told.get("offset", 0)), math.prod(tensor.dims) * dtype.itemsize
         length = int(told.get("length", wanted))
         self._read_bytes[place] += length
-        if start < 0 or length != wanted or self._read_bytes[place] > size or start + length > size:
+        if length != wanted or self._read_bytes[place] > size or start + length > size:
             raise ValueError(f"{length} bytes from {start} of {place.name}, which has {size}, are not its {wanted}")
         self.size += length
         with open(place, "rb") as file:
