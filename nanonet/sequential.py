@@ -402,7 +402,7 @@ class Sequential(Layer):
         """
         if not isinstance(state, Mapping):
             raise TypeError(
-                f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try np.load(path)"
+                f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
             )
         own = dict(Tree(self).states())
         arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
@@ -416,8 +416,9 @@ class Sequential(Layer):
         if wrong:
             lines = "".join(f"\n  {line}" for line in wrong)
             raise ShapeError(f"{type(self).__name__}: this state does not fit, nothing was loaded:{lines}")
+        cast = {name: arrays[name].astype(part.value.dtype) for name, part in own.items()}  # which may warn, or raise
         for name, part in own.items():
-            part.value = arrays[name]
+            part.value = cast[name]
 
     def fit(
         self,

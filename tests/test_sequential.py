@@ -480,6 +480,17 @@ def test_a_state_of_another_dtype_and_of_lists_is_cast() -> None:
     assert model.vector.value.dtype == np.float32
 
 
+def test_a_state_whose_cast_raises_changes_nothing() -> None:
+    model = Sequential(Linear(2, 2), Linear(2, 1), rng=0)
+    before = model.state_dict()
+    state = {name: np.full(array.shape, 0.5) for name, array in before.items()}
+    state["1.weight"][...] = 1e300  # beyond float32
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        model.load_state_dict(state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 def test_a_state_that_does_not_fit_is_refused_with_all_that_is_wrong_and_nothing_is_loaded() -> None:
     model = everything()
     state = {name: value + 1 for name, value in model.state_dict().items()}
