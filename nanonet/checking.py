@@ -52,9 +52,9 @@ def check_gradients(
 ) -> GradientReport:
     """Compare every gradient with central differences, and the rest of the contract with what is done.
 
-    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands.
-    Generators and buffers are put back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no
-    error.
+    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands. Trainable
+    parameters that are all 0 or all 1 are moved a little there: a forgotten factor of 1 would not show. Generators and
+    buffers are put back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
 
     Parameters
     ----------
@@ -101,12 +101,22 @@ def check_gradients(
         raise TypeError("check_gradients: target goes with a Loss")
     layer = copy.deepcopy(layer_or_loss)
     Sequential(layer, dtype=np.float64, rng=generator)
+    _leave_0_and_1(layer)
     sample = _sample(layer, shape, x, generator)
     try:
         return _LayerCheck(layer, sample, training, generator).run()
     except GradientError as error:
         _blame_child(layer, sample, training, generator)
         raise error from None
+
+
+def _leave_0_and_1(layer: Layer) -> None:
+    """Move parameters that are all 0 or all 1, as gains and biases start: there a forgotten factor would not show."""
+    rng = np.random.default_rng(0)
+    for parameter in Tree(layer).parameters.values():
+        start = parameter.value.flat[0]
+        if parameter.trainable and start in (0, 1) and (parameter.value == start).all():
+            parameter.value = start + rng.uniform(-0.5, 0.5, parameter.shape)
 
 
 def _sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.random.Generator) -> Array:

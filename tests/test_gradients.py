@@ -34,7 +34,7 @@ from nanonet import (
     Tanh,
     check_gradients,
 )
-from tests.layers import Residual
+from tests.layers import Residual, Scale
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
 
 in_both_modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
@@ -886,3 +886,47 @@ def test_the_pinned_shape_is_not_asked_for_again_but_another_may_be_given() -> N
     wide: Shape = (4, 3)
     assert report_of(Linear(3, 2))["dE/dx"].analytic.shape[1:] == (3,)
     assert report_of(Linear(3, 2), input_shape=wide)["dE/dx"].analytic.shape[1:] == wide
+
+
+# ---- a start at 1 or 0 hides nothing
+
+
+class ForgottenGain(Scale):
+    """Scale whose backward leaves the gain out, which is right as long as it is 1."""
+
+    def __init__(self, start: float) -> None:
+        self.input_shape = (3,)
+        self.gain = Parameter(3, Constant(start))
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        super().backward(grad, cache)
+        return grad.copy()
+
+
+class ForgottenTerm(ForgottenGain):
+    """y = x (1 + gain), whose backward leaves the gain out, which is right as long as it is 0."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        return x * (1 + self.gain.value), x
+
+
+@pytest.mark.parametrize("layer", [ForgottenGain(1.0), ForgottenTerm(0.0)], ids=["1", "0"])
+def test_a_factor_that_is_forgotten_shows_also_where_the_parameter_starts_at_1_or_0(layer: Layer) -> None:
+    with pytest.raises(GradientError, match="dE/dx"):
+        check_gradients(layer)
+
+
+def test_frozen_parameters_and_other_numbers_stay_where_they_are() -> None:
+    seen: list[Array] = []
+
+    class Watched(Scale):
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+            seen.append(self.gain.value.copy())
+            return super().forward(x, training=training)
+
+    for start, trainable in ((1.0, False), (1.5, True)):
+        layer = Watched(3)
+        layer.gain = Parameter(3, Constant(start), trainable=trainable)
+        seen.clear()
+        check_gradients(layer)
+        np.testing.assert_array_equal(seen[0], start)
