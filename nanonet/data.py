@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,6 +120,11 @@ def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def _is_row(entry: Any) -> bool:
+    """Tell whether an entry of a list is a sample, numbers side by side, and no batch."""
+    return isinstance(entry, Real) or (isinstance(entry, (list, tuple)) and all(isinstance(n, Real) for n in entry))
+
+
 class Stream:
     """An iterable of (x, target) or (x, target, weight), gone through once an epoch."""
 
@@ -130,6 +136,8 @@ class Stream:
                 "fit: expected x and target, or an iterable of (x, target) batches, "
                 f"got {type(batches).__name__} and no target"
             )
+        if isinstance(batches, (list, tuple)) and batches and _is_row(batches[0]):
+            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
         self._batches = batches
 
     def batches(self, skip: int = 0) -> Iterator[Batch]:

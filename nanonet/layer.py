@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nanonet.arrays import Array, Shape
+from nanonet.errors import ShapeError
 from nanonet.recorded import Recorded, obey_override
 from nanonet.state import State
 from nanonet.vector import Vector
@@ -79,11 +80,15 @@ class Layer(Recorded, ABC):
     def output_shape(self, input_shape: Shape) -> Shape | None:
         """Return the output's shape, both without the batch axis; None where it is not known beforehand.
 
+        This default sees to it that ``input_shape`` is kept, and tells no more.
+
         Raises
         ------
         ShapeError
             If the layer does not take such an input.
         """
+        if self.input_shape is not None and input_shape != self.input_shape:
+            raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
         return None
 
     def parts(self) -> Iterator[tuple[str, State | Layer]]:

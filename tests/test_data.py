@@ -795,3 +795,10 @@ def test_the_callbacks_see_how_many_batches_there_are() -> None:
     train(small(), X, TARGET, batch_size=5, callbacks=[Noted()])
     train(small(), [(X, TARGET)] * 2, None, callbacks=[Noted()])
     assert seen == [(1, 3), (2, 3), (3, 3), (1, None), (2, None)]
+
+
+@pytest.mark.parametrize("x", [[[0, 0], [0, 1]], [[0, 0, 1]], [1.0, 2.0], ((0, 1), (1, 0))])
+def test_lists_of_samples_without_a_target_are_told_so(x: Any) -> None:
+    model = Sequential(Linear(2, 1), rng=0)
+    with pytest.raises(TypeError, match="target is missing; without it x must be an iterable of"):
+        model.fit(x, loss=SquaredError(), optimizer=SGD(0.1), epochs=1)

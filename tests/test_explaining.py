@@ -561,7 +561,8 @@ def test_a_formula_of_another_function_shows_that_the_pass_has_another_number() 
     explanation = model.trace([[1]], [[0]], SquaredError()).explain("0.weight", (0, 0))
     check_lines(explanation)
     assert line_of(explanation, "f′(a₀[0])").in_pass == "1"
-    assert "the pass has 1)" in str(explanation)
+    assert "(the pass has 1: the formula is of another function than the pass)" in str(explanation)
+    assert "rounded" not in str(explanation)
 
 
 def test_a_formula_of_the_loss_that_is_no_single_number_is_refused() -> None:
@@ -891,3 +892,16 @@ def test_sections_are_plain_data() -> None:
     assert all(isinstance(section, Section) for section in explanation.sections)
     assert [line.left for line in explanation.lines] == ["E", "dE/dy₃[1]", "f′(a₂[1])", "g₂[1]", "dE/dW₂[1, 0]"]
     assert digits_of(explanation.lines[-1].result) == 5
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"), [("(a > 0)", "'a > 0' is not part of one; there are names"), ("sin(a)", "abs, exp")]
+)
+def test_what_is_no_formula_is_refused_with_what_one_is_made_of(formula: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(formula, "Mine")
+
+
+def test_a_formula_that_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="Mine: expected a formula as text, such as 'y"):
+        parse(3, "Mine")  # type: ignore[arg-type]  # what is wrong on purpose

@@ -699,3 +699,17 @@ def test_a_layer_of_unknown_shape_does_not_hide_what_follows() -> None:
     model = Sequential(Linear(2, 3), Copy(), Linear(3, 1), rng=0)
     assert model(np.ones((4, 2))).shape == (4, 1)
     assert model.output_shape((2,)) == (1,)
+
+
+def test_the_input_shape_that_a_layer_of_ones_own_pins_is_kept() -> None:
+    class Plain(Copy):
+        def __init__(self) -> None:
+            self.input_shape = (3,)
+
+    with pytest.raises(ShapeError, match=r"layer 1, Plain\(\), expects \(batch, 3\), but layer 0"):
+        Sequential(Linear(2, 4), Plain())
+    with pytest.raises(ShapeError, match=r"Plain\(\): expected input of shape \(batch, 3\), got \(4, 1\)"):
+        Sequential(Plain())(np.ones((4, 1)))
+    with pytest.raises(ShapeError, match=r"for one sample try x.reshape\(1, -1\)"):
+        Sequential(Plain())(np.ones(3))
+    assert Sequential(Plain())(np.ones((4, 3))).shape == (4, 3)

@@ -134,6 +134,15 @@ class Line:
     latex_sides: tuple[str, ...]
     relation: str = "="
 
+    @property
+    def is_rounding(self) -> bool:
+        """Whether the pass's number is as near as rounding can leave it: to a thousandth of what stands in the line."""
+        passed = Decimal(self.in_pass or self.result)
+        numbers = [self.value, passed, *(term.value for term in self.terms)]
+        if not all(number.is_finite() for number in numbers):
+            return False
+        return abs(self.value - passed) <= max(map(abs, numbers)) / 1000
+
 
 def taken(left: Symbol, number: Number) -> Line:
     """Return a line with a number that is taken as it is."""

@@ -104,7 +104,8 @@ class Explanation:
         return f"{line.latex_left} &{relation} " + (" = " if _fits(line) else " \\\\\n&= ").join(sides)
 
     def _pass(self, line: Line) -> str:
-        return self.phrases["pass"].format(dtype=self.dtype, number=line.in_pass)
+        kind = "pass" if line.is_rounding else "disagreement"
+        return self.phrases[kind].format(dtype=self.dtype, number=line.in_pass)
 
 
 def _fits(line: Line) -> bool:

@@ -44,6 +44,8 @@ def parse(formula: str, owner: str) -> list[Step]:
     >>> [step.name for step in parse("s = 1 + a; y / s", "Swing")]
     ['s', '']
     """
+    if not isinstance(formula, str):
+        raise TypeError(f"{owner}: expected a formula as text, such as 'y * (1 - y)', got {formula!r:.60}")
     try:
         statements = ast.parse(formula.strip()).body
     except SyntaxError as error:
@@ -78,9 +80,14 @@ def names(expression: ast.AST) -> list[str]:
 
 
 def _check(expression: ast.expr, formula: str, owner: str) -> None:
+    questions = {id(node.test) for node in ast.walk(expression) if isinstance(node, ast.IfExp)}
     for node in ast.walk(expression):
-        if isinstance(node, ast.expr) and not _known(node):
-            raise ValueError(f"{owner}: {formula!r} is not a formula: {ast.unparse(node)!r} is not part of one")
+        strange = isinstance(node, ast.Compare) and id(node) not in questions  # True or False is no number
+        if isinstance(node, ast.expr) and (strange or not _known(node)):
+            raise ValueError(
+                f"{owner}: {formula!r} is not a formula: {ast.unparse(node)!r} is not part of one; there are names, "
+                f"numbers, + - * / **, {', '.join(_FUNCTIONS)}, and 'A if a > 0 else B'"
+            )
 
 
 def _known(node: ast.expr) -> bool:

@@ -41,6 +41,7 @@ ENGLISH = {
     "frozen": "It is frozen (trainable is False), so training leaves it alone. Otherwise one step of gradient "
     "descent with learning_rate {rate} would be:",
     "pass": "rounded to {dtype} on the way, the pass has {number}",
+    "disagreement": "the pass has {number}: the formula is of another function than the pass",
 }
 
 JAPANESE = {
@@ -80,6 +81,7 @@ JAPANESE = {
     "frozen": "固定されている (trainable が False) ので、学習では変わりません。固定されていなければ、学習率 {rate} "
     "の勾配降下法 1 回で次のようになります。",
     "pass": "途中で {dtype} に丸めた計算の結果は {number}",
+    "disagreement": "計算結果は {number} です。式が、実際に計算した関数と一致していません",
 }
 
 LANGUAGES = {"en": ENGLISH, "ja": JAPANESE}
