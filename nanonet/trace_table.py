@@ -39,7 +39,7 @@ def entries(trace: Trace) -> Iterator[Entry]:
     if trace.grad_x is not None:
         yield _batch("dE/dx", trace.grad_x)
     for layer in trace.values():
-        yield Entry(layer.name, shortened(called(layer.layer)))
+        yield Entry(layer.name, one_line(called(layer.layer)))
         yield from _numbers(layer)
     if trace.target is not None:
         yield _batch("t", trace.target)
@@ -65,7 +65,7 @@ def title(trace: Trace) -> list[str]:
     told = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
     if trace.value is None:
         return [f"Trace of {told}; no target, so no gradients"]
-    lines = [f"Trace of {told}, E = {written(trace.value)} ({shortened(called(trace.loss))})"]
+    lines = [f"Trace of {told}, E = {written(trace.value)} ({one_line(called(trace.loss))})"]
     if count > 1:
         row = ", a row each" if trace.x.ndim == 2 else ""
         lines.append(f"E is the mean over the {count} samples{row}; gradients are those of E.")
@@ -127,7 +127,7 @@ def _row(numbers: npt.NDArray[Any]) -> list[str]:
     return cells
 
 
-def shortened(text: str, most: int = 60) -> str:
+def one_line(text: str, most: int = 60) -> str:
     """Return a text on one line, cut where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 3]}..."

@@ -186,10 +186,9 @@ class Trace(Mapping[str, LayerTrace]):
         if sample is not None:
             return self.sample(sample)
         if len(self.x) > 1:
+            example = "draw(sample=0)" if what == "draw" else "sample=0"
             raise ValueError(
-                f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: {what}(sample=0)"
-                if what == "draw"
-                else f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: sample=0"
+                f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: {example}"
             )
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -55,7 +56,7 @@ Model = Callable[[int, int], Sequential | Iterable[Layer]]
 DTYPES = (np.float64, np.float32)  # kept as they come; all else becomes the first
 
 
-class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # untyped
     """What both estimators have in common; their docstrings tell the parameters."""
 
     def __init__(
@@ -217,12 +218,13 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             weighted = Samples(samples.x, target, samples.weight)
             trainer.fit(EvenBatches(weighted, size, self._rng), **settings)
 
+    @abstractmethod
     def _chosen_loss(self) -> Loss:
-        raise NotImplementedError
+        """Return the loss that was given, or the one that fits the kind of estimator."""
 
+    @abstractmethod
     def _target(self, samples: Samples) -> Numbers:
         """Return the target as the loss takes it."""
-        raise NotImplementedError
 
     def __getstate__(self) -> Any:
         """Return what a copy is made of; a trainer becomes a checkpoint."""
