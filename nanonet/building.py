@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from nanonet.errors import ContractError
+from nanonet.holding import set_attribute
 from nanonet.layer import Layer
 from nanonet.state import Buffer, Parameter, Random, State
 from nanonet.vector import Memory, Vector
 
-models: weakref.WeakValueDictionary[int, Layer] = weakref.WeakValueDictionary()
-"""Every model that was built and is alive, outermost ones and those within, by id."""
-
-watchers: list[Callable[[Layer], None]] = []
-"""Called with each model that is built; ``strict`` looks at new models through it."""
+CHANGED = (
+    "when the model was built: a list, tuple or dict of layers was changed since; build anew, "
+    "Sequential(...), after such a change"
+)
+DEEPEST = 200
+"""Levels of layers within each other that a model may have: every pass calls itself once or more for each level."""
 
 
 class Tree:
@@ -25,7 +27,7 @@ class Tree:
     Raises
     ------
     ValueError
-        If a layer or a state stands in two places, or two have one name.
+        If a layer or a state stands in two places, two have one name, or layers are nested too deeply.
     """
 
     def __init__(self, root: Layer) -> None:
@@ -38,7 +40,7 @@ class Tree:
         self.parents: dict[int, Layer] = {}  # the layer that owns each part, by the part's id
         self._size = 0
         self._seen: dict[int, str] = {id(root): "the model"}
-        self._visit(root, "")
+        self._visit(root)
 
     @property
     def size(self) -> int:
@@ -50,24 +52,39 @@ class Tree:
         yield from self.parameters.items()
         yield from self.buffers.items()
 
-    def _visit(self, layer: Layer, path: str) -> None:
-        start = self._size
-        self.layers[path] = layer
-        for name, part in layer.parts():
+    def _visit(self, root: Layer) -> None:
+        """Walk all parts, layer by layer, without recursion."""
+        self.layers[""] = root
+        open_layers = [("", root, 0, root.owned_parts())]
+        while open_layers:
+            path, layer, start, parts = open_layers[-1]
+            name, part = next(parts, ("", None))
+            if part is None:
+                self.spans[path] = (start, self._size)
+                open_layers.pop()
+                continue
             inner = f"{path}.{name}" if path else name
             self._enter(part, inner)
             self.parents[id(part)] = layer
-            match part:
-                case Layer():
-                    self._visit(part, inner)
-                case Parameter():
-                    self.parameters[inner] = part
-                    self._size += part.size
-                case Buffer():
-                    self.buffers[inner] = part
-                case Random():
-                    self.randoms[inner] = part
-        self.spans[path] = (start, self._size)
+            if isinstance(part, Layer):
+                if len(open_layers) > DEEPEST:
+                    raise ValueError(f"{self._root}: layers are nested more than {DEEPEST} deep, at {inner:.60}...")
+                self.layers[inner] = part
+                open_layers.append((inner, part, self._size, part.owned_parts()))
+            else:
+                self._take(part, inner, f"{type(layer).__name__}.{name}")
+
+    def _take(self, state: State, path: str, label: str) -> None:
+        if state.label == type(state).__name__:  # it was set past the layer's own __setattr__
+            state.label = label
+        match state:
+            case Parameter():
+                self.parameters[path] = state
+                self._size += state.size
+            case Buffer():
+                self.buffers[path] = state
+            case Random():
+                self.randoms[path] = state
 
     def _enter(self, part: State | Layer, path: str) -> None:
         first = self._seen.setdefault(id(part), path)
@@ -103,6 +120,17 @@ class Tree:
             for path, state in states.items():
                 if state.home is not None:
                     check(path, state, state.home.owner())
+
+    def refuse_changed(self) -> None:
+        """Raise ContractError if what the model consists of is no longer what it was built of."""
+        home = self.root._home
+        place = home.offset if home is not None else 0
+        for path, state in (*self.parameters.items(), *self.buffers.items(), *self.randoms.items()):
+            if not state.is_built or (isinstance(state, Parameter) and state.offset != place):
+                raise ContractError(f"{self._root}: {path} is not where it was {CHANGED}")
+            place += state.size if isinstance(state, Parameter) else 0
+        if home is not None and place != home.offset + home.size:
+            raise ContractError(f"{self._root}: {home.offset + home.size - place} parameters are gone {CHANGED}")
 
 
 class Snapshot:
@@ -146,16 +174,13 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         random.settle(generator, homes[id(random)])
     for random in tree.randoms.values():
         random.settle(random.generator, homes[id(random)])
-    models[id(tree.root)] = tree.root
-    for watch in watchers:
-        watch(tree.root)
 
 
 def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
     """Give each layer its part of memory; return, for each part of a layer, by id, that layer's."""
     for path, layer in tree.layers.items():
         if layer._home is None:
-            layer._home = Vector(layer, memory, *tree.spans[path])
+            set_attribute(layer, "_home", Vector(layer, memory, *tree.spans[path]))
         else:
             layer._home.move_to(memory, *tree.spans[path])
     homes = {}

@@ -15,13 +15,13 @@ from nanonet.arrays import Array, Shape, as_generator, as_shape
 from nanonet.building import Snapshot, Tree
 from nanonet.diagnosis import diagnose
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.first_batch import loss_contract
+from nanonet.first_batch import checked_loss
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.numerical import Comparison, compare
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
-from nanonet.strict import contract
+from nanonet.strict import checked
 
 BATCH = 5  # more than one sample, and no size that a layer is likely to have
 FEATURES = 3
@@ -187,16 +187,18 @@ class _LayerCheck:
 
     def _contract(self) -> tuple[Array, Any]:
         """Run forward under the strict contract, in inference twice."""
-        with contract(self.layer):
-            first, second = self._forward(self.x, False)[0], self._forward(self.x, False)[0]
-            if not np.array_equal(first, second, equal_nan=True):
-                raise ContractError(f"{self.name}: forward gives two results for one input, though training is False")
-            return self._forward(self.x)
+        view = checked(self.layer, live=True)
+        first, second = view.forward(self.x)[0], view.forward(self.x)[0]
+        if not np.array_equal(first, second, equal_nan=True):
+            raise ContractError(f"{self.name}: forward gives two results for one input, though training is False")
+        self.snapshot.restore()
+        return view.forward(self.x, training=self.training)
 
     def _contract_backward(self) -> None:
-        with contract(self.layer):
-            _, cache = self._forward(self.x)
-            self.layer.backward(self.r, cache)
+        self.snapshot.restore()
+        view = checked(self.layer, live=True)
+        _, cache = view.forward(self.x, training=self.training)
+        view.backward(self.r, cache)
 
     def _unchanged(self) -> dict[str, Array]:
         """Run both passes raw, see that they change nothing handed out, and return the gradients by name."""
@@ -276,16 +278,17 @@ def _check_loss(
         target = loss.draw_target(prediction.shape, rng)
     comparisons = []
     for kind, weight in (("", None), (", weighted", rng.uniform(0.5, 1.5, len(prediction)))):
-        checked, weights = loss.check(prediction, target, weight)
+        target_, weights = loss.check(prediction, target, weight)
 
-        def energy(checked: Array = checked, weights: Array | None = weights) -> float:
-            return loss.forward(prediction, checked, weights)[0]
+        def energy(target_: Array = target_, weights: Array | None = weights) -> float:
+            return loss.forward(prediction, target_, weights)[0]
 
-        with _as_gradient_error(name), loss_contract(loss):
-            value, cache = loss.forward(prediction, checked, weights)
+        with _as_gradient_error(name):
+            watched = checked_loss(loss)
+            value, cache = watched.forward(prediction, target_, weights)
             if not isinstance(value, float):
                 raise ContractError(f"{name}: forward must return a float and a cache, got {type(value).__name__}")
-            analytic = np.array(loss.backward(cache))
+            analytic = np.array(watched.backward(cache))
         if analytic.shape != prediction.shape:
             raise GradientError(f"{name}: backward must return shape {prediction.shape}, got {analytic.shape}")
         found = compare(f"dE/dprediction{kind}", prediction, analytic, energy, rng, size=abs(value))

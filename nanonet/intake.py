@@ -131,6 +131,7 @@ class Source:
     ) -> None:
         self._data, self._size, self._rng = data, batch_size, rng
         self.count = -(-len(data) // batch_size) if isinstance(data, Arrays) else None
+        self.is_stream = isinstance(data, Stream)
         self.unchecked = isinstance(data, Stream) or data.on_disk  # other data was let in as a whole
         self.told: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
         if isinstance(data, Arrays):

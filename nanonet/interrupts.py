@@ -1,4 +1,4 @@
-"""Shield: lets Ctrl-C wait while a step changes numbers, so that a step is taken whole or not at all."""
+"""Shield: lets signals wait while a step changes numbers, so that a step is taken whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,45 +7,67 @@ import threading
 from types import FrameType
 from typing import Any
 
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""Those whose handlers, where Python has any for them, may raise: Ctrl-C, a batch system's end, a time limit."""
+
 
 class Shield:
-    """Stands between Ctrl-C and what runs in a ``with`` block; while ``closed``, Ctrl-C waits until :meth:`open`.
+    """Takes signals within a ``with`` block; while ``closed``, as it is at first, they wait until :meth:`open`.
 
-    Only the main thread gets Ctrl-C at all; in another there is nothing to stand before.
+    Only the main thread gets signals at all; in another there is nothing to take.
 
     Attributes
     ----------
     up : bool
-        Whether it stands: within the ``with`` block.
+        Whether it takes signals: within the ``with`` block.
     closed : bool
-        Whether Ctrl-C has to wait.
+        Whether they have to wait.
     """
 
     def __init__(self) -> None:
         self.up = self.closed = False
-        self._waiting: tuple[int, FrameType | None] | None = None
-        self._before: Any = None
+        self._waiting: list[tuple[int, FrameType | None]] = []
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
-            self._before = signal.signal(signal.SIGINT, self._take)
-        self.up = True
+        self.closed = self.up = True
+        if threading.current_thread() is threading.main_thread():
+            try:
+                self.cover()
+            except BaseException:  # of a signal that was not covered yet
+                self.__exit__()
+                raise
 
     def __exit__(self, *raised: object) -> None:
+        self.closed = True
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._take:  # unless somebody has set another since
+                signal.signal(number, handler)
         self.up = False
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        self.open()
+        self._before = {}
+
+    def cover(self) -> None:
+        """Take the signals that have handlers in Python, those too that were set since."""
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler) and handler != self._take:
+                self._before[number] = handler
+                signal.signal(number, self._take)
 
     def open(self) -> None:
-        """Let Ctrl-C through again, and the one that has waited first."""
+        """Let signals through again, and those first that have waited."""
         self.closed = False
-        if self._waiting is not None:
-            (number, frame), self._waiting = self._waiting, None
-            self._before(number, frame)
+        while self._waiting:
+            number, frame = self._waiting.pop(0)
+            self._before[number](number, frame)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.closed:
-            self._waiting = number, frame
+            self._waiting.append((number, frame))
         else:
-            self._before(number, frame)
+            self._before[number](number, frame)

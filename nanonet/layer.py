@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 from nanonet.arrays import Array, Shape
 from nanonet.errors import ShapeError
+from nanonet.holding import attributes, entries, set_attribute
 from nanonet.recorded import Recorded, obey_override
 from nanonet.state import State
 from nanonet.vector import Vector
+
+OURS = "nanonet."  # before the names of nanonet's own modules
 
 
 class Layer(Recorded, ABC):
@@ -40,7 +44,8 @@ class Layer(Recorded, ABC):
     ``fit``:
 
     - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
-      in lists, tuples and dicts too. They get their numbers when a :class:`Sequential` is built around them.
+      in lists, tuples, deques, dicts and dataclasses too. They get their numbers when a :class:`Sequential` is built
+      around them. What is hidden elsewhere, in a closure say, is refused in the first batch.
     - ``forward`` returns the output and a cache: whatever ``backward`` needs. It sets no attribute, changes buffers and
       generators only when ``training``, and parameters never, so that many threads may predict with one model.
     - ``backward`` gets dE/dy and the cache, **assigns** (never adds) ``parameter.grad`` for each of its own
@@ -61,9 +66,22 @@ class Layer(Recorded, ABC):
     _home: Vector | None = None  # its part of the vector of the model that owns it
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """See to it that a class that overrides only ``backward`` is obeyed where ``backward_parameters`` is asked."""
+        """Check what the class itself holds, and let an override of ``backward`` alone reach ``backward_parameters``.
+
+        Raises
+        ------
+        TypeError
+            If a parameter, buffer or generator is an attribute of the class, which all of its layers would share.
+        """
         super().__init_subclass__(**keywords)
         obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
+        for name, value in vars(cls).items():
+            for _, part in found(name, value):
+                if isinstance(part, State) or any(isinstance(each, State) for _, each in part.owned_parts()):
+                    raise TypeError(
+                        f"{cls.__name__}.{name} is an attribute of the class, which all of its layers would share; "
+                        f"set it in __init__: self.{name} = {type(part).__name__}(...)"
+                    )
 
     @abstractmethod
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
@@ -91,26 +109,25 @@ class Layer(Recorded, ABC):
             raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
         return None
 
-    def parts(self) -> Iterator[tuple[str, State | Layer]]:
+    def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
         """Yield what the layer owns, with its name, in the order in which the attributes were set."""
-        for name, value in vars(self).items():
-            yield from _found(name, value)
+        for name, value in attributes(self):
+            yield from found(name, value)
 
-    def __getstate__(self) -> Any:
-        """Return what a copy is made of: everything but the methods that strict puts on a layer for a while."""
-        state = super().__getstate__()
-        attributes, *slots = state if isinstance(state, tuple) else (state,)
-        kept = {name: value for name, value in (attributes or {}).items() if not isinstance(value, Patch)}
-        return (kept, *slots) if slots else kept
+    def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
+        """Return a copy free of any model, made from the innermost layer outwards: depth costs no recursion."""
+        for layer in reversed(list(below(self))):
+            if id(layer) not in memo:
+                memo[id(layer)] = _copied(layer, memo)
+        twin: Layer = memo[id(self)]
+        return twin
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "input_shape" and not isinstance(value, tuple | None):
             raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
-        if name == "trainable" and self._home is not None and name not in vars(self):
-            raise TypeError(
-                f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"
-            )
-        old = vars(self).get(name)
+        old = self._attribute(name)
+        if name not in vars(self):
+            self._refuse_hiding(name)
         kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
         if isinstance(old, State) and not isinstance(value, State | None):
             raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
@@ -120,52 +137,64 @@ class Layer(Recorded, ABC):
             value.label = label
         super().__setattr__(name, value)
 
+    def _attribute(self, name: str) -> object:
+        """Return an attribute of the instance, be it in a slot; None where there is none."""
+        in_slot = inspect.ismemberdescriptor(inspect.getattr_static(type(self), name, None))
+        return getattr(self, name, None) if in_slot else vars(self).get(name)
+
+    def _refuse_hiding(self, name: str) -> None:
+        """Raise TypeError for an attribute that would hide a method of nanonet's, or that seems to freeze a layer."""
+        kind = type(self).__name__
+        if name == "trainable" and self._home is not None:
+            raise TypeError(f"{kind} has no trainable; freeze its parameters: layer.weight.trainable = False")
+        ours = [vars(cls)[name] for cls in type(self).__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
+        if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
+            raise TypeError(
+                f"{kind}: self.{name} = ... would hide the method {name}, which every layer of its kind has; choose "
+                "another name, or override the method in a subclass"
+            )
+
     def __delattr__(self, name: str) -> None:
-        if self._home is not None and _holds(vars(self).get(name)):
+        if self._home is not None and _holds(self._attribute(name)):
             raise TypeError(f"{type(self).__name__}.{name} cannot be deleted: {self!r} is part of a model")
         super().__delattr__(name)
 
 
-class Patch:
-    """A method that stands on one object for a while, in place of its class's; a copy of the object has the class's."""
+def _copied(layer: Layer, memo: dict[int, Any]) -> Layer:
+    """Return a deep copy of one layer, as the copy module makes it; the layers below it are in memo already."""
+    reduced: Any = layer.__reduce_ex__(4)
+    make, arguments, state = reduced[:3]
+    twin: Layer = make(*copy.deepcopy(arguments, memo))
+    copied = copy.deepcopy(state, memo)
+    if hasattr(twin, "__setstate__"):
+        twin.__setstate__(copied)
+        return twin
+    own, slots = copied if isinstance(copied, tuple) else (copied, None)
+    for name, value in {**(own or {}), **(slots or {})}.items():
+        set_attribute(twin, name, value)
+    return twin
 
-    def __init__(self, owner: object, name: str, call: Callable[..., Any]) -> None:
-        self.owner, self.name, self.call = owner, name, call
 
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Call what stands in."""
-        return self.call(*arguments, **keywords)
+def below(root: Layer) -> Iterator[Layer]:
+    """Yield a layer and all layers below it, each after the one that owns it."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        layer = waiting.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            waiting += [part for _, part in layer.owned_parts() if isinstance(part, Layer)]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self.owner, self.name)
 
-
-@contextmanager
-def patched(owner: object, calls: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
-    """Let calls stand in place of the methods of one object."""
-    attributes = vars(owner)
-    before = {name: attributes[name] for name in calls if name in attributes}
-    attributes.update({name: Patch(owner, name, call) for name, call in calls.items()})
-    try:
-        yield
-    finally:
-        for name in calls:
-            del attributes[name]
-        attributes.update(before)
+def found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
+    """Yield the states and layers in one attribute: itself, or the entries of a container, with their names."""
+    if isinstance(value, (State, Layer)):
+        yield name, value
+    else:
+        for key, entry in entries(value):
+            yield from found(f"{name}.{key}", entry)
 
 
 def _holds(value: object) -> bool:
     """Tell whether an attribute is, or holds, a state or a layer."""
-    return next(_found("", value), None) is not None
-
-
-def _found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
-    """Yield the states and layers in one attribute: itself, or the entries of a list, tuple or dict."""
-    if isinstance(value, (State, Layer)):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, entry in enumerate(value):
-            yield from _found(f"{name}.{i}", entry)
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _found(f"{name}.{key}", entry)
+    return next(found("", value), None) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from nanonet.arrays import Array, Shape, as_floats, as_generator, as_integers, as_numbers, floating_dtype, positive_int
 from nanonet.building import Tree, build
 from nanonet.errors import ContractError, ShapeError, shape_text
+from nanonet.holding import attributes, set_attribute
 from nanonet.layer import Layer
 from nanonet.losses import Loss
 from nanonet.recorded import called
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from nanonet.history import History
     from nanonet.optimizers import Optimizer
     from nanonet.tracing import Trace
+
+
+checked_views: dict[int, Callable[[Sequential], Sequential | None]] = {}
+"""What gives, in a thread that is in a ``strict`` block, the checked view that a model's passes go through."""
+
+
+def _checked(model: Sequential) -> Sequential | None:
+    """Return the view that a pass of this thread goes through; None, as a rule, for the model itself."""
+    view_of = checked_views.get(threading.get_ident())
+    return None if view_of is None else view_of(model)
 
 
 class Sequential(Layer):
@@ -76,6 +88,7 @@ class Sequential(Layer):
 
     _accepted: Shape | None = None  # the input shape that was checked last
     _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with something to train
+    _held: tuple[object, tuple[npt.NDArray[Any], ...]] = (None, ())  # the layout, and the arrays of all buffers
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
         self.layers, self.rng = layers, rng
@@ -89,11 +102,13 @@ class Sequential(Layer):
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in super().__getstate__().items() if name not in ("_home", "_plan")}
+        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan", "_held")}
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({name: value for name, value in state.items() if name != "dtype"})
+        for name, value in state.items():
+            if name != "dtype":
+                set_attribute(self, name, value)
         self._build(state["dtype"])
 
     # ---- what it consists of
@@ -109,11 +124,11 @@ class Sequential(Layer):
         """float32 or float64, of the parameters and of everything computed."""
         return self.vector.dtype
 
-    def parts(self) -> Iterator[tuple[str, State | Layer]]:
+    def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
         """Yield each layer with its position as its name, "0", "1", ..., then what a subclass adds."""
         for i, layer in enumerate(self.layers):
             yield str(i), layer
-        yield from ((name, part) for name, part in super().parts() if not name.startswith("layers."))
+        yield from ((name, part) for name, part in super().owned_parts() if not name.startswith("layers."))
 
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter by its name, such as "0.weight", in order."""
@@ -147,7 +162,9 @@ class Sequential(Layer):
         return chain
 
     def __repr__(self) -> str:
-        lines = [f"  {i}: " + repr(layer).replace("\n", "\n  ") for i, layer in _ends(self.layers)]
+        lines = []
+        for i, layer in _ends(self.layers):  # a loop: in a comprehension a chain within a chain would call one more
+            lines.append(f"  {i}: " + repr(layer).replace("\n", "\n  "))
         if len(lines) < len(self.layers):
             lines.insert(len(lines) // 2, f"  ... {len(self.layers) - len(lines)} more layers ...")
         name = type(self).__name__
@@ -219,6 +236,8 @@ class Sequential(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
         """Return the last layer's output, and the cache of every layer."""
+        if checked_views and (view := _checked(self)) is not None:
+            return view.forward(x, training=training)
         caches = []
         for layer in self.layers:
             x, cache = layer.forward(x, training=training)
@@ -230,12 +249,16 @@ class Sequential(Layer):
 
         Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
         """
+        if checked_views and (view := _checked(self)) is not None:
+            return view.backward(grad, cache)
         for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
             grad = layer.backward(grad, layer_cache)
         return grad
 
     def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
         """Assign the gradients, going down no further than the lowest layer that has something to train."""
+        if checked_views and (view := _checked(self)) is not None:
+            return view.backward_parameters(grad, cache)
         lowest = self._lowest_trainable()
         if lowest is None:
             return
@@ -253,7 +276,7 @@ class Sequential(Layer):
 
     def _infer(self, x: Array) -> Array:
         """Return the output alone, keeping no cache; a subclass's own forward is obeyed."""
-        if type(self).forward is not Sequential.forward:
+        if type(self).forward is not Sequential.forward or checked_views:
             return self.forward(x)[0]
         for layer in self.layers:
             x = layer._infer(x) if isinstance(layer, Sequential) else layer.forward(x)[0]
@@ -320,15 +343,23 @@ class Sequential(Layer):
         try:
             y = self._infer(x)
         except Exception as error:
-            self._explain(error, x)
-        return y.copy() if np.may_share_memory(y, x) else y
+            self._explain(error, x, backward=False)
+        return y.copy() if y.base is not None or y is x or self._owns(y) else y
 
-    def _explain(self, error: Exception, x: Array, training: bool = False) -> Any:
+    def _owns(self, array: Array) -> bool:
+        """Tell whether an array is a buffer's own."""
+        layout, buffers = self._held
+        if layout is not self.vector.layout:
+            buffers = tuple(buffer.value for buffer in Tree(self).buffers.values())
+            self._held = self.vector.layout, buffers
+        return any(array is buffer for buffer in buffers)
+
+    def _explain(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise what the strict contract says of a pass that failed, or else the error itself."""
         from nanonet.strict import explain  # the room above, needed only when something broke
 
         if not isinstance(error, (ContractError, ShapeError)):
-            explain(self, x, training)
+            explain(self, x, training, backward=backward)
         raise error
 
     def loss_and_grad(

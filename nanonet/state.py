@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, Shape, as_numbers, as_shape
+from nanonet.arrays import Array, Shape, as_numbers, as_shape, read_only
 from nanonet.errors import ShapeError
 from nanonet.vector import Memory, Vector, copy_in
 
@@ -47,6 +49,15 @@ class State:
     def home(self) -> Vector | None:
         """The part of the vector of the layer that owns it, or None before it is built."""
         return self._home
+
+    def viewed(self, *, live: bool) -> State:
+        """Return a twin that sees the same numbers; see :class:`nanonet.view.View`."""
+        raise TypeError(f"{type(self).__name__} cannot be viewed")
+
+    def _twin(self) -> Any:
+        twin = object.__new__(type(self))
+        twin.label, twin._home = self.label, self._home
+        return twin
 
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
@@ -131,6 +142,8 @@ class Parameter(State):
 
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
+        if self._memory is not None:
+            self._memory.version += 1
         if numbers is not self._value:  # `value += x` comes back with the array itself
             copy_in(self._value, numbers, f"{self.label}.value")
 
@@ -167,6 +180,11 @@ class Parameter(State):
         return math.prod(self.shape)
 
     @property
+    def offset(self) -> int:
+        """Where it starts in the vector of the outermost model."""
+        return self._start
+
+    @property
     def is_built(self) -> bool:
         """Whether it has numbers."""
         return self._init is None
@@ -190,6 +208,15 @@ class Parameter(State):
         shared = self.laid(memory.grad[self._start : self._start + self.size])
         shared[...] = 0
         self._grad = shared if self._trainable else np.zeros_like(self._value)
+
+    def viewed(self, *, live: bool) -> Parameter:
+        """Return a twin with the same numbers, read-only, and with this gradient if live, else one of its own."""
+        twin: Parameter = self._twin()
+        twin.shape, twin.order, twin._trainable, twin._start = self.shape, self.order, self._trainable, self._start
+        twin._memory, twin._init = None, None
+        twin._value = read_only(self._value)
+        twin._grad = self._grad if live else np.zeros(self.shape, self._value.dtype, order=self.order)
+        return twin
 
     def __repr__(self) -> str:
         frozen = "" if self._trainable else ", trainable=False"
@@ -261,6 +288,22 @@ class Buffer(State):
         """Take value as its numbers."""
         self._value, self._init, self._home = value, None, home
 
+    def viewed(self, *, live: bool) -> Buffer:
+        """Return a twin with the same numbers, or a copy of them unless live; both can be locked."""
+        twin: Buffer = self._twin()
+        twin.shape, twin._dtype, twin._init = self.shape, self._dtype, None
+        twin._value = self._value if live else self._value.copy()
+        return twin
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let value be read-only for a while; only for a twin, which nobody else holds."""
+        open_value, self._value = self._value, read_only(self._value)
+        try:
+            yield
+        finally:
+            self._value = open_value
+
     def __repr__(self) -> str:
         return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
 
@@ -304,6 +347,12 @@ class Random(State):
     def settle(self, generator: np.random.Generator, home: Vector) -> None:
         """Take generator as its own."""
         self._generator, self._home = generator, home
+
+    def viewed(self, *, live: bool) -> Random:
+        """Return a twin with the same generator, or with a copy of it unless live."""
+        twin: Random = self._twin()
+        twin._generator = self._generator if live else copy.deepcopy(self._generator)
+        return twin
 
     def __repr__(self) -> str:
         return f"Random({'' if self.is_built else 'not built'})"

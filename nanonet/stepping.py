@@ -14,13 +14,13 @@ from nanonet.blocks import BLOCK, Block, cut
 from nanonet.building import Snapshot, Tree
 from nanonet.data import Arrays
 from nanonet.errors import ContractError, NonFiniteError
-from nanonet.first_batch import loss_contract, optimizer_contract
+from nanonet.first_batch import checked_loss, checked_optimizer
 from nanonet.interrupts import Shield
 from nanonet.losses import Loss
 from nanonet.optimizers import Optimizer, Step
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
-from nanonet.strict import contract
+from nanonet.strict import checked
 
 
 class Outcome(NamedTuple):
@@ -32,6 +32,17 @@ class Outcome(NamedTuple):
     loss: float
     divisor: float
     prediction: Array
+
+
+class By(NamedTuple):
+    """What a step is taken by: the trainer's own model, loss and optimizer, or checked twins of them."""
+
+    model: Sequential
+    loss: Loss
+    optimizer: Optimizer
+
+
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "_tree", "_layout", "_bounds", "_shield")
 
 
 class Stepper:
@@ -61,9 +72,25 @@ class Stepper:
         limits = np.finfo(model.dtype)
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
         self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
-        self._is_large = model.vector.size > BLOCK  # so that standing before Ctrl-C costs less than a copy
+        self._is_large = model.vector.size > BLOCK  # so that taking signals costs less than a copy
         self._shield = Shield()
         self._layout: object = None
+        self._version = -1  # that of the numbers whose bounds are known
+        self._torn = 0  # the step whose update an exception broke off in its middle, where it could not be undone
+        self._starts = optimizer.states()
+        if not isinstance(self._starts, dict):
+            name = type(optimizer).__name__
+            raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
+        self._bind()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; what belongs to the vector is made anew."""
+        return {name: value for name, value in vars(self).items() if name not in OF_THE_VECTOR}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._shield, self._layout, self._bounds = Shield(), None, None
+        self._vector = self.model.vector
         self._bind()
 
     def _step(
@@ -72,51 +99,68 @@ class Stepper:
         target: npt.ArrayLike,
         weight: npt.ArrayLike | None,
         look: Callable[[Array], None] | None = None,
+        by: By | None = None,
     ) -> Outcome:
         """Take a step, or none; look gets the prediction before anything is updated.
 
-        After a step that was taken Ctrl-C may have to wait until the caller opens the shield.
+        After a step that was taken signals may have to wait until the caller opens the shield.
         """
         self._bind()
+        self.refuse_torn()
+        by = by or By(self.model, self.loss, self.optimizer)
         kept = Snapshot(self._tree) if self._changeable else None
-        step = Step(self.steps + 1, self.optimizer.rate(self.steps) * self.rate_factor)
-        touched = 0
+        number, rate, touched = self.steps + 1, self.learning_rate, 0
         try:
             with np.errstate(all="ignore"):
-                outcome = self._gradients(x, target, weight)
+                outcome = self._gradients(by, x, target, weight)
                 if look is not None:
                     look(outcome.prediction)
                 if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
                     if kept is not None:
                         kept.restore()
                     return outcome
+                rate = by.optimizer.rate(self.steps) * self.rate_factor
+                step = Step(number, rate)
                 norm_of_grad = self._checked_norm()
-                scale = self.optimizer.scale(self._norm)
+                scale = by.optimizer.scale(self._norm)
                 if self._shield.up and self._cannot_overflow(norm_of_grad, step):
                     self._shield.closed = True  # what is not kept cannot be undone
+                    self._torn = number
                     for block in self._blocks:
-                        self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                 else:
                     for block in self._blocks:
                         block.save()
                         touched += 1  # only now, so that an interrupt within save restores nothing half kept
-                        self.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                         if not block.is_finite():
                             raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
                     self._shield.closed = True
+                self.steps, self._torn = number, 0  # from here on the step is taken
+                self.batch_loss, self.learning_rate = outcome.loss, rate
         except BaseException as error:
+            if self.steps == number:
+                self.batch_loss, self.learning_rate = outcome.loss, rate
+                raise
             for block in self._blocks[:touched]:
                 block.restore()
-            if kept is not None:
+            if kept is not None and not self._torn:
                 kept.restore()
             self._shield.open()
             if isinstance(error, NonFiniteError):
-                raise self._diverged(x, target, weight, str(error), step, retrace=touched == 0) from None
-            if isinstance(error, Exception) and touched == 0:
+                raise self._diverged(x, target, weight, str(error), number, rate, retrace=touched == 0) from None
+            if isinstance(error, Exception) and touched == 0 and not self._torn:
                 self.model._explain(error, x, training=True)
             raise
-        self.steps, self.batch_loss, self.learning_rate = step.number, outcome.loss, step.learning_rate
         return outcome
+
+    def refuse_torn(self) -> None:
+        """Raise RuntimeError if the numbers are those of no step; see :attr:`_torn`."""
+        if self._torn:
+            raise RuntimeError(
+                f"Trainer: an exception broke off the update of step {self._torn} in its middle, and the numbers "
+                "belong to no step; go on from a checkpoint: trainer.resume(path)"
+            )
 
     def _checked_norm(self) -> float:
         """Return the norm of all gradients, infinity where their squares overflow; raise NonFiniteError if they did."""
@@ -132,7 +176,8 @@ class Stepper:
         if not self._is_bounded or largest == math.inf:
             self._bounds = None
             return False
-        if self._bounds is None:
+        if self._bounds is None or self._version != self._memory.version:
+            self._version = self._memory.version
             self._bounds = [norm(array) + self._least for array in (self._value, *self._states.values())]
         value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
         self._bounds = [value, *states]
@@ -142,34 +187,34 @@ class Stepper:
                 return False
         return True
 
-    def _gradients(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _gradients(self, by: By, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which leave every gradient in the vector."""
         size = self.micro_batch_size
         if size is None or len(x) <= size:
-            return self._passes(x, target, weight)
-        return self._accumulated(Arrays(x, target, weight), size)
+            return self._passes(by, x, target, weight)
+        return self._accumulated(by, Arrays(x, target, weight), size)
 
-    def _passes(self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _passes(self, by: By, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes on one piece."""
-        prediction, cache = self.model.forward(x, training=True)
-        checked, weights = self.loss.check(prediction, target, weight)
-        divisor = self.loss.total(checked, weights)
+        prediction, cache = by.model.forward(x, training=True)
+        checked, weights = by.loss.check(prediction, target, weight)
+        divisor = by.loss.total(checked, weights)
         if divisor == 0:
             return Outcome(0.0, 0.0, prediction)
-        value, loss_cache = self.loss.forward(prediction, checked, weights)
+        value, loss_cache = by.loss.forward(prediction, checked, weights)
         if not math.isfinite(value):
-            raise NonFiniteError(f"{self.loss}: the loss is the first number that is not finite, {value}{self._last()}")
-        self.model.backward_parameters(self.loss.backward(loss_cache), cache)
+            raise NonFiniteError(f"{by.loss}: the loss is the first number that is not finite, {value}{self._last()}")
+        by.model.backward_parameters(by.loss.backward(loss_cache), cache)
         return Outcome(value, divisor, prediction)
 
-    def _accumulated(self, batch: Arrays, size: int) -> Outcome:
+    def _accumulated(self, by: By, batch: Arrays, size: int) -> Outcome:
         """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
         total, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
         for piece in batch.batches(size):
             if piece.weight is not None and not piece.weight.any():
-                outcome = Outcome(0.0, 0.0, self.model.forward(piece.x, training=True)[0])
+                outcome = Outcome(0.0, 0.0, by.model.forward(piece.x, training=True)[0])
             else:
-                outcome = self._passes(*piece)
+                outcome = self._passes(by, *piece)
             if outcome.divisor:
                 total += outcome.divisor * self.model.vector.grad
                 loss, divisor = loss + outcome.divisor * outcome.loss, divisor + outcome.divisor
@@ -186,10 +231,13 @@ class Stepper:
         top = max(float(np.abs(block.grad).max()) for block in self._blocks)  # the squares overflow
         return top * math.sqrt(sum(float(np.sum((block.grad / top) ** 2)) for block in self._blocks))
 
-    def _strict_step(self, *arguments: Any) -> Outcome:
+    def _strict_step(
+        self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
+    ) -> Outcome:
         """Take a step under the strict contract, the loss and the optimizer included."""
-        with contract(self.model), loss_contract(self.loss), optimizer_contract(self.optimizer, self.model.dtype):
-            return self._step(*arguments)
+        optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
+        by = By(checked(self.model, live=True), checked_loss(self.loss), optimizer)
+        return self._step(x, target, weight, look, by)
 
     # ---- what belongs to the layout
 
@@ -198,16 +246,14 @@ class Stepper:
         vector = self._vector
         if vector.layout is self._layout:
             return
-        self._value, self._grad = vector.value, vector.grad
+        self._value, self._grad, self._memory, self._version = vector.value, vector.grad, vector.memory, -1
         self._tree = Tree(self.model)
         self._changeable = bool(self._tree.buffers or self._tree.randoms)
-        starts = self.optimizer.states()
-        if not isinstance(starts, dict):
-            name = type(self.optimizer).__name__
-            raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {starts!r:.60}')
         self._states = {
-            name: self._states.get(name, np.full(vector.size, start)).astype(vector.dtype, copy=False)
-            for name, start in starts.items()
+            name: self._states[name].astype(vector.dtype, copy=False)
+            if name in self._states
+            else np.full(vector.size, start, vector.dtype)
+            for name, start in self._starts.items()
         }
         states = list(self._states.values())
         self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
@@ -237,27 +283,25 @@ class Stepper:
         target: npt.ArrayLike,
         weight: npt.ArrayLike | None,
         found: str,
-        step: Step,
+        number: int,
+        rate: float,
         *,
         retrace: bool,
     ) -> NonFiniteError:
         """Find out, on a model that stands as before the step, where the first number arose that is not finite."""
-        kept = Snapshot(self._tree)
         if x.dtype.kind == "f" and not is_finite(x):
             found = "x holds numbers that are not finite"
         elif retrace:
             try:
-                with contract(self.model), np.errstate(all="ignore"):
-                    self._gradients(x, target, weight)
+                with np.errstate(all="ignore"):
+                    self._gradients(By(checked(self.model), self.loss, self.optimizer), x, target, weight)
             except (NonFiniteError, ContractError) as first:
                 found = str(first)
-            finally:
-                kept.restore()
-        advice = f"try a learning_rate below {step.learning_rate:g}, or look for such numbers in the data"
-        if step.number == 1 and retrace:
+        advice = f"try a learning_rate below {rate:g}, or look for such numbers in the data"
+        if number == 1 and retrace:
             advice = "no step was taken yet: look at what that layer makes of finite numbers, and what it starts from"
         return NonFiniteError(
-            f"training stopped at step {step.number}: {found}. The model stands as before that step; {advice}"
+            f"training stopped at step {number}: {found}. The model stands as before that step; {advice}"
         )
 
 

@@ -6,32 +6,37 @@ import linecache
 import pickle
 import threading
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nanonet.arrays import Array, Shape, is_finite, read_only
-from nanonet.building import Snapshot, Tree, models, watchers
+from nanonet.building import Tree
 from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.layer import Layer, patched
+from nanonet.layer import Layer
 from nanonet.recorded import called
-from nanonet.state import Buffer, Parameter, Random
+from nanonet.sequential import Sequential, checked_views
+from nanonet.state import Parameter, Random
+from nanonet.view import View
 
 PACKAGE = Path(__file__).parent
 METHODS = ("forward", "backward", "backward_parameters")
 
+L = TypeVar("L", bound=Layer)
+
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Check the contract of every layer in every call that this thread makes, until the block ends.
+    """Check the contract of every layer in every pass of a model that this thread makes, until the block ends.
 
-    The first batch of every ``fit`` runs like this. Arguments and results are read-only, gradients are filled with
-    NaN before ``backward`` to find those that are never assigned or added to, shapes are compared with what
-    ``output_shape`` said, both backward methods are compared, and the first NaN or infinity is traced to its layer.
+    The first batch of every ``fit`` runs like this. Other threads, which may use the same models, notice nothing.
+    Arguments and results are read-only, gradients are filled with NaN before ``backward`` to find those that are never
+    assigned or added to, shapes are compared with what ``output_shape`` said, both backward methods are compared, and
+    the first NaN or infinity is traced to its layer.
 
     Raises
     ------
@@ -60,45 +65,80 @@ def strict() -> Iterator[None]:
     nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
     """
     thread = threading.get_ident()
-    with ExitStack() as stack:
-
-        def watch(model: Layer) -> None:
-            if model._home is not None and model._home.owner() is model:
-                stack.enter_context(contract(model, thread))
-
-        for model in list(models.values()):
-            watch(model)
-        watchers.append(watch)
-        stack.callback(watchers.remove, watch)
-        yield
-
-
-@contextmanager
-def contract(model: Layer, thread: int | None = None) -> Iterator[None]:
-    """Check every layer of one model, in calls of one thread; by default this one."""
-    guard = _Guard(Tree(model), threading.get_ident() if thread is None else thread)
-    with ExitStack() as stack:
-        for path, layer in guard.tree.layers.items():
-            stack.enter_context(patched(layer, _CheckedLayer(layer, path, guard).calls()))
-        yield
-
-
-def explain(model: Layer, x: Array, training: bool = False) -> None:
-    """Run a pass that failed once more under the contract, which raises what it finds to be wrong; else return."""
-    tree = Tree(model)
-    snapshot, grads = Snapshot(tree), [parameter.grad.copy() for parameter in tree.parameters.values()]
+    before = checked_views.get(thread)
+    checked_views[thread] = _Block().view_of
     try:
-        with contract(model), np.errstate(all="ignore"):
-            y, cache = model.forward(x, training=training)
-            model.backward(np.ones_like(y), cache)
+        yield
+    finally:
+        if before is None:
+            del checked_views[thread]
+        else:
+            checked_views[thread] = before
+
+
+class _Block:
+    """What the calls in one strict block share: the caches that were handed out, and whether a pass is under way."""
+
+    def __init__(self) -> None:
+        self.seen: Seen = _nothing_seen()
+        self._inside = False
+
+    def view_of(self, model: Sequential) -> Sequential | None:
+        """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
+        if self._inside or _is_checked(model):
+            return None
+        view = checked(model, live=True, seen=self.seen)
+        for name in METHODS:
+            vars(view)[name] = self._entering(getattr(view, name))
+        return view
+
+    def _entering(self, method: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self._inside = True
+            try:
+                return method(*arguments, **keywords)
+            finally:
+                self._inside = False
+
+        return call
+
+
+Seen = defaultdict[int, deque[tuple[Any, Shape, Shape]]]
+"""For each layer, by id: the caches of its last calls, with the shapes of what went in and came out."""
+
+
+def _nothing_seen() -> Seen:
+    return defaultdict(lambda: deque(maxlen=64))
+
+
+def _is_checked(layer: Layer) -> bool:
+    return "forward" in vars(layer)
+
+
+def checked(model: L, *, live: bool = False, seen: Seen | None = None) -> L:
+    """Return a view of a model whose layers keep the contract, or raise; the model itself is left alone.
+
+    See :class:`nanonet.view.View` for ``live``.
+    """
+    view = View(model, live=live)
+    guard = _Guard(view, _nothing_seen() if seen is None else seen)
+    for path, layer in view.tree.layers.items():
+        _CheckedLayer(layer, view.twins[path], path, guard).put_on()
+    return view.root
+
+
+def explain(model: Layer, x: Array, training: bool = False, *, backward: bool = True) -> None:
+    """Run a pass that failed once more on a view, which raises what it finds to be wrong; else return."""
+    try:
+        with np.errstate(all="ignore"):
+            view = checked(model)
+            y, cache = view.forward(x, training=training)
+            if backward:
+                view.backward(np.ones_like(y), cache)
     except (ContractError, ShapeError):
         raise
     except Exception:  # most likely the failure that is to be explained; the caller raises that one
         return
-    finally:
-        snapshot.restore()
-        for parameter, grad in zip(tree.parameters.values(), grads, strict=True):
-            parameter.grad = grad
 
 
 @contextmanager
@@ -131,37 +171,33 @@ def _place(error: BaseException) -> str:
 
 
 class _Guard:
-    """What the checked layers of one model share: how deep the calls are, and the locks on parameters and buffers."""
+    """What the checked layers of one view share: how deep the calls are, and the locks on buffers."""
 
-    def __init__(self, tree: Tree, thread: int) -> None:
-        self.tree, self.thread = tree, thread
-        self.comparing = False
+    def __init__(self, view: View[Any], seen: Seen) -> None:
+        self.seen, self.comparing = seen, False
+        self._buffers = list(Tree(view.root).buffers.values())
         self._depth = 0
 
     @contextmanager
     def call(self, *, bufferslocked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
-        """Lock parameters, and buffers outside training, while the outermost layer is called.
+        """Lock buffers outside training while the outermost layer is called.
 
         The gradients of the wanted parameters must have been assigned when it returns.
         """
         if self._depth:
             yield
             return
-        states: list[Parameter | Buffer] = [*self.tree.parameters.values()]
-        states += self.tree.buffers.values() if bufferslocked else []
-        values = [state._value for state in states]
         trainable = {name: p for name, p in wanted.items() if p.trainable}
-        for state in states:
-            state._value = read_only(state._value)
         for parameter in trainable.values():
-            parameter._grad[...] = np.nan
-        self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-            for state, value in zip(states, values, strict=True):
-                state._value = value
+            parameter.grad[...] = np.nan
+        with ExitStack() as locks:
+            for buffer in self._buffers if bufferslocked else []:
+                locks.enter_context(buffer.locked())
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
         missed = [name for name, parameter in trainable.items() if np.isnan(parameter.grad).any()]
         if missed:
             raise GradientError(
@@ -171,29 +207,21 @@ class _Guard:
 
 
 class _CheckedLayer:
-    """One layer's methods with the contract around them."""
+    """The methods of one layer's twin with the contract around them."""
 
-    def __init__(self, layer: Layer, path: str, guard: _Guard) -> None:
-        self.layer, self.guard = layer, guard
+    def __init__(self, layer: Layer, twin: Layer, path: str, guard: _Guard) -> None:
+        self.layer, self.guard = twin, guard
         self.name = f"layer {path}, {called(layer)}" if path else called(layer)
-        own = dict(layer.parts())
+        own = dict(twin.owned_parts())
         self.parameters = {name: part for name, part in own.items() if isinstance(part, Parameter)}
         self.randoms = [part for part in own.values() if isinstance(part, Random)]
-        self.below = Tree(layer).parameters if own else {}
-        self.seen: deque[tuple[Any, Shape, Shape]] = deque(maxlen=64)
+        self.below = Tree(twin).parameters if own else {}
+        self.seen = guard.seen[id(layer)]
+        self.original = {name: getattr(twin, name) for name in METHODS}
 
-        self.original = {name: getattr(layer, name) for name in METHODS}
-
-    def calls(self) -> dict[str, Callable[..., Any]]:
-        """Return the checked methods, which other threads pass through unchecked."""
-        return {name: self._for_this_thread(self.original[name], getattr(self, name)) for name in METHODS}
-
-    def _for_this_thread(self, original: Callable[..., Any], checked: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            mine = threading.get_ident() == self.guard.thread
-            return (checked if mine else original)(*arguments, **keywords)
-
-        return call
+    def put_on(self) -> None:
+        """Let the twin have the checked methods."""
+        vars(self.layer).update({name: getattr(self, name) for name in METHODS})
 
     # ---- the three methods
 
@@ -225,7 +253,11 @@ class _CheckedLayer:
 
     def backward(self, grad: Array, cache: Any) -> Array:
         """Call backward on a read-only grad; check what it returns and what it assigned."""
-        dx: Array = self._assigning("backward", grad, cache)
+        with self.guard.call(bufferslocked=True, wanted=self.below):
+            self._fill(np.nan)
+            with guarded(self.name, "backward"):
+                dx: Array = self.original["backward"](read_only(grad), cache)
+            self._check_assigned("backward", grad, cache)
         self._check_array(dx, "backward", like=grad)
         shapes = [before for seen, before, after in self.seen if seen is cache and after == grad.shape]
         if shapes and dx.shape not in shapes:
@@ -237,7 +269,11 @@ class _CheckedLayer:
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
         """Call backward_parameters on a read-only grad; check what it assigned."""
-        self._assigning("backward_parameters", grad, cache)
+        with self.guard.call(bufferslocked=True, wanted=self.below):
+            self._fill(np.nan)
+            with guarded(self.name, "backward_parameters"):
+                self.original["backward_parameters"](read_only(grad), cache)
+            self._check_assigned("backward_parameters", grad, cache)
         self._compare("backward", grad, cache)
 
     # ---- checks
@@ -265,26 +301,22 @@ class _CheckedLayer:
                 "float64 array on the layer, widens: write float(np.sqrt(2)), or return result.astype(x.dtype)"
             )
 
-    def _assigning(self, method: str, grad: Array, cache: Any) -> Any:
-        """Call a backward method with its parameters' gradients full of NaN, and see that none is left."""
-        with self.guard.call(bufferslocked=True, wanted=self.below):
-            result = self._filled(np.nan, method, grad, cache)
-            for name, parameter in self.parameters.items():
-                if not is_finite(parameter.grad):
-                    self._blame(name, parameter, method, grad, cache)
-        return result
-
-    def _filled(self, fill: float, method: str, grad: Array, cache: Any) -> Any:
+    def _fill(self, number: float) -> None:
         for parameter in self.parameters.values():
-            parameter.grad[...] = fill
-        with guarded(self.name, method):
-            return self.original[method](read_only(grad), cache)
+            parameter.grad[...] = number
+
+    def _check_assigned(self, method: str, grad: Array, cache: Any) -> None:
+        """See that no gradient still holds a NaN of those that it was filled with."""
+        for name, parameter in self.parameters.items():
+            if not is_finite(parameter.grad):
+                self._blame(name, parameter, method, grad, cache)
 
     def _blame(self, name: str, parameter: Parameter, method: str, grad: Array, cache: Any) -> None:
         """Raise what is wrong with a gradient that still holds a NaN: be it forgotten, added to or computed."""
         left = []
         for fill in (0.0, 1.0):
-            self._filled(fill, method, grad, cache)
+            self._fill(fill)
+            self.original[method](read_only(grad), cache)
             left.append(parameter.grad.copy())
         zero, one = left
         if np.array_equal(zero, one, equal_nan=True):
@@ -301,13 +333,13 @@ class _CheckedLayer:
     def _compare(self, other: str, grad: Array, cache: Any) -> None:
         """See that the other backward method assigns the same gradients."""
         default = type(self.layer).backward_parameters is Layer.backward_parameters
-        if self.guard.comparing or default or not self.below:
+        if self.guard.comparing or default or _is_a_chains_own(self.layer) or not self.below:
             return
         wanted = [p for p in self.below.values() if p.trainable]
         first = [parameter.grad.copy() for parameter in wanted]
         self.guard.comparing = True
         try:
-            self._assigning(other, grad, cache)
+            getattr(self, other)(grad, cache)
         finally:
             self.guard.comparing = False
         for parameter, value in zip(wanted, first, strict=True):
@@ -318,6 +350,13 @@ class _CheckedLayer:
                     f"{self.name}: backward and backward_parameters assign different gradients to {parameter.label}"
                 )
             parameter.grad = value
+
+
+def _is_a_chains_own(layer: Layer) -> bool:
+    """Tell whether both backward methods are Sequential's own loops over layers that are compared one by one."""
+    return isinstance(layer, Sequential) and all(
+        getattr(type(layer), name) is getattr(Sequential, name) for name in ("backward", "backward_parameters")
+    )
 
 
 def _finite(x: Array) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,13 @@ import numpy.typing as npt
 
 from nanonet.activations import Activation
 from nanonet.arrays import Array
-from nanonet.building import Tree
-from nanonet.layer import Layer, patched
+from nanonet.layer import Layer
 from nanonet.layers.linear import Linear
 from nanonet.losses import Loss
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
 from nanonet.state import Parameter
+from nanonet.view import View
 
 if TYPE_CHECKING:
     from nanonet.drawing.figure import Figure
@@ -280,15 +279,12 @@ def nearest(name: str, names: Mapping[str, Any]) -> str:
 class _Recorder:
     """Keeps what goes into one layer and comes out of it."""
 
-    def __init__(self, name: str, layer: Layer, found: list[LayerTrace]) -> None:
+    def __init__(self, name: str, layer: Layer, twin: Layer, found: list[LayerTrace]) -> None:
         self.name, self.layer, self.found = name, layer, found
         self.entered = 0
         self.calls: list[tuple[Any, LayerTrace]] = []  # each with its cache
-        self.original = {method: getattr(layer, method) for method in ("forward", "backward", "backward_parameters")}
-
-    def patches(self) -> dict[str, Any]:
-        """Return the methods to stand in."""
-        return {method: getattr(self, method) for method in self.original}
+        self.original = {method: getattr(twin, method) for method in ("forward", "backward", "backward_parameters")}
+        vars(twin).update({method: getattr(self, method) for method in self.original})
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         self.entered += 1
@@ -341,23 +337,22 @@ def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | N
     if len(entered) == 0:
         raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
     kept = entered.copy()
-    tree = Tree(twin)
+    view = View(twin, live=True)
     found: list[LayerTrace] = []
+    for name, layer in view.tree.layers.items():
+        _Recorder(name, layer, view.twins[name], found)
     value, checked = None, None
-    with ExitStack() as stack, np.errstate(all="ignore"):
-        for name, layer in tree.layers.items():
-            stack.enter_context(patched(layer, _Recorder(name, layer, found).patches()))
-        try:
-            prediction, cache = twin.forward(entered)
+    try:
+        with np.errstate(all="ignore"):
+            prediction, cache = view.root.forward(entered)
             if loss is not None:
                 checked, _ = loss.check(prediction, target)
                 value, loss_cache = loss.forward(prediction, checked)
-                twin.backward(loss.backward(loss_cache), cache)
-        except Exception as error:
-            stack.close()
-            twin._explain(error, entered)
+                view.root.backward(loss.backward(loss_cache), cache)
+    except Exception as error:
+        twin._explain(error, entered)
     for record in found:
-        own = {name: part for name, part in record.layer.parts() if isinstance(part, Parameter)}
+        own = {name: part for name, part in record.layer.owned_parts() if isinstance(part, Parameter)}
         record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}
         if record.grad_output is not None:
             record.gradients = {name: parameter.grad.copy() for name, parameter in own.items()}

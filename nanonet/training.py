@@ -18,9 +18,11 @@ from nanonet.epoch import Epoch
 from nanonet.errors import NonFiniteError
 from nanonet.history import History
 from nanonet.intake import Intake, Source, Validation
+from nanonet.layer import OURS
 from nanonet.losses import Loss
 from nanonet.metrics import Means, Metric, by_name, measured
 from nanonet.optimizers import Optimizer
+from nanonet.overlooked import look_for_overlooked
 from nanonet.progress import progress
 from nanonet.sequential import Sequential
 from nanonet.stepping import Stepper
@@ -111,8 +113,8 @@ class Trainer(Stepper):
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
         if self._is_large and not self._shield.up:
             with self._shield:
-                outcome = self._step(entered, target, sample_weight)
                 self._shield.open()
+                outcome = self._step(entered, target, sample_weight)
         else:
             outcome = self._step(entered, target, sample_weight)
             self._shield.open()
@@ -153,6 +155,7 @@ class Trainer(Stepper):
         >>> later.steps, later.history
         (3, History(3 epochs: loss 1.845 -> 1.29))
         """
+        self.refuse_torn()
         store(self, path)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
@@ -170,7 +173,7 @@ class Trainer(Stepper):
         ValueError
             If it is damaged, was written by a newer nanonet, or does not fit this trainer. Nothing is changed then.
         """
-        self._resumed = restore(self, path)
+        self._resumed, self._torn = restore(self, path), 0
 
     # ---- many steps
 
@@ -231,13 +234,13 @@ class Trainer(Stepper):
         resumed = self._resumed or Resumed()
         before = self.completed, self.callbacks, self._underway
         undo, begun = self._intake.memory(), list[Callback]()
+        self.refuse_torn()
         try:
+            look_for_overlooked(self.model)
             data, held_out = self._intake.let_in(x, target, sample_weight, validation)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
                 resumed.epoch.agree(source.told)
-            done = resumed.epoch.done if resumed.epoch else 0
-            self._check_rates(epochs * (source.count or 0) - done)
             self.names = ("loss", *named)
             if held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
@@ -257,6 +260,7 @@ class Trainer(Stepper):
             raise
         try:
             with self._shield:
+                self._shield.open()
                 for turn in range(epochs):
                     self._whole_epoch(source, held_out, named, told, first=turn == 0)
                     if self.history.stopped:
@@ -268,12 +272,6 @@ class Trainer(Stepper):
             for callback in told:
                 callback.fit_end(self)
         return self.history
-
-    def _check_rates(self, steps: int) -> None:
-        """See that the schedule gives a rate for every step to come, as far as they are known."""
-        if callable(self.optimizer.learning_rate):
-            for step in range(self.steps, self.steps + steps):
-                self.optimizer.rate(step)
 
     def stop(self, reason: str) -> None:
         """End the running fit after this epoch; the history keeps the reason."""
@@ -317,6 +315,9 @@ class Trainer(Stepper):
         """Go through the samples that are left and return the means of the losses and metrics of all."""
         means = epoch.means
         listeners = [callback for callback in told if type(callback).step_end is not Callback.step_end]
+        others_may_write = source.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
+        if self.callbacks:
+            self._expect_other_numbers()
         for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
             if batch.weight is not None and not batch.weight.any():
                 continue
@@ -343,7 +344,14 @@ class Trainer(Stepper):
             self._shield.open()
             for callback in listeners:
                 callback.step_end(self)
+            if others_may_write:
+                self._expect_other_numbers()
         return means.values()
+
+    def _expect_other_numbers(self) -> None:
+        """Take nothing for proven of the numbers, and no signal for covered: code of the user's own has run."""
+        self._bounds = None
+        self._shield.cover()
 
     def _measure(self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK) -> dict[str, float]:
         """Return the loss and the metrics on data, in inference; metrics get all predictions at once."""

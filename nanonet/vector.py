@@ -31,15 +31,28 @@ def _nobody() -> None:
 
 
 class Memory:
-    """The two arrays of one outermost model, and a token that changes when their parts are cut anew."""
+    """The two arrays of one outermost model.
 
-    __slots__ = ("dtype", "grad", "layout", "value")
+    Attributes
+    ----------
+    layout : object
+        A token that is another one when their parts are cut anew.
+    version : int
+        Counts the assignments to values, so that what was proven for the old ones is not taken for true of the new.
+    """
+
+    __slots__ = ("dtype", "grad", "layout", "value", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         self.value: Array = np.empty(size, dtype)
         self.grad: Array = np.zeros(size, dtype)
-        self.layout = object()
+        self.layout, self.version = object(), 0
+
+    @property
+    def memory(self) -> Memory:
+        """Itself: what a Vector finds outermost."""
+        return self
 
 
 class Vector:
@@ -77,8 +90,8 @@ class Vector:
 
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self.value:
-            copy_in(self.value, numbers, "vector.value")
+        self.memory.version += 1
+        copy_in(self.value, numbers, "vector.value")
 
     @property
     def grad(self) -> Array:
@@ -88,6 +101,11 @@ class Vector:
     @grad.setter
     def grad(self, numbers: npt.ArrayLike) -> None:
         copy_in(self.grad, numbers, "vector.grad")
+
+    @property
+    def memory(self) -> Memory:
+        """The arrays of the outermost model."""
+        return self._source.memory
 
     @property
     def layout(self) -> object:

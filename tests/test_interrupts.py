@@ -186,13 +186,13 @@ def test_a_fit_in_another_thread_stands_before_nothing() -> None:
 def test_shields_stand_within_each_other() -> None:
     outer, inner = Shield(), Shield()
     with outer, inner:
-        inner.closed = True
+        outer.open()
         press_ctrl_c()
         with pytest.raises(KeyboardInterrupt):
             inner.open()
     with outer:
-        outer.closed = True
         with inner:
+            inner.open()
             press_ctrl_c()  # the inner one lets it through to the outer, where it waits
         with pytest.raises(KeyboardInterrupt):
             outer.open()
@@ -256,6 +256,7 @@ def test_a_step_that_overflows_is_undone_and_one_that_does_not_is_taken(
         before = numbers(trainer)
         try:
             with trainer._shield:  # as in a fit, where no copy is kept if none is needed
+                trainer._shield.open()
                 trainer.step([[1.0]], [[0.0]])
         except NonFiniteError:
             refused += 1
@@ -271,6 +272,7 @@ def test_numbers_that_grow_step_by_step_are_undone_in_the_step_that_overflows() 
     trainer = Trainer(model, loss=Sloped(1e10), optimizer=SGD(1e26))
     before = numbers(trainer)
     with trainer._shield:
+        trainer._shield.open()
         for _ in range(1000):
             before = numbers(trainer)
             try:

@@ -13,7 +13,7 @@ from nanonet.arrays import is_finite
 from nanonet.errors import NonFiniteError
 from nanonet.losses import Loss
 from nanonet.sequential import Sequential
-from nanonet.strict import contract
+from nanonet.strict import checked
 
 Floats = npt.NDArray[np.float64]
 
@@ -121,8 +121,8 @@ class Objective:
         if not self._moves.any():
             raise ValueError("minimize: expected a model with something to train, got one whose parameters are frozen")
         self.x = model.vector.value[self._moves].astype(np.float64)
-        with contract(model), np.errstate(all="ignore"):  # the contract names the layer where a number is not finite
-            self.fun, self.jac = self._passes()
+        with np.errstate(all="ignore"):  # the contract names the layer where a number is not finite
+            self.fun, self.jac = self._passes(checked(model, live=True))
         if not (math.isfinite(self.fun) and is_finite(self.jac)):
             raise NonFiniteError(f"minimize: the search would begin where {loss} or its gradient is not finite")
 
@@ -130,7 +130,7 @@ class Objective:
         """Let the model stand at a point, and return its loss and gradient there, as SciPy wants them."""
         with np.errstate(all="ignore"):
             self.stand_at(point)
-            value, grad = self._passes()
+            value, grad = self._passes(self.model)
             if not (math.isfinite(value) and is_finite(grad)):
                 return self._wall(point)
         if value < self.fun:
@@ -150,9 +150,9 @@ class Objective:
         """Let the model have a point's numbers."""
         self.model.vector.value[self._moves] = point
 
-    def _passes(self) -> tuple[float, Floats]:
+    def _passes(self, model: Sequential) -> tuple[float, Floats]:
         x, target, weight = self._data
-        prediction, cache = self.model.forward(x)
+        prediction, cache = model.forward(x)
         value, loss_cache = self.loss.forward(prediction, *self.loss.check(prediction, target, weight))
-        self.model.backward_parameters(self.loss.backward(loss_cache), cache)
+        model.backward_parameters(self.loss.backward(loss_cache), cache)
         return value, self.model.vector.grad[self._moves].astype(np.float64)

@@ -1,0 +1,68 @@
+"""Holding: the attributes of an object and the entries of its containers, where a layer may keep what it owns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def attributes(thing: object) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
+    yield from list(vars(thing).items())
+    for cls in reversed(type(thing).__mro__):
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
+                yield name, getattr(thing, name)
+
+
+def set_attribute(thing: object, name: str, value: object) -> None:
+    """Set an attribute past the class's own ``__setattr__``, which a frozen dataclass refuses."""
+    object.__setattr__(thing, name, value)
+
+
+def entries(container: object) -> Iterator[tuple[object, Any]]:
+    """Yield what is in a container, by position, key or field; nothing for any other object."""
+    if isinstance(container, (list, tuple, deque)):
+        yield from enumerate(container)
+    elif isinstance(container, dict):
+        yield from container.items()
+    elif _has_fields(container):
+        yield from vars(container).items()
+
+
+def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
+    """Return a container of the same kind with other entries."""
+    if isinstance(container, dict):
+        made = container.copy()
+        made.update({key: replaced(entry) for key, entry in container.items()})
+        return made
+    if _has_fields(container):
+        made = object.__new__(type(container))
+        for name, entry in vars(container).items():
+            set_attribute(made, name, replaced(entry))
+        return made
+    new = [replaced(entry) for entry in container]
+    if hasattr(container, "_make"):  # a named tuple
+        return container._make(new)
+    return deque(new, container.maxlen) if isinstance(container, deque) else type(container)(new)
+
+
+def _has_fields(value: object) -> bool:
+    return isinstance(value, SimpleNamespace) or (
+        dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "__dict__")
+    )
+
+
+def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a twin of an object, with the same attributes and other methods: the object itself is left alone."""
+    twin = object.__new__(type(thing))
+    for name, value in attributes(thing):
+        set_attribute(twin, name, value if replaced is None else replaced(value))
+    vars(twin).update(methods)
+    return twin
