@@ -43,7 +43,7 @@ def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
         made.update({key: replaced(entry) for key, entry in container.items()})
         return made
     if _has_fields(container):
-        made = object.__new__(type(container))
+        made = type(container).__new__(type(container))
         for name, entry in vars(container).items():
             set_attribute(made, name, replaced(entry))
         return made

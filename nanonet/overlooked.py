@@ -20,11 +20,11 @@ from nanonet.state import Parameter, State
 
 PASSES = ("forward", "backward", "backward_parameters", "function", "derivative")
 FURTHEST = 6  # objects within objects that are looked into
-OPAQUE = (str, bytes, int, float, complex, type, ModuleType, np.ndarray, np.generic, np.random.Generator)
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
 
 
-def look_for_overlooked(model: Layer) -> None:
-    """Refuse layers and parameters that are out of sight, and warn of arrays that look like weights.
+def refuse_overlooked(model: Layer) -> None:
+    """See that every layer and parameter that a model computes with is a part of it.
 
     Raises
     ------
@@ -35,25 +35,39 @@ def look_for_overlooked(model: Layer) -> None:
     tree = Tree(model)
     tree.refuse_changed()
     known = {id(layer) for layer in tree.layers.values()} | set(tree.parents)
-    for path, layer in tree.layers.items():
-        whose = f"layer {path}, {called(layer)}" if path else called(layer)
+    for path, layer in _of_users(tree):
         for place, hidden in _hidden(layer, known):
+            what = called(hidden) if isinstance(hidden, Layer) else repr(hidden)
             raise ContractError(
-                f"{whose}: {hidden!r}, which it reaches through {place}, is no part of the model and would never be "
-                "trained or saved; let it be an attribute of the layer, or stand in a list, tuple, deque, dict or "
+                f"{_named(path, layer)}: {what}, which it reaches through {place}, is no part of the model and would "
+                "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
                 "dataclass that is one; if that is meant, freeze its parameters"
             )
+
+
+def warn_of_plain_arrays(model: Layer) -> None:
+    """Warn of attributes that look like weights, but that training would not move."""
+    for path, layer in _of_users(Tree(model)):
         for name in _plain_arrays(layer):
             warnings.warn(
-                f"{whose}: self.{name} is a plain array, which is neither trained nor saved; write "
+                f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
                 f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant",
                 stacklevel=2,
             )
 
 
+def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
+    """Return the layers, by path, whose classes are not nanonet's."""
+    return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
+
+
+def _named(path: str, layer: Layer) -> str:
+    return f"layer {path}, {called(layer)}" if path else called(layer)
+
+
 def _plain_arrays(layer: Layer) -> Iterator[str]:
-    """Yield the attributes that are arrays of floats, and writable, where the class is the user's own."""
-    for name, value in attributes(layer) if not type(layer).__module__.startswith(OURS) else ():
+    """Yield the attributes that are arrays of floats, and writable."""
+    for name, value in attributes(layer):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and value.flags.writeable:
             yield name
 
@@ -68,7 +82,7 @@ def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]
             waiting.append((f"{type(layer).__name__}.{name}", method, 0))
     while waiting:
         place, value, depth = waiting.pop()
-        if id(value) in seen or isinstance(value, OPAQUE) or depth > FURTHEST:
+        if id(value) in seen or isinstance(value, OPAQUE) or _is_numpys(value) or depth > FURTHEST:
             continue
         seen.add(id(value))
         if isinstance(value, (Layer, State)):
@@ -76,6 +90,10 @@ def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]
                 yield place, value
         else:
             waiting += [(f"{place}{step}", inner, depth + 1) for step, inner in _reached(value)]
+
+
+def _is_numpys(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "numpy"
 
 
 def _has_trainable(thing: Layer | State) -> bool:

@@ -22,7 +22,7 @@ from nanonet.layer import OURS
 from nanonet.losses import Loss
 from nanonet.metrics import Means, Metric, by_name, measured
 from nanonet.optimizers import Optimizer
-from nanonet.overlooked import look_for_overlooked
+from nanonet.overlooked import refuse_overlooked, warn_of_plain_arrays
 from nanonet.progress import progress
 from nanonet.sequential import Sequential
 from nanonet.stepping import Stepper
@@ -236,8 +236,9 @@ class Trainer(Stepper):
         undo, begun = self._intake.memory(), list[Callback]()
         self.refuse_torn()
         try:
-            look_for_overlooked(self.model)
+            refuse_overlooked(self.model)
             data, held_out = self._intake.let_in(x, target, sample_weight, validation)
+            warn_of_plain_arrays(self.model)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
                 resumed.epoch.agree(source.told)

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -296,3 +297,144 @@ class Sloped(SquaredError):
     def backward(self, cache: Any) -> Array:
         grad: Array = np.full_like(cache, -self.slope)
         return grad
+
+
+# ---- other signals, and exceptions that no shield holds back
+
+
+class Raises(SGD):
+    """SGD whose update is broken off between its two changes, at one step, by whatever it is given to do."""
+
+    def __init__(self, at: int, do: Callable[[], object]) -> None:
+        super().__init__(0.1, momentum=0.9)
+        self.at, self.do = at, do
+
+    def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
+        (velocity,) = state
+        velocity *= self.momentum
+        if step.number == self.at and value.size > 4:
+            self.do()
+        velocity += grad
+        value -= step.learning_rate * velocity
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        return SGD.bounds(self, value, state, grad, step)
+
+
+class Ends(BaseException):
+    """What a handler of a user's own raises."""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGALRM", "SIGUSR1", "SIGHUP"])
+@pytest.mark.parametrize("set_within", [False, True])
+def test_any_signal_whose_handler_raises_finds_the_step_whole(name: str, set_within: bool) -> None:
+    number = getattr(signal, name)
+    optimizer = Raises(7, lambda: signal.raise_signal(number))
+    trainer = trainer_of(optimizer)
+
+    def end(number: int, frame: Any) -> None:
+        raise Ends
+
+    class Sets(Callback):
+        def step_end(self, trainer: Trainer) -> None:
+            signal.signal(number, end)
+
+    before = signal.getsignal(number)
+    try:
+        if not set_within:
+            signal.signal(number, end)
+        with pytest.raises(Ends):
+            trainer.fit(X, TARGET, epochs=5, batch_size=4, verbose=0, callbacks=[Sets()] if set_within else [])
+        assert signal.getsignal(number) is end
+    finally:
+        signal.signal(number, before)
+    again = trainer_of(SGD(0.1, momentum=0.9))
+    again.fit(X, TARGET, epochs=5, batch_size=4, verbose=0, callbacks=[StopsAfter(7)])
+    assert trainer.steps == again.steps == 7
+    assert all(map(np.array_equal, numbers(trainer), numbers(again)))
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit, ValueError])
+def test_a_step_that_is_broken_off_by_its_own_rule_is_undone_where_a_copy_is_kept(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("in the middle")
+
+    trainer = trainer_of(Raises(3, fail))
+    trainer.step(X, TARGET)
+    trainer.step(X, TARGET)
+    before = numbers(trainer)
+    with pytest.raises(error):
+        trainer.step(X, TARGET)
+    assert trainer.steps == 2
+    assert all(map(np.array_equal, numbers(trainer), before))
+
+
+@pytest.mark.parametrize("error", [MemoryError, SystemExit, ValueError])
+def test_a_step_that_could_not_be_undone_is_neither_saved_nor_gone_on_from(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    def fail() -> None:
+        raise error("in the middle")
+
+    trainer, path = trainer_of(Raises(7, fail)), tmp_path / "run.npz"
+    trainer.fit(X, TARGET, epochs=1, batch_size=4, verbose=0)
+    trainer.save(path)
+    with pytest.raises(error):
+        trainer.fit(X, TARGET, epochs=3, batch_size=4, verbose=0)
+    for use in (
+        lambda: trainer.save(tmp_path / "torn.npz"),
+        lambda: trainer.step(X, TARGET),
+        lambda: trainer.fit(X, TARGET, epochs=1),
+    ):
+        with pytest.raises(
+            RuntimeError, match=r"broke off the update of step 7 in its middle.*trainer\.resume\(path\)"
+        ):
+            use()
+    assert not (tmp_path / "torn.npz").exists()
+    trainer.resume(path)
+    assert trainer.steps == 3
+    trainer.step(X, TARGET)
+
+
+# ---- bounds hold for the numbers that are there
+
+
+HUGE = 3e38
+
+WRITERS: list[Callable[[Trainer], object]] = [
+    lambda trainer: trainer.model.load_state_dict({"0.weight": np.full((2, 3), HUGE), "0.bias": np.zeros(2)}),
+    lambda trainer: setattr(trainer.model.parameters()["0.weight"], "value", np.full((2, 3), HUGE)),
+    lambda trainer: setattr(trainer.model.vector, "value", np.r_[np.full(6, HUGE), 0, 0]),
+    lambda trainer: setattr(trainer.model[:].vector, "value", np.r_[np.full(6, HUGE), 0, 0]),
+]
+
+
+def doubling() -> Trainer:
+    """Return a trainer each of whose steps turns w into -w, or, beyond half of the largest number, overflows."""
+    return trainer_of(SGD(1.0, weight_decay=2.0))
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_step_that_overflows_is_refused_whoever_wrote_the_numbers(write: Callable[[Trainer], object]) -> None:
+    trainer, zeros = doubling(), (np.zeros((4, 3)), np.zeros((4, 2)))
+    with trainer._shield:
+        trainer._shield.open()
+        trainer.step(*zeros)
+        assert trainer._bounds is not None
+        write(trainer)
+        before = numbers(trainer)
+        with pytest.raises(NonFiniteError, match=r"the update of 0\.weight is the first that is not finite"):
+            trainer.step(*zeros)
+    assert all(map(np.array_equal, numbers(trainer), before))
+
+
+def test_numbers_that_a_callback_writes_in_place_are_measured_anew() -> None:
+    class Writes(Callback):
+        def step_end(self, trainer: Trainer) -> None:
+            if trainer.steps == 2:
+                trainer.model.parameters()["0.weight"].value[...] = HUGE
+
+    trainer = doubling()
+    with pytest.raises(NonFiniteError, match="step 3"):
+        trainer.fit(np.zeros((8, 3)), np.zeros((8, 2)), epochs=5, callbacks=[Writes()], verbose=0)
+    np.testing.assert_array_equal(trainer.model.parameters()["0.weight"].value, np.float32(HUGE))
