@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -14,11 +14,16 @@ T = TypeVar("T")
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
     yield from list(vars(thing).items())
-    for cls in reversed(type(thing).__mro__):
-        slots = vars(cls).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(thing, name):
-                yield name, getattr(thing, name)
+    for name in _slots(type(thing)):
+        if hasattr(thing, name):
+            yield name, getattr(thing, name)
+
+
+@lru_cache(maxsize=256)
+def _slots(cls: type) -> tuple[str, ...]:
+    declared = [vars(parent).get("__slots__", ()) for parent in reversed(cls.__mro__)]
+    names = [name for slots in declared for name in ((slots,) if isinstance(slots, str) else slots)]
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
 def set_attribute(thing: object, name: str, value: object) -> None:
@@ -43,7 +48,8 @@ def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
         made.update({key: replaced(entry) for key, entry in container.items()})
         return made
     if _has_fields(container):
-        made = type(container).__new__(type(container))
+        kind: Any = type(container)
+        made = kind.__new__(kind)
         for name, entry in vars(container).items():
             set_attribute(made, name, replaced(entry))
         return made
@@ -54,9 +60,8 @@ def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
 
 
 def _has_fields(value: object) -> bool:
-    return isinstance(value, SimpleNamespace) or (
-        dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "__dict__")
-    )
+    is_dataclass = hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__")
+    return is_dataclass or isinstance(value, SimpleNamespace)
 
 
 def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:

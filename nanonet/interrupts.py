@@ -45,29 +45,37 @@ class Shield:
     def __exit__(self, *raised: object) -> None:
         self.closed = True
         for number, handler in self._before.items():
-            if signal.getsignal(number) == self._take:  # unless somebody has set another since
-                signal.signal(number, handler)
+            now = signal.signal(number, handler)
+            if now != self._take:  # somebody has set another since
+                signal.signal(number, now)
         self.up = False
         self.open()
         self._before = {}
 
     def cover(self) -> None:
-        """Take the signals that have handlers in Python, those too that were set since."""
+        """Take the signals that have handlers in Python, those too that were set since; it has to be closed."""
         for number in SIGNALS:
-            handler = signal.getsignal(number)
-            if callable(handler) and handler != self._take:
-                self._before[number] = handler
-                signal.signal(number, self._take)
+            if number == signal.SIGINT or callable(signal.getsignal(number)):  # SIGINT as a rule has one
+                self._cover(number)
+
+    def _cover(self, number: int) -> None:
+        before = signal.signal(number, self._take)
+        if before == self._take:
+            return
+        if callable(before):
+            self._before[number] = before
+        else:
+            signal.signal(number, before)
 
     def open(self) -> None:
         """Let signals through again, and those first that have waited."""
         self.closed = False
         while self._waiting:
             number, frame = self._waiting.pop(0)
-            self._before[number](number, frame)
+            if number in self._before:
+                self._before[number](number, frame)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.closed:
-            self._waiting.append((number, frame))
-        else:
-            self._before[number](number, frame)
+        self._waiting.append((number, frame))
+        if not self.closed:
+            self.open()

@@ -15,6 +15,7 @@ from nanonet.recorded import Recorded, obey_override
 from nanonet.state import State
 from nanonet.vector import Vector
 
+PLAIN = frozenset({int, float, bool, str, type(None)})  # looked at first, since most attributes are of these types
 OURS = "nanonet."  # before the names of nanonet's own modules
 
 
@@ -188,6 +189,8 @@ def below(root: Layer) -> Iterator[Layer]:
 
 def found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
     """Yield the states and layers in one attribute: itself, or the entries of a container, with their names."""
+    if type(value) in PLAIN:
+        return
     if isinstance(value, (State, Layer)):
         yield name, value
     else:

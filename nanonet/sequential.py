@@ -14,7 +14,7 @@ from nanonet.arrays import Array, Shape, as_floats, as_generator, as_integers, a
 from nanonet.building import Tree, build
 from nanonet.errors import ContractError, ShapeError, shape_text
 from nanonet.holding import attributes, set_attribute
-from nanonet.layer import Layer
+from nanonet.layer import Layer, found
 from nanonet.losses import Loss
 from nanonet.recorded import called
 from nanonet.state import Parameter, State
@@ -128,7 +128,9 @@ class Sequential(Layer):
         """Yield each layer with its position as its name, "0", "1", ..., then what a subclass adds."""
         for i, layer in enumerate(self.layers):
             yield str(i), layer
-        yield from ((name, part) for name, part in super().owned_parts() if not name.startswith("layers."))
+        for name, value in attributes(self):
+            if name != "layers":
+                yield from found(name, value)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return every parameter by its name, such as "0.weight", in order."""

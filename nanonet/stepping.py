@@ -99,15 +99,16 @@ class Stepper:
         target: npt.ArrayLike,
         weight: npt.ArrayLike | None,
         look: Callable[[Array], None] | None = None,
-        by: By | None = None,
+        by: By | Stepper | None = None,
     ) -> Outcome:
         """Take a step, or none; look gets the prediction before anything is updated.
 
         After a step that was taken signals may have to wait until the caller opens the shield.
         """
         self._bind()
-        self.refuse_torn()
-        by = by or By(self.model, self.loss, self.optimizer)
+        if self._torn:
+            self.refuse_torn()
+        by = by or self
         kept = Snapshot(self._tree) if self._changeable else None
         number, rate, touched = self.steps + 1, self.learning_rate, 0
         try:
@@ -187,14 +188,14 @@ class Stepper:
                 return False
         return True
 
-    def _gradients(self, by: By, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _gradients(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which leave every gradient in the vector."""
         size = self.micro_batch_size
         if size is None or len(x) <= size:
             return self._passes(by, x, target, weight)
         return self._accumulated(by, Arrays(x, target, weight), size)
 
-    def _passes(self, by: By, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _passes(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes on one piece."""
         prediction, cache = by.model.forward(x, training=True)
         checked, weights = by.loss.check(prediction, target, weight)
@@ -207,7 +208,7 @@ class Stepper:
         by.model.backward_parameters(by.loss.backward(loss_cache), cache)
         return Outcome(value, divisor, prediction)
 
-    def _accumulated(self, by: By, batch: Arrays, size: int) -> Outcome:
+    def _accumulated(self, by: By | Stepper, batch: Arrays, size: int) -> Outcome:
         """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
         total, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
         for piece in batch.batches(size):

@@ -175,7 +175,7 @@ class _Guard:
 
     def __init__(self, view: View[Any], seen: Seen) -> None:
         self.seen, self.comparing = seen, False
-        self._buffers = list(Tree(view.root).buffers.values())
+        self._buffers = view.buffers
         self._depth = 0
 
     @contextmanager
@@ -215,7 +215,8 @@ class _CheckedLayer:
         own = dict(twin.owned_parts())
         self.parameters = {name: part for name, part in own.items() if isinstance(part, Parameter)}
         self.randoms = [part for part in own.values() if isinstance(part, Random)]
-        self.below = Tree(twin).parameters if own else {}
+        deep = any(isinstance(part, Layer) for part in own.values())
+        self.below = Tree(twin).parameters if deep else self.parameters
         self.seen = guard.seen[id(layer)]
         self.original = {name: getattr(twin, name) for name in METHODS}
 

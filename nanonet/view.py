@@ -12,7 +12,7 @@ from nanonet.arrays import read_only
 from nanonet.building import Tree
 from nanonet.holding import stand_in, with_entries
 from nanonet.layer import Layer, found
-from nanonet.state import State
+from nanonet.state import Buffer, State
 
 L = TypeVar("L", bound=Layer)
 Methods = Mapping[str, Callable[..., Any]]
@@ -36,6 +36,8 @@ class View(Generic[L]):
         Of the model itself.
     twins : dict of Layer
         By path; the root's is "".
+    buffers : list of Buffer
+        The twins of all buffers.
     """
 
     def __init__(self, root: L, *, live: bool) -> None:
@@ -49,6 +51,8 @@ class View(Generic[L]):
                     self._made[id(part)] = part.viewed(live=live)
             twin = stand_in(layer, {}, self._replaced)
             self._made[id(layer)] = self.twins[path] = twin
+
+        self.buffers = [part for part in self._made.values() if isinstance(part, Buffer)]
 
     @property
     def root(self) -> L:
