@@ -14,7 +14,8 @@ T = TypeVar("T")
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
     yield from list(vars(thing).items())
-    for name in _slots(type(thing)):
+    kind: Any = type(thing)
+    for name in _slots(kind):
         if hasattr(thing, name):
             yield name, getattr(thing, name)
 

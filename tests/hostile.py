@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -244,7 +245,7 @@ def threads(count: int, seed: int) -> Counts:
                 assert picture(nanonet.load(path, layers={"Centred": Centred})) == picture(alone), "another file"
                 seen["saves to one path"] += 1
 
-            raised = at_once(*(lambda m=m: fit(m) for m in models), fails, predicts, saves, saves)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
+            raised = at_once(*(partial(fit, model) for model in models), fails, predicts, saves, saves)
             assert not raised, raised
             for model in models:
                 assert picture(model) == picture(alone), "a fit beside others is not the fit alone"
