@@ -349,7 +349,7 @@ class GELU(Activation):
                 "u = root * (a + cubic * a**3); h = tanh(u); "
                 "(1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
             )
-        return "p = erfc(-a / 2**0.5) / 2; p + a * exp(-a**2 / 2) / (2 * pi)**0.5"
+        return "p = erfc(-a / sqrt(2)) / 2; p + a * exp(-a**2 / 2) / sqrt(2 * pi)"
 
     def function(self, a: Array) -> Array:
         """Return a Φ(a), or a/2 (1 + tanh u)."""
