@@ -383,8 +383,8 @@ class GELU(Activation):
     def _by_tanh(self, a: Array) -> Array:
         y = self._tanh(self._near(a))
         y += 1
-        y *= a
         y *= 0.5
+        y *= a
         return y
 
     def _slope_by_tanh(self, a: Array, y: Array) -> Array:
