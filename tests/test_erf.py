@@ -111,7 +111,7 @@ def test_the_tail_ends_in_0_where_nothing_smaller_is(dtype: npt.DTypeLike) -> No
 @both_dtypes
 @pytest.mark.parametrize("approximate", [False, True])
 def test_gelu_is_0_or_a_far_out_and_half_as_steep_at_0(approximate: bool, dtype: npt.DTypeLike) -> None:
-    gelu = GELU(approximate)
+    gelu = GELU(approximate=approximate)
     a = np.array(
         [-np.finfo(dtype).max, -1000, -0.0, 0.0, np.finfo(dtype).smallest_subnormal, 1000, np.finfo(dtype).max], dtype
     )
@@ -138,4 +138,4 @@ def test_a_large_array_in_any_order_of_memory_has_the_values_of_its_parts() -> N
 )
 def test_gelu_takes_true_or_false_alone(approximate: Any, hint: str) -> None:
     with pytest.raises(TypeError, match=rf"GELU: expected approximate as True or False, got .*{hint}"):
-        GELU(approximate)
+        GELU(approximate=approximate)
