@@ -432,9 +432,9 @@ class Softplus(Activation):
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = math.inf) -> None:
-        self.beta = finite_number(beta, "Softplus", "beta", low=0.0)
-        if self.beta == 0:
-            raise ValueError("Softplus: expected beta above 0, got 0")
+        self.beta = finite_number(beta, "Softplus", "beta")
+        if self.beta <= 0:
+            raise ValueError(f"Softplus: expected beta above 0, got {beta}")
         self.threshold = math.inf if threshold == math.inf else finite_number(threshold, "Softplus", "threshold")
 
     @property

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from nanonet import GELU, Array
-from nanonet.erf import _P, _Q, END, normal_tail
+from nanonet.erf import END, P, Q, normal_tail
 from nanonet.explaining.formulas import WORKING, evaluate, parse
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,7 +61,7 @@ def constructed(degree: int, k: int, end: int) -> tuple[list[Decimal], list[Deci
 @pytest.mark.parametrize(("dtype", "degree", "k", "digits"), [(np.float32, 4, 3, 7), (np.float64, 9, 4, 12)])
 def test_the_coefficients_are_those_that_their_construction_gives(dtype: Any, degree: int, k: int, digits: int) -> None:
     kind = np.dtype(dtype)
-    for ours, made in zip((_P[kind], _Q[kind]), constructed(degree, k, int(END[kind])), strict=True):
+    for ours, made in zip((P[kind], Q[kind]), constructed(degree, k, int(END[kind])), strict=True):
         np.testing.assert_allclose(ours, [float(number) for number in made], rtol=10.0**-digits)
         assert min(ours) > 0
 

@@ -72,8 +72,7 @@ PLAIN: list[Callable[[], Layer]] = [
     *(Sigmoid, Tanh, ReLU, Identity, SELU, SiLU, GELU, Softplus, Softsign, Softmax, LogSoftmax),
     lambda: LeakyReLU(0.2),
     lambda: ELU(0.7),
-    *(lambda: Dropout(0.3), lambda: GELU(approximate=True), lambda: Clip(-1.0, 0.5), lambda: Clip(0.0, math.inf)),
-    *(lambda: Softplus(2.0), lambda: Softplus(1.0, 1.5)),
+    *(lambda: Dropout(0.3), lambda: GELU(approximate=True), lambda: Clip(-1.0, 0.5), lambda: Clip(-math.inf, 1.5)),
 ]
 
 

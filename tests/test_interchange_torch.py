@@ -103,7 +103,9 @@ def load_copy(model: Sequential) -> Sequential:
         return load(Path(folder) / "net.npz")
 
 
-@pytest.mark.parametrize("make", PLAIN, ids=lambda make: repr(make()))
+@pytest.mark.parametrize(
+    "make", [*PLAIN, lambda: Softplus(2.0), lambda: Softplus(1.0, 1.5)], ids=lambda make: repr(make())
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_layer_without_parameters_goes_there_and_back_with_its_settings(
     make: Callable[[], Any], dtype: Any
