@@ -17,7 +17,7 @@ from nanonet.first_batch import preflight
 from nanonet.losses import Loss, nothing_counts
 from nanonet.sequential import Sequential
 
-Validation = float | tuple[npt.ArrayLike, npt.ArrayLike] | None
+Validation = float | tuple[npt.ArrayLike, ...] | None
 
 
 class Intake:

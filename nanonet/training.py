@@ -205,13 +205,14 @@ class Trainer(Stepper):
             Samples in a step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether each epoch draws a new order of the samples.
-        validation : (x, target) or float, optional
+        validation : (x, target), (x, target, weight) or float, optional
             Data to evaluate after each epoch, or the fraction of the samples to draw and keep for that.
         sample_weight : array, optional
             Shape (samples,), 0 or more: how much each sample counts. A batch in which nothing counts is skipped.
         metrics : sequence of callable
-            Of (prediction, target), such as :func:`nanonet.accuracy`; their means over the samples of an epoch, each
-            from before its step, and their values on the validation data, go into the history.
+            Of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)`` where the
+            model ends in one column of probabilities; their means over the samples of an epoch, each from before its
+            step, and their values on the validation data, go into the history.
         callbacks : sequence of Callback
         verbose : int or None
             0 never prints; None prints on stderr when the fit has run for 2 s; 1 from the start.

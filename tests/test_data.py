@@ -810,7 +810,7 @@ def test_lists_of_samples_without_a_target_are_told_so(x: Any) -> None:
 UNCOUNTED = CrossEntropy(class_weight=[0.0, 1.0])  # label 0 does not count
 ZEROS = np.zeros(12, int)
 
-SKIPPED: dict[str, tuple[Loss, npt.NDArray[Any], list[float] | None]] = {
+SKIPPED: dict[str, tuple[Loss, npt.NDArray[Any], Any]] = {
     "weights of 0": (SquaredError(), TARGET, [0] * 4 + [1] * 4 + [0] * 4),
     "a class of weight 0": (UNCOUNTED, np.repeat([0, 1, 0], 4), None),
     "weights and classes": (UNCOUNTED, np.repeat([0, 1, 1], 4), [1] * 8 + [0] * 4),
@@ -865,7 +865,7 @@ NOTHING = {
 def test_where_nothing_counts_nothing_is_changed_and_it_is_said(case: str, tmp_path: Path) -> None:
     loss, target, weight = NOTHING[case]
     disk = on_disk(tmp_path, "target.npy", target)
-    batch = (X, target) if weight is None else (X, target, weight)
+    batch: Any = (X, target) if weight is None else (X, target, weight)
     good = np.ones(12, int) if loss is UNCOUNTED else TARGET
     calls: dict[str, Callable[[Trainer], object]] = {
         "fit: no sample counts": lambda trainer: trainer.fit(X, target, epochs=1, sample_weight=weight),
