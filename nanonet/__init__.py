@@ -50,7 +50,7 @@ from nanonet.losses import (
     MeanSquaredError,
     SquaredError,
 )
-from nanonet.metrics import accuracy
+from nanonet.metrics import accuracy, binary_accuracy, subset_accuracy
 from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
 from nanonet.plotting import plot_decision_boundary, plot_weights
 from nanonet.saving import load, read_arrays, save
@@ -143,6 +143,7 @@ __all__ = [
     "Zeros",
     "accuracy",
     "batches",
+    "binary_accuracy",
     "check_gradients",
     "load",
     "plot_decision_boundary",
@@ -150,5 +151,6 @@ __all__ = [
     "read_arrays",
     "save",
     "strict",
+    "subset_accuracy",
     "weights_only",
 ]

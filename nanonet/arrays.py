@@ -80,6 +80,21 @@ def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def as_weights(data: object, owner: object, name: str) -> Array:
+    """Return weights in float64, where their sum neither overflows nor vanishes as it would in float32."""
+    array = as_floats(data, np.dtype(np.float64), owner, name)
+    fits = (array >= 0) & (array <= 1e100)  # NaN is neither
+    if not fits.all():
+        raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
+    return array
+
+
+def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
+    """Write the first strange entry of an array, with its place."""
+    place = tuple(int(i) for i in np.argwhere(strange)[0])
+    return f"{array[place]} at {place[0] if len(place) == 1 else place}"
+
+
 def norm(array: Array) -> float:
     """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
     squares = float(np.vdot(array, array))

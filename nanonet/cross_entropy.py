@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, Shape, as_floats, as_numbers, finite_number
+from nanonet.arrays import Array, Shape, as_floats, as_numbers, finite_number, is_finite, stranger
 from nanonet.errors import ShapeError
-from nanonet.losses import Loss, float_array, mean_over_outputs, outputs, stranger
-from nanonet.numerics import exp_of_negative, log_softmax, sigmoid, softmax
+from nanonet.losses import Loss, float_array, mean_over_outputs, outputs
+from nanonet.numerics import exp_of_negative, log_softmax, sigmoid, softmax, softmax_and_log
 
 
 class BinaryCrossEntropy(Loss):
@@ -68,12 +68,15 @@ class CrossEntropy(Loss):
     label_smoothing : float
         s from 0 to 1: t becomes (1 - s) t + s / classes (Szegedy et al. 2016).
     class_weight : array, optional
-        One weight of 0 or more a class.
+        One weight a class: 0, or from 1e-30 to 1e30. Labels of weight 0 do not count.
 
     Notes
     -----
     The target holds labels, shape (batch,), integers from 0; or probabilities, one-hot rows among them, shape
     (batch, classes), each row of 0 or more and summing to 1.
+
+    A logit of -inf masks a class: its probability and its gradient are 0, and E is infinite only where the target
+    has a share in it, as smoothing gives it one. A sample whose classes are all masked has no probabilities: NaN.
 
     Examples
     --------
@@ -91,8 +94,10 @@ class CrossEntropy(Loss):
         self.label_smoothing = finite_number(label_smoothing, "CrossEntropy", "label_smoothing", low=0, high=1)
         self.class_weight = None if class_weight is None else as_numbers(class_weight, "CrossEntropy", "class_weight")
         v = self.class_weight
-        if v is not None and (v.ndim != 1 or not np.isfinite(v).all() or (v < 0).any() or not v.any()):
-            raise ValueError("CrossEntropy: expected class_weight as one finite number of 0 or more a class, not all 0")
+        if v is not None and (v.ndim != 1 or not ((v == 0) | (v >= 1e-30) & (v <= 1e30)).all() or not v.any()):
+            raise ValueError(
+                "CrossEntropy: expected class_weight as one number a class, 0 or from 1e-30 to 1e30, not all of them 0"
+            )
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return -Σⱼ kⱼ log pⱼ, where k is the target after smoothing and class weights."""
@@ -100,18 +105,18 @@ class CrossEntropy(Loss):
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return p Σⱼ kⱼ - k, which is p - t without smoothing and class weights."""
-        return self._slope(self._coefficients(prediction, target), log_softmax(prediction))
+        return self._slope(self._coefficients(prediction, target), softmax(prediction))
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E, and what both passes need."""
-        k, logs = self._coefficients(prediction, target), log_softmax(prediction)
-        return self.mean(self._each(k, logs), target, weight), (k, logs, target, weight)
+        k, (p, logs) = self._coefficients(prediction, target), softmax_and_log(prediction)
+        return self.mean(self._each(k, logs), target, weight), (k, p, target, weight)
 
     def backward(self, cache: Any) -> Array:
         """Return dE/dprediction."""
-        k, logs, target, weight = cache
-        grad: Array = self._slope(k, logs) * self.shares(logs, target, weight)
-        return grad.astype(logs.dtype, copy=False)
+        k, p, target, weight = cache
+        grad: Array = self._slope(k, p) * self.shares(p, target, weight)
+        return grad
 
     def counts(self, target: Array) -> Array | None:
         """Return the class weight of each label."""
@@ -185,9 +190,11 @@ class CrossEntropy(Loss):
     @staticmethod
     def _each(k: Array, logs: Array) -> Array:
         each: Array = -np.einsum("ij,ij->i", k, logs)
+        if not is_finite(each):  # a class without a share in the target may be masked: 0 times -inf is 0 here
+            each = -np.einsum("ij,ij->i", k, np.where(k, logs, 0))
         return each
 
     @staticmethod
-    def _slope(k: Array, logs: Array) -> Array:
-        slope: Array = exp_of_negative(logs) * k.sum(axis=1, keepdims=True) - k
+    def _slope(k: Array, p: Array) -> Array:
+        slope: Array = p * k.sum(axis=1, keepdims=True) - k
         return slope

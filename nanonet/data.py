@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import as_generator, as_numbers, positive_int
+from nanonet.arrays import as_generator, as_numbers, as_weights, positive_int
 from nanonet.errors import ShapeError
 
 
@@ -38,7 +38,7 @@ class Arrays:
     ShapeError
         If the lengths differ.
     ValueError
-        If there are no samples, or a weight is negative or not finite, or all are 0.
+        If there are no samples, or a weight is negative or not finite.
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class Arrays:
     def _check_weight(self, weight: npt.NDArray[Any]) -> None:
         if weight.ndim != 1:
             raise ShapeError(f"fit: expected {self.kind}sample_weight of shape ({len(self.x)},), got {weight.shape}")
-        if not np.isfinite(weight).all() or (weight < 0).any() or not weight.any():
-            raise ValueError(f"fit: expected {self.kind}sample_weight of 0 or more, finite, and not all of it 0")
+        as_weights(weight, "fit", f"{self.kind}sample_weight")
 
     def __len__(self) -> int:
         return len(self.x) if self.chosen is None else len(self.chosen)

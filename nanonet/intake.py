@@ -14,10 +14,10 @@ from nanonet.data import Arrays, Batch, Stream
 from nanonet.epoch import Epoch, generator_at
 from nanonet.errors import NonFiniteError
 from nanonet.first_batch import preflight
-from nanonet.losses import Loss
+from nanonet.losses import Loss, nothing_counts
 from nanonet.sequential import Sequential
 
-Validation = float | tuple[npt.ArrayLike, npt.ArrayLike] | None
+Validation = float | tuple[npt.ArrayLike, ...] | None
 
 
 class Intake:
@@ -50,9 +50,9 @@ class Intake:
             if isinstance(validation, Real):
                 raise TypeError("fit: a fraction to validate with needs arrays; with an iterable give (x, target)")
             return Stream(x), self._held_out(validation)
-        data = self._arrays(x, target, weight)
+        data, prediction = self._arrays(x, target, weight)
         if isinstance(validation, Real) and not isinstance(validation, bool):
-            return self._split(data, float(validation))
+            return self._split(data, float(validation), prediction)
         return data, self._held_out(validation)
 
     def _held_out(self, validation: Any) -> Arrays | None:
@@ -60,17 +60,16 @@ class Intake:
             return None
         if not (isinstance(validation, (tuple, list)) and len(validation) in (2, 3)):
             raise TypeError(f"fit: expected validation as (x, target) or a fraction, got {type(validation).__name__}")
-        return self._arrays(*validation, kind="validation ")
+        return self._arrays(*validation, kind="validation ")[0]
 
-    def _split(self, data: Arrays, fraction: float) -> tuple[Arrays, Arrays]:
+    def _split(self, data: Arrays, fraction: float, prediction: Array) -> tuple[Arrays, Arrays]:
         """Split data as it was split in an earlier fit, or anew."""
         key = len(data), fraction
         rng = generator_at(self.rng, self.splits[key]) if key in self.splits else self.rng
         self.splits.setdefault(key, rng.bit_generator.state)
         parts = data.split(fraction, rng)
         for part in parts:
-            if part.weight is not None and not part.weight[part.chosen].any():
-                raise ValueError("fit: sample_weight is 0 for all samples on one side of the validation split")
+            self._check_loss(part, prediction, "sample on one side of the validation split")
         return parts
 
     def memory(self) -> Callable[[], None]:
@@ -82,18 +81,29 @@ class Intake:
 
         return restore
 
-    def _arrays(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> Arrays:
-        """Return data as the model takes it, or raise what is wrong; arrays on disk are checked batch by batch."""
+    def _arrays(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> tuple[Arrays, Array]:
+        """Return data as the model takes it and the prediction for one sample, or raise what is wrong.
+
+        Arrays on disk are checked batch by batch.
+        """
         data = Arrays(x if isinstance(x, np.memmap) else self.model._enter(x), target, weight, kind=kind)
         if not data.on_disk:
             if not self.loss.integer_target and data.target.dtype.kind == "f":
                 data.target = as_floats(data.target, self.model.dtype, "fit", f"{data.kind}target")
             self.check_finite(data.x, data.target, data.kind)
         prediction = self._preflight(self.model._enter(data.x[:1]))
-        rows = slice(0, 1) if data.on_disk else slice(None)
-        target = data.target[rows]
-        self.loss.check(np.broadcast_to(prediction, (len(target), *prediction.shape[1:])), target)
-        return data
+        self._check_loss(data, prediction, f"{kind}sample")
+        return data, prediction
+
+    def _check_loss(self, data: Arrays, prediction: Array, which: str) -> None:
+        """Raise what the loss does not take, or if no sample counts; of a target on disk one sample is looked at."""
+        chosen = slice(None) if data.chosen is None else data.chosen
+        target = data.target[:1] if data.on_disk else data.target[chosen]
+        weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
+        checked, _ = self.loss.check(np.broadcast_to(prediction, (len(target), *prediction.shape[1:])), target)
+        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weight)
+        if not some:
+            raise nothing_counts(f"fit: no {which} counts")
 
     def _preflight(self, x: Array) -> Array:
         """Return the prediction for a sample, made under the contract; one that is not finite is the first step's."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, Shape, as_floats, as_integers, as_numbers, finite_number
+from nanonet.arrays import Array, Shape, as_floats, as_integers, as_numbers, as_weights, finite_number, stranger
 from nanonet.errors import ShapeError
 from nanonet.recorded import Recorded, obey_override
 
@@ -68,7 +69,7 @@ class Loss(Recorded, ABC):
         """Return deᵢ/dprediction, the shape of prediction."""
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them."""
+        """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them, weight in float64."""
         each = self.function(prediction, target)
         if each.shape != prediction.shape[:1]:
             hint = "; sum over the outputs, axis=1, and leave the batch as it is"
@@ -97,25 +98,33 @@ class Loss(Recorded, ABC):
         """Return Σ wᵢ cᵢ, by which the sum over the samples is divided, or raise ValueError where it is 0."""
         total = self.total(target, weight)
         if total == 0:
-            raise ValueError(f"{self}: no sample of this batch counts: the weights of all {len(target)} are 0")
+            raise nothing_counts(f"{self}: no sample of this batch counts")
         return total
 
     def total(self, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ cᵢ, the number of samples as a rule."""
+        """Return Σ wᵢ cᵢ, the number of samples as a rule; where it is 0 nothing counts, and there is no mean."""
         counts = self.counts(target)
         if counts is None:
             return float(len(target) if weight is None else weight.sum())
         return float(counts.sum() if weight is None else np.dot(weight, counts))
 
     def mean(self, each: Array, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ."""
-        total = each.sum() if weight is None else np.dot(weight, each)
-        return float(total) / self.divisor(target, weight)
+        """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ, in float64; a sample of weight 0 counts nothing, whatever its eᵢ."""
+        divisor = self.divisor(target, weight)
+        if weight is None:
+            return float(each.sum(dtype=np.float64)) / divisor
+        value = float(np.vdot(weight / divisor, each))
+        if math.isfinite(value):
+            return value
+        counted = weight > 0
+        return float(np.vdot(weight[counted] / divisor, each[counted]))
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
         """Return wᵢ / Σ wᵢ cᵢ, ready to be multiplied with grad: 1/batch as a rule."""
         divisor = self.divisor(target, weight)
-        return 1 / divisor if weight is None else (weight / divisor).reshape(-1, *[1] * (grad.ndim - 1))
+        if weight is None:
+            return 1 / divisor
+        return (weight / divisor).astype(grad.dtype, copy=False).reshape(-1, *[1] * (grad.ndim - 1))
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
@@ -142,7 +151,7 @@ class Loss(Recorded, ABC):
         ShapeError
             If target does not have the shape of prediction, or weight that of its batch axis.
         ValueError
-            If the batch is empty, or the weights are negative, not finite or all 0.
+            If the batch is empty, or a weight is negative or not finite. Where all are 0 there is no mean: see total.
         """
         if prediction.ndim == 0 or len(prediction) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
@@ -150,11 +159,9 @@ class Loss(Recorded, ABC):
         return checked, None if weight is None else self._check_weight(prediction, weight)
 
     def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
-        array = as_floats(weight, prediction.dtype, self, "weight")
+        array = as_weights(weight, self, "weight")
         if array.shape != prediction.shape[:1]:
             raise ShapeError(f"{self}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
-        if not np.isfinite(array).all() or (array < 0).any() or not array.any():
-            raise ValueError(f"{self}: expected finite weights of 0 or more, not all of them 0")
         return array
 
     def _misfit(self, prediction: Array, target: npt.NDArray[Any]) -> ShapeError:
@@ -169,6 +176,11 @@ class Loss(Recorded, ABC):
         """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
         checked = float_array(prediction, self, "prediction")
         return self.forward(checked, *self.check(checked, target, weight))[0]
+
+
+def nothing_counts(what: str) -> ValueError:
+    """Return the error that says what is refused because no sample counts, by its own weight or by its class's."""
+    return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
 
 
 class SquaredError(Loss):
@@ -343,9 +355,3 @@ def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
     given = as_numbers(data, owner, name)
     dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     return as_floats(given, dtype, owner, name)
-
-
-def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
-    """Write the first strange entry of an array, with its place."""
-    place = tuple(int(i) for i in np.argwhere(strange)[0])
-    return f"{array[place]} at {place[0] if len(place) == 1 else place}"

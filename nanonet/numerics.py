@@ -60,14 +60,32 @@ def softplus(a: Array) -> Array:
 
 
 def softmax(a: Array) -> Array:
-    """Return exp(aⱼ) / Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off."""
-    powers = exp_of_negative(a - a.max(axis=-1, keepdims=True))
+    """Return exp(aⱼ) / Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off.
+
+    An entry of -inf has the probability 0; a row of nothing else, or with one of +inf, has none, and becomes NaN.
+    """
+    powers = exp_of_negative(_lowered(a))
     y: Array = powers / powers.sum(axis=-1, keepdims=True)
     return y
 
 
 def log_softmax(a: Array) -> Array:
     """Return aⱼ - log Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off."""
-    lowered = a - a.max(axis=-1, keepdims=True)
+    lowered = _lowered(a)
     y: Array = lowered - np.log(exp_of_negative(lowered).sum(axis=-1, keepdims=True))
     return y
+
+
+def softmax_and_log(a: Array) -> tuple[Array, Array]:
+    """Return softmax(a) and log_softmax(a), which share the exponentials."""
+    lowered = _lowered(a)
+    powers = exp_of_negative(lowered)
+    total = powers.sum(axis=-1, keepdims=True)
+    return powers / total, lowered - np.log(total)
+
+
+def _lowered(a: Array) -> Array:
+    """Return a less the largest along the last axis: 0 or less, -inf where the two lie too far apart for the dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is the NaN of a row that has no probabilities
+        lowered: Array = a - a.max(axis=-1, keepdims=True)
+    return lowered

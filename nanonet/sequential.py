@@ -463,7 +463,7 @@ class Sequential(Layer):
         epochs: int,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation: float | tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation: float | tuple[npt.ArrayLike, ...] | None = None,
         sample_weight: npt.ArrayLike | None = None,
         metrics: Sequence[Callable[[Any, Any], float]] = (),
         callbacks: Sequence[Callback] = (),

@@ -114,12 +114,12 @@ class Stepper:
         try:
             with np.errstate(all="ignore"):
                 outcome = self._gradients(by, x, target, weight)
-                if look is not None:
-                    look(outcome.prediction)
                 if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
                     if kept is not None:
                         kept.restore()
                     return outcome
+                if look is not None:
+                    look(outcome.prediction)
                 rate = by.optimizer.rate(self.steps) * self.rate_factor
                 step = Step(number, rate)
                 norm_of_grad = self._checked_norm()
@@ -210,18 +210,18 @@ class Stepper:
 
     def _accumulated(self, by: By | Stepper, batch: Arrays, size: int) -> Outcome:
         """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
-        total, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
+        mean, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
         for piece in batch.batches(size):
-            if piece.weight is not None and not piece.weight.any():
-                outcome = Outcome(0.0, 0.0, by.model.forward(piece.x, training=True)[0])
-            else:
-                outcome = self._passes(by, *piece)
+            outcome = self._passes(by, *piece)
             if outcome.divisor:
-                total += outcome.divisor * self.model.vector.grad
-                loss, divisor = loss + outcome.divisor * outcome.loss, divisor + outcome.divisor
+                divisor += outcome.divisor
+                share = outcome.divisor / divisor  # of this piece in all so far; a sum might overflow
+                mean *= 1 - share
+                mean += share * self.model.vector.grad
+                loss += share * (outcome.loss - loss)
             predictions.append(outcome.prediction)
         if divisor:
-            self.model.vector.grad, loss = total / divisor, loss / divisor
+            self.model.vector.grad = mean
         return Outcome(loss, divisor, np.concatenate(predictions))
 
     def _norm(self) -> float:

@@ -19,7 +19,7 @@ from nanonet.errors import NonFiniteError
 from nanonet.history import History
 from nanonet.intake import Intake, Source, Validation
 from nanonet.layer import OURS
-from nanonet.losses import Loss
+from nanonet.losses import Loss, nothing_counts
 from nanonet.metrics import Means, Metric, by_name, measured
 from nanonet.optimizers import Optimizer
 from nanonet.overlooked import refuse_overlooked, warn_of_plain_arrays
@@ -107,6 +107,8 @@ class Trainer(Stepper):
             If the loss, a gradient or an updated parameter is not finite. Nothing is changed then.
         ShapeError
             If x does not fit the model, or target the prediction.
+        ValueError
+            If no sample of the batch counts. Nothing is changed then.
         """
         entered = self.model._enter(x)
         if len(entered) == 0:
@@ -119,7 +121,7 @@ class Trainer(Stepper):
             outcome = self._step(entered, target, sample_weight)
             self._shield.open()
         if outcome.divisor == 0:
-            raise ValueError(f"Trainer: no sample of this batch counts: the weights of all {len(entered)} are 0")
+            raise nothing_counts("Trainer: no sample of this batch counts")
         return outcome.loss
 
     # ---- checkpoints
@@ -206,13 +208,14 @@ class Trainer(Stepper):
             Samples in a step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether each epoch draws a new order of the samples.
-        validation : (x, target) or float, optional
+        validation : (x, target), (x, target, weight) or float, optional
             Data to evaluate after each epoch, or the fraction of the samples to draw and keep for that.
         sample_weight : array, optional
-            Shape (samples,), 0 or more: how much each sample counts.
+            Shape (samples,), 0 or more: how much each sample counts. A batch in which nothing counts is skipped.
         metrics : sequence of callable
-            Of (prediction, target), such as :func:`nanonet.accuracy`; their means over the samples of an epoch, each
-            from before its step, and their values on the validation data, go into the history.
+            Of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)`` where the
+            model ends in one column of probabilities; their means over the samples of an epoch, each from before its
+            step, and their values on the validation data, go into the history.
         callbacks : sequence of Callback
         verbose : int or None
             0 never prints; None prints on stderr when the fit has run for 2 s; 1 from the start.
@@ -222,7 +225,7 @@ class Trainer(Stepper):
         ShapeError
             If shapes do not fit, before the first step.
         ValueError
-            If there are no samples, or x or target hold a NaN or an infinity.
+            If there are no samples or none that counts, or x or target hold a NaN or an infinity.
         NonFiniteError
             If training diverges, with the epoch, the batch and the layer; its ``history`` holds the epochs before.
         """
@@ -286,9 +289,9 @@ class Trainer(Stepper):
         *,
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Return the loss on data, in inference, ``batch_size`` samples at a time."""
+        """Return the loss on data, in inference, ``batch_size`` samples at a time; ValueError if no sample counts."""
         positive_int(batch_size, "evaluate", "batch_size")
-        return self._measure(Arrays(x, target, sample_weight), {}, batch_size)["loss"]
+        return self._measure(Arrays(x, target, sample_weight), {}, batch_size, name="evaluate")["loss"]
 
     def _whole_epoch(
         self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Callback], *, first: bool
@@ -320,13 +323,11 @@ class Trainer(Stepper):
         if self.callbacks:
             self._expect_other_numbers()
         for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
-            if batch.weight is not None and not batch.weight.any():
-                continue
             x = batch.x
             if source.unchecked:
                 x = self.model._enter(x)
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
-            take, first = (self._strict_step if first else self._step), False
+            take = self._strict_step if first else self._step
             measures: dict[str, float] = {}
             look = partial(_look_at, metrics, batch.target, measures) if metrics else None
             try:
@@ -336,8 +337,9 @@ class Trainer(Stepper):
                 located = NonFiniteError(str(error).replace("training stopped at", where))
                 located.history = self.history
                 raise located from None
-            if outcome.divisor == 0:
+            if outcome.divisor == 0:  # nothing in it counts, and no step was taken
                 continue
+            first = False
             means.add("loss", outcome.loss, outcome.divisor)
             for name, value in measures.items():
                 means.add(name, value, len(x))
@@ -347,6 +349,8 @@ class Trainer(Stepper):
                 callback.step_end(self)
             if others_may_write:
                 self._expect_other_numbers()
+        if not means.sums:
+            raise nothing_counts(f"fit: no sample of epoch {self.epoch} counts")
         return means.values()
 
     def _expect_other_numbers(self) -> None:
@@ -355,12 +359,12 @@ class Trainer(Stepper):
         self._shield.cover()
         self._shield.open()
 
-    def _measure(self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK) -> dict[str, float]:
+    def _measure(
+        self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK, *, name: str = "fit"
+    ) -> dict[str, float]:
         """Return the loss and the metrics on data, in inference; metrics get all predictions at once."""
         means, predictions, targets = Means(), [], []
         for x, target, weight in data.batches(batch_size):
-            if weight is not None and not weight.any():
-                continue
             entered = self.model._enter(x)
             if data.on_disk:
                 Intake.check_finite(entered, target, data.kind)
@@ -373,9 +377,11 @@ class Trainer(Stepper):
             if metrics:
                 predictions.append(prediction)
                 targets.append(target)
-        for name, metric in metrics.items():
+        if not means.sums:
+            raise nothing_counts(f"{name}: no {data.kind}sample counts")
+        for called, metric in metrics.items():
             whole = metric(np.concatenate(predictions), np.concatenate(targets))
-            means.add(name, measured(name, whole), 1)
+            means.add(called, measured(called, whole), 1)
         return means.values()
 
 

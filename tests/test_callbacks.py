@@ -25,7 +25,6 @@ from nanonet import (
     Linear,
     ReduceOnPlateau,
     Sequential,
-    ShapeError,
     SquaredError,
     Step,
     Tanh,
@@ -494,40 +493,6 @@ def test_a_metric_must_not_have_the_name_of_another_number(name: str) -> None:
     other.__name__ = name
     with pytest.raises(ValueError, match=f"'{name}'"):
         train(small(), X, TARGET, metrics=[distance, other], validation=(X, TARGET))
-
-
-@pytest.mark.parametrize(
-    ("prediction", "target", "share"),
-    [
-        pytest.param([[0.1, 2.0], [3.0, 0.0], [1.0, 1.5], [4.0, 4.5]], [1, 1, 1, 0], 0.5, id="labels"),
-        pytest.param([[0.1, 2, 0], [3, 0, 0], [1, 1.5, 9]], [1, 0, 2], 1.0, id="labels of three"),
-        pytest.param(
-            [[0.1, 2, 0], [3, 0, 0], [1, 1.5, 9]], [[0, 1, 0], [0, 0, 1], [0, 0, 1]], 2 / 3, id="one-hot rows"
-        ),
-        pytest.param([[0.1, 2], [3, 0]], [[0.4, 0.6], [0.3, 0.7]], 0.5, id="rows of probabilities"),
-        pytest.param([[0.3], [-2.0], [4.0], [-1.0]], [[1], [0], [0], [0]], 0.75, id="one column, 0 and 1"),
-        pytest.param([[0.3], [-2.0], [4.0], [-1.0]], [[1], [-1], [-1], [1]], 0.5, id="one column, -1 and 1"),
-        pytest.param([0.3, -2.0, 4.0], [1, 0, 1], 1.0, id="no column, 0 and 1"),
-        pytest.param([0.3, -2.0, 4.0], [-1, 1, -1], 0.0, id="no column, -1 and 1"),
-        pytest.param([0.3, -2.0], [True, False], 1.0, id="no column, true and false"),
-    ],
-)
-def test_accuracy_is_the_share_of_samples_that_are_classified_rightly(
-    prediction: Any, target: Any, share: float
-) -> None:
-    assert accuracy(prediction, target) == pytest.approx(share)
-    assert accuracy(np.array(prediction, np.float32), np.array(target)) == pytest.approx(share)
-    assert type(accuracy(prediction, target)) is float
-
-
-@pytest.mark.parametrize(
-    ("prediction", "target"),
-    [((4, 3), (5,)), ((4, 3), (4, 2)), ((4, 1), (4,)), ((4,), (4, 1)), ((4, 3), (4, 1)), ((4, 3), ())],
-)
-def test_accuracy_never_broadcasts(prediction: tuple[int, ...], target: tuple[int, ...]) -> None:
-    message = f"accuracy: prediction has shape {prediction} but target has shape {target}"
-    with pytest.raises(ShapeError, match=re.escape(message)):
-        accuracy(np.zeros(prediction), np.zeros(target, int))
 
 
 # ---- history

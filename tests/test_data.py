@@ -22,6 +22,7 @@ from nanonet import (
     Batch,
     BinaryCrossEntropy,
     Callback,
+    ContractError,
     CrossEntropy,
     CSVLog,
     EarlyStopping,
@@ -127,7 +128,7 @@ def test_batches_draw_nothing_from_numpys_global_state() -> None:
         ({"batch_size": 2.5}, TypeError, "batches: expected batch_size as an int, got 2.5"),
         ({"rng": "0"}, TypeError, "batches: expected rng as an int, a numpy Generator or None, got '0'"),
         ({"sample_weight": [1.0]}, ShapeError, "x has 12 samples but sample_weight has 1"),
-        ({"sample_weight": -np.ones(12)}, ValueError, "expected sample_weight of 0 or more, finite, and not all of it"),
+        ({"sample_weight": -np.ones(12)}, ValueError, "expected sample_weight from 0 to 1e100, got -1.0 at 0"),
         ({"target": TARGET[:7]}, ShapeError, "x has 12 samples but target has 7"),
         ({"x": X[:0], "target": TARGET[:0]}, ValueError, "x holds no samples"),
         ({"x": "text"}, TypeError, "x: expected numbers, got text"),
@@ -268,7 +269,7 @@ def test_weights_that_are_all_0_in_one_part_of_a_split_are_refused(lone: int) ->
     refuses(
         lambda trainer: trainer.fit(X, TARGET, epochs=1, validation=0.5, sample_weight=weight, metrics=[distance]),
         ValueError,
-        "sample_weight",
+        "fit: no sample on one side of the validation split counts",
         rng_may_move=True,
     )
 
@@ -437,16 +438,16 @@ BAD_FITS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "fit: validation=0.01 of 12 samples leaves 0 to validate with",
     ),
     "validation True": ({"validation": True}, TypeError, "expected validation as (x, target) or a fraction, got bool"),
-    "weights all 0": ({"sample_weight": np.zeros(12)}, ValueError, "fit: expected sample_weight of 0 or more, finite"),
+    "weights all 0": ({"sample_weight": np.zeros(12)}, ValueError, "fit: no sample counts: the weight of each"),
     "a negative weight": (
         {"sample_weight": np.arange(12) - 1},
         ValueError,
-        "fit: expected sample_weight of 0 or more, finite, and not all of it 0",
+        "fit: expected sample_weight from 0 to 1e100, got -1.0 at 0",
     ),
     "a weight that is not finite": (
         {"sample_weight": np.where(np.arange(12) == 5, np.nan, 1)},
         ValueError,
-        "fit: expected sample_weight of 0 or more, finite",
+        "fit: expected sample_weight from 0 to 1e100, got nan at 5",
     ),
     "too few weights": ({"sample_weight": [1, 2]}, ShapeError, "fit: x has 12 samples but sample_weight has 2"),
     "weights in rows": (
@@ -459,7 +460,7 @@ BAD_FITS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "validation weights": (
         {"validation": (X, TARGET, np.zeros(12))},
         ValueError,
-        "fit: expected validation sample_weight of 0 or more",
+        "fit: no validation sample counts",
     ),
     "a metric by name": (
         {"metrics": ["accuracy"]},
@@ -660,7 +661,7 @@ def test_a_bad_batch_later_on_is_named_by_its_number() -> None:
     for bad, kind, message in (
         ((spoiled, TARGET), ValueError, "fit: batch 3: x holds inf at (2, 1)"),
         ((X, TARGET[:3]), ShapeError, "fit: batch 3: x has 12 samples but batch 3: target has 3"),
-        ((X, TARGET, -np.ones(12)), ValueError, "fit: expected batch 3: sample_weight of 0 or more"),
+        ((X, TARGET, -np.ones(12)), ValueError, "fit: expected batch 3: sample_weight from 0 to 1e100"),
         (X, TypeError, "fit: expected batch 3 as (x, target) or (x, target, weight), got ndarray"),
     ):
         with pytest.raises(kind, match=re.escape(message)):
@@ -802,3 +803,136 @@ def test_lists_of_samples_without_a_target_are_told_so(x: Any) -> None:
     model = Sequential(Linear(2, 1), rng=0)
     with pytest.raises(TypeError, match="target is missing; without it x must be an iterable of"):
         model.fit(x, loss=SquaredError(), optimizer=SGD(0.1), epochs=1)
+
+
+# ---- what counts: a batch in which nothing counts is skipped, a fit in which nothing counts at all is refused
+
+UNCOUNTED = CrossEntropy(class_weight=[0.0, 1.0])  # label 0 does not count
+ZEROS = np.zeros(12, int)
+
+SKIPPED: dict[str, tuple[Loss, npt.NDArray[Any], Any]] = {
+    "weights of 0": (SquaredError(), TARGET, [0] * 4 + [1] * 4 + [0] * 4),
+    "a class of weight 0": (UNCOUNTED, np.repeat([0, 1, 0], 4), None),
+    "weights and classes": (UNCOUNTED, np.repeat([0, 1, 1], 4), [1] * 8 + [0] * 4),
+}
+
+
+@pytest.mark.parametrize("kind", ["arrays", "an iterable", "arrays on disk", "micro-batches"])
+@pytest.mark.parametrize("case", SKIPPED)
+def test_a_batch_in_which_nothing_counts_leaves_no_trace(case: str, kind: str, tmp_path: Path) -> None:
+    loss, target, weight = SKIPPED[case]
+    settings: dict[str, Any] = {"epochs": 2, "metrics": [squares], "validation": (X, target)}
+    size = 3 if kind == "micro-batches" else None
+    alone, among = (Trainer(everything(), loss=loss, optimizer=SGD(0.1), micro_batch_size=size) for _ in range(2))
+    first = alone.fit(X[4:8], target[4:8], shuffle=False, **settings)
+    if kind == "an iterable":
+        weights = np.ones(12) if weight is None else np.array(weight)
+        second = among.fit([(X[i : i + 4], target[i : i + 4], weights[i : i + 4]) for i in (0, 4, 8)], **settings)
+    else:
+        x = on_disk(tmp_path, "x.npy", X) if kind == "arrays on disk" else X
+        second = among.fit(x, target, batch_size=4, shuffle=False, sample_weight=weight, **settings)
+    assert among.steps == 2
+    assert picture(among.model) == picture(alone.model)
+    assert list(first) == list(second)
+    for name in first:
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-6)
+
+
+def squares(prediction: Array, target: Array) -> float:
+    """Return a number of the predictions alone."""
+    return float(np.square(prediction).mean())
+
+
+def test_the_first_batch_that_counts_runs_under_the_contract() -> None:
+    class Spoiling(Tanh):
+        def backward(self, grad: Array, cache: Any) -> Array:
+            grad *= 2
+            return grad
+
+    model = Sequential(Linear(3, 2), Spoiling(), rng=0)
+    with pytest.raises(ContractError, match="backward writes to its argument"):
+        train(model, X, TARGET, batch_size=4, shuffle=False, sample_weight=[0] * 4 + [1] * 8)
+
+
+NOTHING = {
+    "weights of 0": (SquaredError(), TARGET, np.zeros(12)),
+    "classes of weight 0": (UNCOUNTED, ZEROS, None),
+    "either of them": (UNCOUNTED, LABELS % 2, 1 - LABELS % 2),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_where_nothing_counts_nothing_is_changed_and_it_is_said(case: str, tmp_path: Path) -> None:
+    loss, target, weight = NOTHING[case]
+    disk = on_disk(tmp_path, "target.npy", target)
+    batch: Any = (X, target) if weight is None else (X, target, weight)
+    good = np.ones(12, int) if loss is UNCOUNTED else TARGET
+    calls: dict[str, Callable[[Trainer], object]] = {
+        "fit: no sample counts": lambda trainer: trainer.fit(X, target, epochs=1, sample_weight=weight),
+        "fit: no sample of epoch 1 counts": lambda trainer: trainer.fit([batch, batch], epochs=1),
+        "fit: no validation sample counts": lambda trainer: trainer.fit(X, good, epochs=1, validation=batch),
+        "fit: no sample ": lambda trainer: trainer.fit(X, disk, epochs=1, sample_weight=weight, shuffle=False),
+        "evaluate: no sample counts": lambda trainer: trainer.evaluate(X, target, sample_weight=weight),
+        "evaluate: no sample": lambda trainer: trainer.evaluate(X, disk, 5, sample_weight=weight),
+        "Trainer: no sample of this batch counts": lambda trainer: trainer.step(X, target, weight),
+    }
+    for message, call in calls.items():
+        model = everything()
+        trainer = Trainer(model, loss=loss, optimizer=Momentum(0.1))
+        before = picture(model)
+        with pytest.raises(ValueError, match=message):
+            call(trainer)
+        assert picture(model) == before
+        assert (trainer.steps, trainer.history.epochs) == (0, 0)
+
+
+def test_an_epoch_in_which_nothing_counts_ends_a_fit_that_began_well() -> None:
+    class Fading:
+        epoch = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.epoch += 1
+            yield X, TARGET, np.full(12, float(self.epoch == 1))
+
+    trainer = Trainer(small(), loss=SquaredError(), optimizer=SGD(0.1))
+    with pytest.raises(ValueError, match="fit: no sample of epoch 2 counts"):
+        trainer.fit(Fading(), epochs=3)
+    assert (trainer.steps, trainer.history.epochs, trainer.completed) == (1, 1, False)
+
+
+def test_a_validation_split_of_which_one_side_does_not_count_is_refused() -> None:
+    labels = np.where(np.arange(12) == 3, 1, 0)
+    trainer = Trainer(small(), loss=UNCOUNTED, optimizer=SGD(0.1))
+    with pytest.raises(ValueError, match="fit: no sample on one side of the validation split counts"):
+        trainer.fit(X, labels, epochs=1, validation=0.5)
+
+
+@pytest.mark.parametrize("micro", [None, 5])
+@pytest.mark.parametrize("scale", [1e-90, 1e-46, 1e38, 1e90])
+def test_only_the_ratios_of_weights_matter(scale: float, micro: int | None) -> None:
+    weight = np.arange(12) % 4
+    plain, scaled = small(), small()
+    histories = [
+        Trainer(model, loss=SquaredError(), optimizer=SGD(0.1), micro_batch_size=micro).fit(
+            X, TARGET, epochs=3, batch_size=8, sample_weight=weight * factor, validation=(X, TARGET, weight * factor)
+        )
+        for model, factor in ((plain, 1.0), (scaled, scale))
+    ]
+    np.testing.assert_allclose(scaled.vector.value, plain.vector.value, rtol=0, atol=1e-6)
+    assert not np.array_equal(scaled.vector.value, small().vector.value)
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-5)
+
+
+def test_weights_that_float32_cannot_hold_count_in_their_own_batch() -> None:
+    trainer = Trainer(small(), loss=SquaredError(), optimizer=SGD(0.1))
+    weight = np.repeat([1.0, 1e-46], 6)  # which float32 cannot hold
+    trainer.fit(X, TARGET, epochs=1, batch_size=6, shuffle=False, sample_weight=weight)
+    assert trainer.steps == 2
+    assert trainer.history["loss"] == [pytest.approx(SquaredError()(small()(X[:6]), TARGET[:6]), rel=1e-6)]
+
+
+def test_a_sample_that_does_not_count_may_have_any_loss() -> None:
+    logits = np.array([[0.0, 1.0, -np.inf], [0.0, 1.0, 2.0]])
+    alone = CrossEntropy()(logits[1:], [0])
+    assert CrossEntropy()(logits, [2, 0], [0.0, 3.0]) == pytest.approx(alone, rel=1e-15)

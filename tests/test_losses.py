@@ -239,14 +239,23 @@ def test_no_reshape_is_proposed_that_would_mix_the_samples(prediction: Shape, ta
 
 @pytest.mark.parametrize(
     "weight",
-    [[1.0, -1.0], [0.0, 0.0], [1.0, math.nan], [1.0, math.inf], [-0.5, -0.5]],
-    ids=["negative", "all 0", "NaN", "infinite", "all negative"],
+    [[1.0, -1.0], [1.0, math.nan], [1.0, math.inf], [-0.5, -0.5], [1.0, 1e101]],
+    ids=["negative", "NaN", "infinite", "all negative", "beyond what can be added up"],
 )
 @every_loss
 def test_bad_weights_are_refused(case: LossCase, weight: list[float]) -> None:
     loss = case.make()
-    with pytest.raises(ValueError, match=re.escape(f"{loss}: expected finite weights of 0 or more, not all of them 0")):
+    place = int(weight[0] > 0)
+    message = f"{loss}: expected weight from 0 to 1e100, got {np.float64(weight[place])} at {place}"
+    with pytest.raises(ValueError, match=re.escape(message)):
         loss(case.prediction(2), case.target(2), weight)
+
+
+@every_loss
+def test_a_mean_over_samples_none_of_which_counts_is_refused(case: LossCase) -> None:
+    loss = case.make()
+    with pytest.raises(ValueError, match=re.escape(f"{loss}: no sample of this batch counts: the weight of each")):
+        loss(case.prediction(2), case.target(2), [0.0, 0.0])
 
 
 @every_loss

@@ -26,7 +26,6 @@ from nanonet import (
     Tanh,
     Trainer,
     Zeros,
-    accuracy,
     check_gradients,
 )
 from tests.layers import Scale
@@ -147,29 +146,6 @@ def test_an_error_in_a_users_layer_names_the_layer_and_the_pass() -> None:
     with pytest.raises(ValueError, match="matmul") as raised:
         model.fit(X, X, loss=SquaredError(), optimizer=SGD(0.1), epochs=1)
     assert raised.value.__notes__ == ["in layer 1, Fails(), forward"]
-
-
-# ---- metrics
-
-
-@pytest.mark.parametrize(
-    ("prediction", "target", "message"),
-    [
-        ([1, 2, 3], [3, 1, 2], "give the logits themselves"),
-        ([1.0, 2.0, 3.0], [3, 1, 2], "expected logits of two classes with targets 0 and 1, or -1 and 1"),
-        (np.eye(3), [1, 2, 3], "expected labels from 0 to 2 for 3 outputs"),
-        (np.zeros((0, 2)), np.zeros(0), "expected one sample or more"),
-    ],
-    ids=["labels", "three classes", "labels from 1", "nothing"],
-)
-def test_accuracy_refuses_what_it_could_only_guess(prediction: Any, target: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        accuracy(prediction, target)
-
-
-def test_accuracy_of_text_is_refused() -> None:
-    with pytest.raises(TypeError, match="accuracy: target: expected numbers, got text"):
-        accuracy(np.eye(3), ["a", "b", "c"])
 
 
 # ---- a step that spoils the optimizer's state

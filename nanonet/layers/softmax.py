@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nanonet.arrays import Array, Shape
+from nanonet.errors import ShapeError, shape_text
 from nanonet.layer import Layer
 from nanonet.numerics import exp_of_negative, log_softmax, softmax
 
@@ -10,7 +11,8 @@ from nanonet.numerics import exp_of_negative, log_softmax, softmax
 class Softmax(Layer):
     """y = exp(aⱼ) / Σₖ exp(aₖ) along the last axis; dE/da = y (g - Σₖ gₖ yₖ) for g = dE/dy.
 
-    For training, leave it out and give the logits to CrossEntropy.
+    For training, leave it out and give the logits to CrossEntropy. An entry of -inf is masked: y and dE/da are 0 there.
+    Where nothing else stands in the last axis there are no probabilities, and y is NaN.
 
     Examples
     --------
@@ -22,6 +24,7 @@ class Softmax(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the probabilities, which the backward pass needs again."""
+        _along_last(self, x.shape[1:])
         y = softmax(x)
         return y, y
 
@@ -32,11 +35,13 @@ class Softmax(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
-        return input_shape
+        return _along_last(self, input_shape)
 
 
 class LogSoftmax(Layer):
     """y = aⱼ - log Σₖ exp(aₖ) along the last axis; dE/da = g - softmax(a) Σₖ gₖ for g = dE/dy.
+
+    An entry of -inf stays so, and takes no part in the others; where nothing else stands in the last axis, y is NaN.
 
     Examples
     --------
@@ -47,6 +52,7 @@ class LogSoftmax(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the logarithms of the probabilities, which the backward pass needs again."""
+        _along_last(self, x.shape[1:])
         y = log_softmax(x)
         return y, y
 
@@ -57,4 +63,11 @@ class LogSoftmax(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
-        return input_shape
+        return _along_last(self, input_shape)
+
+
+def _along_last(layer: Layer, shape: Shape) -> Shape:
+    """Return the shape of a sample, or raise ShapeError where it has no last axis, or one without entries."""
+    if not shape or shape[-1] == 0:
+        raise ShapeError(f"{layer}: expected input of shape (batch, ..., 1 or more), got {shape_text(shape)}")
+    return shape
