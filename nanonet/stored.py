@@ -105,12 +105,13 @@ class Stored(Mapping[str, Numbers]):
         assert (place.dtype, place.shape) == entry.form[:2], f"{name} is {entry.form}"
         with reading(self.path, self._told), entry.open() as file:
             order: Order = "F" if entry.form.columns_first else "C"
-            with np.nditer([place], FLAGS, [["writeonly"]], order=order, buffersize=BLOCK) as blocks:
-                for block in blocks:
-                    data = file.read(block.size * entry.itemsize)
-                    if len(data) < block.size * entry.itemsize:
+            with np.nditer(place, FLAGS, ["writeonly"], order=order, buffersize=BLOCK) as blocks:
+                for _ in blocks:
+                    size = blocks[0].size * entry.itemsize
+                    data = file.read(size)
+                    if len(data) < size:
                         raise ValueError(f"{name} is cut off")
-                    block[...] = entry.numbers(data)
+                    blocks[0] = entry.numbers(data)
         if self._stamped() != self._stamp:
             raise ValueError(f"{self.path}: {self._told}: it changed while it was read")
 
@@ -134,8 +135,6 @@ class Stored(Mapping[str, Numbers]):
 
 def blocks_of(array: Numbers, dtype: np.dtype[Any]) -> Iterator[bytes]:
     """Yield the bytes of an array, row after row however it lies in memory, a block at a time."""
-    with np.nditer(
-        [array], FLAGS, [["readonly"]], op_dtypes=[dtype], casting="equiv", order="C", buffersize=BLOCK
-    ) as blocks:
-        for block in blocks:
-            yield block.tobytes()
+    with np.nditer(array, FLAGS, op_dtypes=dtype, casting="equiv", order="C", buffersize=BLOCK) as blocks:
+        for _ in blocks:
+            yield blocks[0].tobytes()
