@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import struct
 import zipfile
@@ -48,6 +49,11 @@ class Form(NamedTuple):
     dtype: np.dtype[Any]
     shape: Shape
     columns_first: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
 
     def __str__(self) -> str:
         return f"{self.dtype} {self.shape}"

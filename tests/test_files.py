@@ -493,8 +493,8 @@ def test_a_newer_format_is_refused_with_what_to_do(path: Path) -> None:
     save(Sequential(Linear(1, 1)), path)
     with_page(path, lambda page: None)
     load(path)
-    with_page(path, lambda page: page.update(format=2, nanonet="9.0"))
-    assert_refused(path, r"written by nanonet 9\.0 in format 2; .* which reads formats up to 1: install a newer one")
+    with_page(path, lambda page: page.update(format=3, nanonet="9.0"))
+    assert_refused(path, r"written by nanonet 9\.0 in format 3; .* which reads formats up to 2: install a newer one")
     assert list(read_arrays(path)) == ["0.weight", "0.bias"]
 
 
@@ -600,7 +600,7 @@ def test_names_that_are_missing_or_too_many_are_listed_and_the_model_stands(path
 def test_a_file_whose_architecture_and_arrays_differ_is_refused(path: Path) -> None:
     save(Sequential(Linear(1, 1)), path)
     with_page(path, lambda page: page["model"]["arguments"]["layers"]["tuple"].clear())
-    assert_refused(path, r"this state does not fit, nothing was loaded:\n  unexpected: 0")
+    assert_refused(path, r"its architecture and its arrays do not fit, nothing was loaded:\n  unexpected: 0\.weight, float32")
     save(Sequential(Linear(1, 1)), path)
     with_page(path, lambda page: page.update(frozen=["7.weight"]))
     assert_refused(path, r"no parameters to freeze: 7\.weight")
