@@ -36,14 +36,15 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     ----------
     model : Sequential
     path : str or Path
-        Ends in .npz, or in .safetensors (extra ``safetensors``).
+        Ends in .npz or .safetensors.
 
     Raises
     ------
     TypeError
         If an argument of a layer cannot be kept in a file; it is named.
     ValueError
-        If a model made anew from these arguments would be another one.
+        If a model made anew from these arguments would be another one, because a setting was changed since or is drawn
+        at random, say; the layer and the attribute are named.
     OSError
         If the file cannot be written; what stood there stands there still.
 
@@ -97,7 +98,8 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     Raises
     ------
     ValueError
-        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there.
+        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there, or
+        describes a model beyond the limits that the documentation states.
     """
     place = _path(path, "load")
     classes = _classes(layers)
@@ -108,6 +110,7 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
             model = _model(page, stored, classes)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else error
+            what = "its model is nested too deeply" if isinstance(error, RecursionError) else what
             raise ValueError(f"{place}: {what}") from error
         for name, part in Tree(model).states():
             stored.copy_into(part.value, name)
@@ -147,7 +150,8 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     """Return the arrays of a file by name, whoever wrote it: :func:`save`, ``np.savez``, PyTorch's safetensors.
 
     Arrays come in this machine's byte order, bfloat16 as float32. What the file promises is compared with its size
-    before memory is taken for it, and a pickle is refused unread.
+    before memory is taken for it, and a pickle is refused unread. A .safetensors file of others has no digest: a wrong
+    number in it is not seen.
 
     Parameters
     ----------
