@@ -27,7 +27,7 @@ SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, a
 UNFOLDED = 100  # how many times its own size a file may unfold to: weights hardly shrink, so more is a zip bomb
 ALLOWED = 1 << 24  # bytes that any file may unfold to
 HEADER = 1 << 14  # bytes; NumPy takes no header of an array that is longer
-LONGEST_PAGE = 1 << 26  # bytes: some 500,000 layers
+LONGEST_PAGE = 1 << 26  # bytes
 
 Page = dict[str, Any]
 

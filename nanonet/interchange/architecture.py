@@ -23,7 +23,7 @@ LEFT_OUT = (*STARTS, np.ndarray, type(...))
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 SCALARS = (bool, int, float, str, type(None))
 NESTED = 32  # levels that stand in each other in a page, whose readers call themselves for each
-VISITS = 1 << 19  # layers of a model, where each counts once for every chain around it, as the time to build them does
+VISITS = 1 << 18  # layers of a model, where each counts once for every chain around it, as the time to build them does
 NOT_THERE = type("NotThere", (), {"__repr__": lambda self: "not there"})()
 KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan", "_held"}  # what nanonet itself remembers on a layer
 
