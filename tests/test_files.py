@@ -428,7 +428,7 @@ def test_a_setting_of_a_built_in_class_that_was_changed_since_is_named(path: Pat
 def test_settings_that_are_as_they_were_made_are_saved(path: Path) -> None:
     """Set anew to equal values, from NumPy's numbers, or compared with themselves: none is refused."""
     number: Any = np.float32(0.1)
-    model = Sequential(Times(number), Times(2.0), rng=0)
+    model = Sequential(Times(number), Times(2.0), Times(np.nan), rng=0)
     layer: Any = model[1]
     layer.f, layer.start, layer.steps, layer.nested = np.float64(2.0), 0.5, [1, (2.0, None)], list(layer.nested)
     layer.mode = "plain"
