@@ -96,11 +96,12 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     """
     place = _path(path, "load")
     classes = _classes(layers)
-    page, arrays = _room(place).read(place)
-    _check_page(place, page)
-    from nanonet.interchange.architecture import made
+    with _room(place).opened(place) as (page, stored):
+        _check_page(place, page)
+        from nanonet.interchange.architecture import made
 
-    assert page is not None
+        assert page is not None
+        arrays = dict(stored)
     room = sum(array.size for array in arrays.values())
     try:
         model = made(page["model"], classes, room)
@@ -145,8 +146,8 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     array([[13., 24.]], dtype=float32)
     """
     place = _path(path, "read_arrays")
-    arrays: Arrays = _room(place).read(place)[1]
-    return arrays
+    with _room(place).opened(place) as (_, stored):
+        return dict(stored)
 
 
 def _path(path: str | os.PathLike[str], owner: str) -> Path:
