@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nanonet
-from nanonet.archive import npz_path, read_archive, write_archive
+from nanonet.archive import npz_path, open_archive, write_archive
 from nanonet.arrays import as_numbers, is_finite
 from nanonet.callbacks import Callback
 from nanonet.checkpoint_format import (
@@ -33,7 +33,8 @@ from nanonet.errors import ShapeError
 from nanonet.history import History
 from nanonet.layer import Layer
 from nanonet.resumed import Kept, Resumed, Standing, named
-from nanonet.schema import Check, one_of, table
+from nanonet.schema import one_of, table
+from nanonet.stored import Stored
 
 if TYPE_CHECKING:
     from nanonet.training import Trainer
@@ -157,30 +158,53 @@ def _generators(trainer: Trainer) -> Iterator[tuple[str, np.random.Generator]]:
 def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
     """Give a trainer the state that a file holds, all of it or nothing; see :meth:`nanonet.Trainer.resume`."""
     place = npz_path(path, "Trainer.resume")
-    told, arrays = read_archive(place)
-    _check_format(place, told)
-    version = told["format"]
-    targets, generators = dict(_places(trainer)), dict(_generators(trainer))
-    with _refusal(place):
-        page, numbers = page_table(version)(told, ""), numbers_of(arrays)
+    with open_archive(place) as (told, stored):
+        contents = _checked(place, told, stored, trainer)
+        try:
+            return _take_over(trainer, contents, stored)
+        except BaseException:  # Ctrl-C, or a file that somebody changes while it is read
+            trainer.model.vector.value.fill(np.nan)  # no step is taken with one half of it
+            raise
+
+
+class Contents(NamedTuple):
+    """What a checkpoint holds beside the arrays that a training changes, known to fit a trainer."""
+
+    page: Mapping[str, Any]
+    numbers: Numbers
+    frozen: frozenset[str]
+    history: History
+    resumed: Resumed
+
+
+def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Trainer) -> Contents:
+    """Return what a file holds, or raise ValueError where any entry is not what it has to be; nothing is changed."""
+    _check_format(path, told)
+    version, generators = told["format"], dict(_generators(trainer))
+    with _refusal(path):
+        page, numbers = page_table(version)(told, ""), numbers_of(stored)
         for discord in discords(page, numbers):
             raise ValueError(discord)
-    looks = {name: Look.at(arrays[name]) for name in arrays if name.startswith(CHANGING)}
-    _check_classes(place, page, trainer)
-    _check_forms(place, page, trainer, targets, looks)
-    _check_generators(place, page, generators)
-    with _refusal(place):
-        page = _table_for(trainer, version, generators)(told, "")
+    _check_classes(path, page, trainer)
+    _check_forms(path, page, stored, trainer)
+    _check_generators(path, page, generators)
+    states = table({name: stands(rng) for name, rng in generators.items()})
+    with _refusal(path):
+        page = page_table(version, states, stands(trainer.rng), one_of(*trainer._tree.parameters))(told, "")
         frozen = _frozen(page, trainer)
-        _check_finite(looks, frozen, trainer)
-    history = _history(page, under("history/", numbers))
+        _check_finite(stored, frozen, trainer)
     epoch = _epoch(page["underway"], under("underway/", numbers))
     resumed = Resumed(epoch, _kept_in(page, numbers), page.get("completed", False))
-    splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
+    return Contents(page, numbers, frozen, _history(page, under("history/", numbers)), resumed)
 
-    for name, target in targets.items():  # from here on nothing fails
-        target[...] = arrays[name]
-    for name, rng in generators.items():
+
+def _take_over(trainer: Trainer, contents: Contents, stored: Stored) -> Resumed:
+    """Set all that a training goes on with; everything was checked before."""
+    page, numbers, frozen, history, resumed = contents
+    epoch = resumed.epoch
+    for name, target in _places(trainer):
+        stored.copy_into(target, name)
+    for name, rng in _generators(trainer):
         rng.bit_generator.state = page["generators"][name]
     for name, parameter in trainer._tree.parameters.items():
         parameter.trainable = name not in frozen
@@ -188,8 +212,9 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
     trainer.batch_loss = float(numbers["trainer/batch_loss"])
     trainer.learning_rate = float(numbers["trainer/learning_rate"])
     trainer.rate_factor = float(numbers["trainer/rate_factor"])
-    trainer.history, trainer._intake.splits, trainer._underway = history, splits, epoch
-    trainer.completed, trainer.callbacks, trainer._begun, trainer._bounds = False, [], [], None
+    trainer._intake.splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
+    trainer.history, trainer._underway, trainer._bounds = history, epoch, None
+    trainer.completed, trainer.callbacks, trainer._begun = False, [], []
     return resumed
 
 
@@ -213,18 +238,6 @@ def _refusal(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}; nothing was changed") from None
 
 
-class Look(NamedTuple):
-    """What is known of an array once it was looked at: it is read again when nothing can fail any more."""
-
-    form: str
-    is_finite: bool
-
-    @classmethod
-    def at(cls, array: npt.NDArray[Any]) -> Look:
-        """Look at an array."""
-        return cls(f"{array.dtype} {array.shape}", array.dtype.kind != "f" or is_finite(array))
-
-
 def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:
     for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
         name, call = page[kind]
@@ -232,16 +245,14 @@ def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> Non
             raise ValueError(f"{path}: its {kind} was {call}, that of this trainer is {here!r}; nothing was changed")
 
 
-def _check_forms(
-    path: Path, page: Mapping[str, Any], trainer: Trainer, targets: Numbers, looks: Mapping[str, Look]
-) -> None:
+def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Trainer) -> None:
     """Raise ValueError with every layer's class, and every array's name, shape or dtype, in which a file differs."""
-    here = {f"layer {layer or '(the model)'}": name for layer, name in _classes(trainer).items()}
-    saved = {f"layer {layer or '(the model)'}": name for layer, name in page.get("layers", {}).items()}
-    if not saved:  # format 1
-        here = {}
-    here |= {name: f"{target.dtype} {target.shape}" for name, target in targets.items()}
-    saved |= {name: look.form for name, look in looks.items()}
+    here, saved = (
+        {f"layer {layer or '(the model)'}": name for layer, name in classes.items()}
+        for classes in (_classes(trainer) if "layers" in page else {}, page.get("layers", {}))
+    )
+    here |= {name: f"{target.dtype} {target.shape}" for name, target in _places(trainer)}
+    saved |= {name: str(form) for name, form in stored.forms.items() if name.startswith(CHANGING)}
     lines = [f"  {name}: only in the file" for name in saved if name not in here]
     lines += [f"  {name}: not in the file" for name in here if name not in saved]
     lines += [
@@ -261,24 +272,18 @@ def _check_generators(path: Path, page: Mapping[str, Any], generators: Mapping[s
         raise ValueError(f"{path}: saved from a model with other generators; nothing was changed: {other}")
 
 
-def _table_for(trainer: Trainer, version: int, generators: Mapping[str, np.random.Generator]) -> Check:
-    """Return what the page holds, once it is known to be of such a trainer."""
-    states = table({name: stands(rng) for name, rng in generators.items()})
-    return page_table(version, states, stands(trainer.rng), one_of(*trainer._tree.parameters))
-
-
 def _frozen(page: Mapping[str, Any], trainer: Trainer) -> frozenset[str]:
     """Return what is frozen; a file of format 1 leaves it as it is."""
     here = (name for name, parameter in trainer._tree.parameters.items() if not parameter.trainable)
     return frozenset(page.get("frozen", here))
 
 
-def _check_finite(looks: Mapping[str, Look], frozen: frozenset[str], trainer: Trainer) -> None:
+def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Trainer) -> None:
     """Raise ValueError where no step could be taken with the numbers of what is trained."""
     starts = [f"state/{name}" for name, start in trainer.optimizer.states().items() if math.isfinite(start)]
     for kind in ("parameter", *starts):
         for name in trainer._tree.parameters:
-            if name not in frozen and not looks[f"{kind}/{name}"].is_finite:
+            if name not in frozen and not is_finite(stored[f"{kind}/{name}"]):
                 raise ValueError(f"{kind}/{name}: expected finite numbers")
 
 
