@@ -53,7 +53,7 @@ def page_table(
     arrays = table({"samples": whole(1), "batch_size": whole(1), "shuffle": flag, "metrics": metrics})
     epoch = table({"data": either(stream, arrays), "begun": maybe(state), "done": whole(1)})
     standing = table({"trainable": named(flag, parameter), "rate_factor": maybe(finite())})
-    callback = table({"class": text, "call": text, "undone": standing})
+    callback = table({"class": text, "call": maybe(text), "undone": standing})
     entries = {
         "kind": one_of(KIND),
         "format": whole(version, version),

@@ -235,7 +235,8 @@ def _refusal(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; nothing was changed") from None
+        whose = "" if str(error).startswith(f"{path}: ") else f"{path}: "  # where it cannot be read, it is named
+        raise ValueError(f"{whose}{error}; nothing was changed") from None
 
 
 def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:

@@ -50,8 +50,9 @@ class Kept:
 
     Attributes
     ----------
-    name, call : str
-        Its class, and the call that made it; files of format 1 have no call.
+    name : str
+    call : str or None
+        Its class, and the call that made it; None in a file of format 1.
     undone : Standing
         What its ``fit_end`` changed from without, as it stood while the fit ran.
     state : mapping or None

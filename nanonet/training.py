@@ -232,7 +232,8 @@ class Trainer(Stepper):
         told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
         resumed = self._resumed or Resumed()
         before = self.completed, self.callbacks, self._underway, self._begun
-        undo, standing, begun = self._intake.memory(), Standing.of(self), list[Member]()
+        ended, standing = (self.history.interrupted, self.history.stopped), Standing.of(self)
+        undo, begun = self._intake.memory(), list[Member]()
         try:
             data, held_out = self._intake.let_in(x, target, sample_weight, validation)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
@@ -256,6 +257,7 @@ class Trainer(Stepper):
                 member.callback.fit_end(self)
             undo()
             standing.put_back(self)
+            self.history.interrupted, self.history.stopped = ended
             self.completed, self.callbacks, self._underway, self._begun = before
             raise
         try:
