@@ -158,7 +158,8 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
     start = 0
     places: list[tuple[Parameter, int]] = []
     for path, parameter in tree.parameters.items():
-        _draw_into(memory.value[start : start + parameter.size], parameter, path, rng)
+        if not memory.is_sketch:
+            _draw_into(memory.value[start : start + parameter.size], parameter, path, rng)
         places.append((parameter, start))
         start += parameter.size
     buffers = [(buffer, buffer.first_numbers(dtype, rng)) for buffer in tree.buffers.values()]

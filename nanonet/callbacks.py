@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nanonet.archive import npz_path
 from nanonet.arrays import finite_number, positive_int
 from nanonet.recorded import Recorded
+from nanonet.schema import LARGEST
 
 if TYPE_CHECKING:
     from nanonet.training import Trainer
@@ -101,8 +102,8 @@ class Monitor(Callback):
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on with the best number of before."""
-        self.best = float(state["best"])
-        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+        self.best = _number(state, "best", self)
+        self.best_epoch, self.waited = _count(state, "best_epoch", self), _count(state, "waited", self)
 
     def is_better(self, trainer: Trainer) -> bool:
         """Take in the epoch's number; return whether it is the best so far."""
@@ -123,6 +124,23 @@ def _sign(monitor: str, mode: str | None, owner: str) -> float:
     if mode not in (None, "min", "max"):
         raise ValueError(f"{owner}: expected mode of 'min' or 'max', got {mode!r}")
     return -1.0 if mode == "max" else 1.0
+
+
+def _number(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback) -> float:
+    """Return a number that a checkpoint keeps of a callback."""
+    number = state.get(name)
+    if number is None or number.shape != () or math.isnan(number):
+        got = "none" if number is None else f"{number!r:.60}"
+        raise ValueError(f"{owner}: expected a checkpoint that keeps a number {name!r} of it, got {got}")
+    return float(number)
+
+
+def _count(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback, most: int = LARGEST) -> int:
+    """Return a whole number from 0 to the most that there can be."""
+    count = _number(state, name, owner)
+    if not (count.is_integer() and 0 <= count <= most):
+        raise ValueError(f"{owner}: expected a checkpoint that keeps a whole {name!r} from 0 to {most}, got {count:g}")
+    return int(count)
 
 
 def _expect(monitor: str, trainer: Trainer, owner: str) -> None:
@@ -162,6 +180,9 @@ class EarlyStopping(Monitor):
         """Go on with the best number and model of before."""
         super().fit_resumed(trainer, state)
         model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
+        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer._tree.states()}
+        if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
+            raise ValueError(f"{self}: the best model that the checkpoint keeps does not fit the one that is trained")
         self.state = model or None
 
     def epoch_end(self, trainer: Trainer) -> None:
@@ -235,7 +256,7 @@ class CSVLog(Callback):
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write anew, where the file is written anew, what it held when the checkpoint was written."""
         if not self.append:
-            self.first = int(state["first"])
+            self.first = _count(state, "first", self, trainer.history.epochs)
             for epoch in range(self.first, trainer.history.epochs):
                 self._write(trainer, epoch)
 

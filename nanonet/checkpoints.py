@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import nanonet
-from nanonet.archive import npz_path, read_archive, write_archive
-from nanonet.arrays import as_numbers
+from nanonet.archive import npz_path, open_archive, write_archive
+from nanonet.arrays import as_numbers, is_finite
 from nanonet.callbacks import Callback
-from nanonet.epoch import Epoch, generator_at
+from nanonet.checkpoint_format import (
+    CHANGING,
+    FORMAT,
+    KIND,
+    Numbers,
+    discords,
+    numbers_of,
+    page_table,
+    plain,
+    stands,
+    under,
+)
+from nanonet.epoch import Epoch
 from nanonet.errors import ShapeError
 from nanonet.history import History
+from nanonet.layer import Layer
+from nanonet.resumed import Kept, Resumed, Standing, named
+from nanonet.schema import one_of, table
+from nanonet.stored import Stored
 
 if TYPE_CHECKING:
     from nanonet.training import Trainer
-
-KIND, FORMAT = "training", 1
-
-Numbers = Mapping[str, npt.NDArray[Any]]
-
-
-class Resumed:
-    """What the next fit of a resumed trainer goes on with: an epoch under way, and what callbacks have kept."""
-
-    def __init__(self, epoch: Epoch | None = None, kept: Iterable[tuple[str, Numbers]] = ()) -> None:
-        self.epoch, self.kept = epoch, list(kept)
-
-    def match(self, callbacks: list[Callback]) -> Iterator[tuple[Callback, Numbers]]:
-        """Yield each callback whose state was kept, with that state: the first of a class gets the first's."""
-        left = list(self.kept)
-        for callback in callbacks:
-            for name, state in left:
-                if name == type(callback).__name__:
-                    left.remove((name, state))
-                    yield callback, state
-                    break
-
 
 # ---- from a trainer to a file
 
@@ -50,15 +45,17 @@ class Resumed:
 def store(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Write a trainer's state; see :meth:`nanonet.Trainer.save`."""
     place = npz_path(path, "Trainer.save")
-    kept = list(_kept(trainer))
-    write_archive(place, _page(trainer, [name for name, _ in kept]), dict(_arrays(trainer, kept)))
+    left = trainer._resumed or Resumed(kept=_kept(trainer), completed=trainer.completed)
+    write_archive(place, _page(trainer, left), dict(_arrays(trainer, left)))
 
 
-def _kept(trainer: Trainer) -> Iterable[tuple[str, Numbers]]:
-    """Return what the callbacks of a fit remember that is not over: by themselves, or from the file it goes on with."""
-    if trainer._resumed is not None:
-        return trainer._resumed.kept
-    return [] if trainer.completed else [(type(callback).__name__, _state(callback)) for callback in trainer.callbacks]
+def _kept(trainer: Trainer) -> Iterator[Kept]:
+    """Yield what is kept of the callbacks of the last fit, and, unless it came to its end, what they remember."""
+    given = set(map(id, trainer.callbacks))
+    for member in trainer._begun:
+        if id(member.callback) in given:
+            state = None if trainer.completed else _state(member.callback)
+            yield Kept(*named(member.callback), member.undone, state)
 
 
 def _state(callback: Callback) -> Numbers:
@@ -72,41 +69,58 @@ def _state(callback: Callback) -> Numbers:
     return state
 
 
-def _page(trainer: Trainer, callbacks: list[str]) -> dict[str, Any]:
-    """Return what is no array: whole numbers, names, and the generators."""
-    epoch = trainer._underway
+def _page(trainer: Trainer, left: Resumed) -> dict[str, Any]:
+    """Return what is no array, as :func:`nanonet.checkpoint_format.page_table` has it."""
+    epoch, history = trainer._underway, trainer.history
     page: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
         "nanonet": nanonet.__version__,
         "numpy": np.__version__,
-        "optimizer": _name(trainer.optimizer),
-        "loss": _name(trainer.loss),
-        "steps": trainer.steps,
-        "epoch": trainer.epoch,
-        "interrupted": trainer.history.interrupted,
-        "stopped": trainer.history.stopped,
-        "generators": {name: _plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
-        "splits": [[*key, _plain(state)] for key, state in trainer._intake.splits.items()],
-        "callbacks": callbacks,
+        "optimizer": named(trainer.optimizer),
+        "loss": named(trainer.loss),
+        "layers": _classes(trainer),
+        "frozen": [name for name, parameter in trainer._tree.parameters.items() if not parameter.trainable],
+        "steps": int(trainer.steps),
+        "epoch": int(trainer.epoch),
+        "interrupted": bool(history.interrupted),
+        "stopped": str(history.stopped or ""),
+        "completed": left.completed,
+        "generators": {name: plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
+        "splits": [[*key, plain(state)] for key, state in trainer._intake.splits.items()],
+        "callbacks": [{"class": one.name, "call": one.call, "undone": _told(one.undone)} for one in left.kept],
         "underway": None,
     }
     if epoch is not None and epoch.done:
-        page["underway"] = {"data": epoch.data, "begun": _plain(epoch.begun), "done": epoch.done}
+        page["underway"] = {"data": epoch.data, "begun": plain(epoch.begun), "done": epoch.done}
     elif epoch is not None and epoch.begun is not None:  # its order is drawn once more
-        page["generators"]["trainer"] = _plain(epoch.begun)
+        page["generators"]["trainer"] = plain(epoch.begun)
     return page
 
 
-def _name(thing: object) -> list[str]:
-    """Return the class of an optimizer or a loss, and its text, free of addresses."""
-    return [type(thing).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))]
+def _classes(trainer: Trainer) -> dict[str, str]:
+    """Return the class of every layer by its path."""
+    return {path: class_name(type(layer)) for path, layer in trainer._tree.layers.items()}
 
 
-def _arrays(trainer: Trainer, kept: list[tuple[str, Numbers]]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def class_name(cls: type[Layer]) -> str:
+    """Return what a file calls a class: ours by the name that nanonet exports, yours by its own, without the module.
+
+    A script has another module when it is imported, and a class another place when it moves into a function.
+    """
+    name = cls.__qualname__.rpartition("<locals>.")[2]
+    return f"nanonet.{name}" if getattr(nanonet, name, None) is cls else name
+
+
+def _told(standing: Standing) -> dict[str, Any]:
+    factor = None if standing.rate_factor is None else float(standing.rate_factor)
+    told = factor is not None and math.isfinite(factor)
+    return {"trainable": dict(standing.trainable), "rate_factor": factor if told else None}
+
+
+def _arrays(trainer: Trainer, left: Resumed) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield every number that is not whole, in an array by its name."""
-    for name, place in _places(trainer):
-        yield name, place
+    yield from _places(trainer)
     for name in ("batch_loss", "learning_rate", "rate_factor"):
         yield f"trainer/{name}", np.asarray(getattr(trainer, name), float)
     for name, numbers in trainer.history.items():
@@ -114,8 +128,8 @@ def _arrays(trainer: Trainer, kept: list[tuple[str, Numbers]]) -> Iterator[tuple
     if trainer._underway is not None and trainer._underway.done:
         for name, sums in trainer._underway.means.sums.items():
             yield f"underway/{name}", np.asarray(sums, float)
-    for i, (_, state) in enumerate(kept):
-        for name, value in state.items():
+    for i, one in enumerate(left.kept):
+        for name, value in (one.state or {}).items():
             yield f"callback/{i}/{name}", value
 
 
@@ -138,54 +152,75 @@ def _generators(trainer: Trainer) -> Iterator[tuple[str, np.random.Generator]]:
         yield f"layer/{name}", random.generator
 
 
-def _plain(state: Any) -> Any:
-    """Return a generator's state in plain lists and numbers."""
-    if isinstance(state, dict):
-        return {name: _plain(value) for name, value in state.items()}
-    return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state
-
-
 # ---- from a file to a trainer
 
 
 def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
     """Give a trainer the state that a file holds, all of it or nothing; see :meth:`nanonet.Trainer.resume`."""
     place = npz_path(path, "Trainer.resume")
-    page, arrays = read_archive(place)
-    _check_format(place, page)
-    targets, generators = dict(_places(trainer)), dict(_generators(trainer))
-    try:
-        _check_classes(place, page, trainer)
-        _check_arrays(place, page, targets, arrays)
-        _check_generators(place, page["generators"], generators)
-        numbers = {name: float(array) for name, array in _under("trainer/", arrays).items()}
-        numbers |= {name: int(page[name]) for name in ("steps", "epoch")}
-        history = _history(page, _under("history/", arrays))
-        epoch = _epoch(page["underway"], _under("underway/", arrays))
-        splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
-        kept = [(name, _under(f"callback/{i}/", arrays)) for i, name in enumerate(page["callbacks"])]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"{place}: incomplete, nothing was changed: {error!r}") from None
+    with open_archive(place) as (told, stored):
+        contents = _checked(place, told, stored, trainer)
+        try:
+            return _take_over(trainer, contents, stored)
+        except BaseException:  # Ctrl-C, or a file that somebody changes while it is read
+            trainer.model.vector.value.fill(np.nan)  # no step is taken with one half of it
+            raise
 
-    for name, target in targets.items():  # from here on nothing fails
-        target[...] = arrays[name]
-    for name, rng in generators.items():
+
+class Contents(NamedTuple):
+    """What a checkpoint holds beside the arrays that a training changes, known to fit a trainer."""
+
+    page: Mapping[str, Any]
+    numbers: Numbers
+    frozen: frozenset[str]
+    history: History
+    resumed: Resumed
+
+
+def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Trainer) -> Contents:
+    """Return what a file holds, or raise ValueError where any entry is not what it has to be; nothing is changed."""
+    _check_format(path, told)
+    version, generators = told["format"], dict(_generators(trainer))
+    with _refusal(path):
+        page, numbers = page_table(version)(told, ""), numbers_of(stored)
+        for discord in discords(page, numbers):
+            raise ValueError(discord)
+    _check_classes(path, page, trainer)
+    _check_forms(path, page, stored, trainer)
+    _check_generators(path, page, generators)
+    states = table({name: stands(rng) for name, rng in generators.items()})
+    with _refusal(path):
+        page = page_table(version, states, stands(trainer.rng), one_of(*trainer._tree.parameters))(told, "")
+        frozen = _frozen(page, trainer)
+        _check_finite(stored, frozen, trainer)
+    epoch = _epoch(page["underway"], under("underway/", numbers))
+    resumed = Resumed(epoch, _kept_in(page, numbers), page.get("completed", False))
+    return Contents(page, numbers, frozen, _history(page, under("history/", numbers)), resumed)
+
+
+def _take_over(trainer: Trainer, contents: Contents, stored: Stored) -> Resumed:
+    """Set all that a training goes on with; everything was checked before."""
+    page, numbers, frozen, history, resumed = contents
+    epoch = resumed.epoch
+    for name, target in _places(trainer):
+        stored.copy_into(target, name)
+    for name, rng in _generators(trainer):
         rng.bit_generator.state = page["generators"][name]
-    vars(trainer).update(numbers, history=history, batch=epoch.done if epoch else 0, completed=False, callbacks=[])
-    trainer._intake.splits, trainer._underway, trainer._bounds = splits, epoch, None
-    return Resumed(epoch, kept)
-
-
-def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:
-    for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
-        name, text = page[kind]
-        if name != type(here).__name__:
-            raise ValueError(f"{path}: its {kind} was {text}, that of this trainer is {here!r}; nothing was changed")
+    for name, parameter in trainer._tree.parameters.items():
+        parameter.trainable = name not in frozen
+    trainer.steps, trainer.epoch, trainer.batch = page["steps"], page["epoch"], epoch.done if epoch else 0
+    trainer.batch_loss = float(numbers["trainer/batch_loss"])
+    trainer.learning_rate = float(numbers["trainer/learning_rate"])
+    trainer.rate_factor = float(numbers["trainer/rate_factor"])
+    trainer._intake.splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
+    trainer.history, trainer._underway, trainer._bounds = history, epoch, None
+    trainer.completed, trainer.callbacks, trainer._begun = False, [], []
+    return resumed
 
 
 def _check_format(path: Path, page: Mapping[str, Any]) -> None:
     version = page.get("format")
-    if page.get("kind") != KIND or not isinstance(version, int):
+    if page.get("kind") != KIND or type(version) is not int or version < 1:
         raise ValueError(f"{path}: holds no checkpoint of a training")
     if version > FORMAT:
         raise ValueError(
@@ -194,34 +229,63 @@ def _check_format(path: Path, page: Mapping[str, Any]) -> None:
         )
 
 
-def _check_arrays(path: Path, page: Mapping[str, Any], targets: Numbers, arrays: Numbers) -> None:
-    """Raise ValueError with every name, shape or dtype in which a file differs from a trainer."""
-    kinds = ("parameter/", "buffer/", "state/")
-    saved = {name: array for name, array in arrays.items() if name.startswith(kinds)}
-    lines = [f"  {name}: only in the file" for name in saved if name not in targets]
-    lines += [f"  {name}: not in the file" for name in targets if name not in saved]
-    for name, target in targets.items():
-        if name in saved and _form(saved[name]) != _form(target):
-            lines.append(f"  {name}: {_form(saved[name])} in the file, {_form(target)} here")
+@contextmanager
+def _refusal(path: Path) -> Iterator[None]:
+    """Let what is wrong with a file name it."""
+    try:
+        yield
+    except ValueError as error:
+        whose = "" if str(error).startswith(f"{path}: ") else f"{path}: "  # where it cannot be read, it is named
+        raise ValueError(f"{whose}{error}; nothing was changed") from None
+
+
+def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:
+    for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
+        name, call = page[kind]
+        if name != type(here).__name__:
+            raise ValueError(f"{path}: its {kind} was {call}, that of this trainer is {here!r}; nothing was changed")
+
+
+def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Trainer) -> None:
+    """Raise ValueError with every layer's class, and every array's name, shape or dtype, in which a file differs."""
+    here, saved = (
+        {f"layer {layer or '(the model)'}": name for layer, name in classes.items()}
+        for classes in (_classes(trainer) if "layers" in page else {}, page.get("layers", {}))
+    )
+    here |= {name: f"{target.dtype} {target.shape}" for name, target in _places(trainer)}
+    saved |= {name: str(form) for name, form in stored.forms.items() if name.startswith(CHANGING)}
+    lines = [f"  {name}: only in the file" for name in saved if name not in here]
+    lines += [f"  {name}: not in the file" for name in here if name not in saved]
+    lines += [
+        f"  {name}: {saved[name]} in the file, {form} here"
+        for name, form in here.items()
+        if saved.get(name, form) != form
+    ]
     if lines:
         shown = [*lines[:20], f"  and {len(lines) - 20} more"] if len(lines) > 20 else lines
         what = f"{path}: does not fit this trainer, and nothing was changed; its optimizer was {page['optimizer'][1]}"
         raise ValueError("\n".join([what, *shown]))
 
 
-def _form(array: npt.NDArray[Any]) -> str:
-    return f"{array.dtype} {array.shape}"
-
-
-def _check_generators(path: Path, saved: Mapping[str, Any], generators: Mapping[str, np.random.Generator]) -> None:
-    if saved.keys() != generators.keys():
-        other = ", ".join(sorted(saved.keys() ^ generators.keys()))
+def _check_generators(path: Path, page: Mapping[str, Any], generators: Mapping[str, np.random.Generator]) -> None:
+    if page["generators"].keys() != generators.keys():
+        other = ", ".join(sorted(page["generators"].keys() ^ generators.keys()))
         raise ValueError(f"{path}: saved from a model with other generators; nothing was changed: {other}")
-    for name, rng in generators.items():
-        try:
-            generator_at(rng, saved[name])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: generator {name} is of another kind here: {error}") from None
+
+
+def _frozen(page: Mapping[str, Any], trainer: Trainer) -> frozenset[str]:
+    """Return what is frozen; a file of format 1 leaves it as it is."""
+    here = (name for name, parameter in trainer._tree.parameters.items() if not parameter.trainable)
+    return frozenset(page.get("frozen", here))
+
+
+def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Trainer) -> None:
+    """Raise ValueError where no step could be taken with the numbers of what is trained."""
+    starts = [f"state/{name}" for name, start in trainer.optimizer.states().items() if math.isfinite(start)]
+    for kind in ("parameter", *starts):
+        for name in trainer._tree.parameters:
+            if name not in frozen and not is_finite(stored[f"{kind}/{name}"]):
+                raise ValueError(f"{kind}/{name}: expected finite numbers")
 
 
 def _history(page: Mapping[str, Any], numbers: Numbers) -> History:
@@ -241,5 +305,15 @@ def _epoch(underway: Mapping[str, Any] | None, sums: Numbers) -> Epoch | None:
     return epoch
 
 
-def _under(prefix: str, arrays: Numbers) -> dict[str, npt.NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _kept_in(page: Mapping[str, Any], numbers: Numbers) -> Iterator[Kept]:
+    """Yield what a file keeps of each callback; format 1 has their classes alone."""
+    states: list[dict[str, Any]] = [{} for _ in page["callbacks"]]
+    for name, array in under("callback/", numbers).items():
+        place, _, inner = name.partition("/")
+        states[int(place)][inner] = array
+    for callback, kept in zip(page["callbacks"], states, strict=True):
+        state = None if page.get("completed") else kept
+        if page["format"] == 1:
+            yield Kept(callback, None, Standing({}, None), state)
+        else:
+            yield Kept(callback["class"], callback["call"], Standing(**callback["undone"]), state)

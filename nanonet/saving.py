@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 import nanonet
 from nanonet.archive import path_to
+from nanonet.building import Tree
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
+from nanonet.stored import Form, Stored
 
 if TYPE_CHECKING:
     from nanonet.layer import Layer
+    from nanonet.state import Buffer, Parameter
 
-KIND, FORMAT = "model", 1
+KIND, FORMAT = "model", 2
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -33,14 +36,15 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     ----------
     model : Sequential
     path : str or Path
-        Ends in .npz, or in .safetensors (extra ``safetensors``).
+        Ends in .npz or .safetensors.
 
     Raises
     ------
     TypeError
         If an argument of a layer cannot be kept in a file; it is named.
     ValueError
-        If a model made anew from these arguments would be another one.
+        If a model made anew from these arguments would be another one, because a setting was changed since or is drawn
+        at random, say; the layer and the attribute are named.
     OSError
         If the file cannot be written; what stood there stands there still.
 
@@ -63,15 +67,17 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     place = _path(path, "save")
     from nanonet.interchange.architecture import described
 
-    arrays = model.state_dict()
+    arrays = {name: part.value for name, part in Tree(model).states()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
             raise TypeError(f"save: {name} is of dtype {array.dtype}; a file keeps integers, floats and booleans")
+    call, parts = described(model)
     page = {
         "kind": KIND,
-        "format": FORMAT,
+        "format": FORMAT if parts else 1,  # which nanonet 0.1 reads
         "nanonet": nanonet.__version__,
-        "model": described(model),
+        "model": call,
+        **({"parts": parts} if parts else {}),
         "frozen": [name for name, parameter in model.parameters().items() if not parameter.trainable],
     }
     _room(place).write(place, page, arrays)
@@ -92,35 +98,60 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     Raises
     ------
     ValueError
-        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there.
+        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there, or
+        describes a model beyond the limits that the documentation states.
     """
     place = _path(path, "load")
     classes = _classes(layers)
-    page, arrays = _room(place).read(place)
-    _check_page(place, page)
+    with _room(place).opened(place) as (page, stored):
+        _check_page(place, page)
+        assert page is not None
+        try:
+            model = _model(page, stored, classes)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            what = f"it has no {error}" if isinstance(error, KeyError) else error
+            what = "its model is nested too deeply" if isinstance(error, RecursionError) else what
+            raise ValueError(f"{place}: {what}") from error
+        for name, part in Tree(model).states():
+            stored.copy_into(part.value, name)
+    return model
+
+
+def _model(page: Mapping[str, Any], stored: Stored, classes: Mapping[str, type[Layer]]) -> Sequential:
+    """Return the model that a page describes, with room for the numbers that are stored beside it."""
     from nanonet.interchange.architecture import made
 
-    assert page is not None
-    room = sum(array.size for array in arrays.values())
-    try:
-        model = made(page["model"], classes, room)
-        model.load_state_dict(arrays)
-        parameters, frozen = model.parameters(), set(page["frozen"])
-        if frozen - parameters.keys():
-            raise ValueError(f"no parameters to freeze: {', '.join(sorted(frozen - parameters.keys()))}")
-        for name, parameter in parameters.items():
-            parameter.trainable = name not in frozen
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{place}: {what}") from error
+    model = made(page["model"], page.get("parts", []), classes, sum(form.size for form in stored.forms.values()))
+    _check_forms(dict(Tree(model).states()), stored.forms)
+    parameters, frozen = model.parameters(), set(page["frozen"])
+    if frozen - parameters.keys():
+        raise ValueError(f"no parameters to freeze: {', '.join(sorted(frozen - parameters.keys()))}")
+    for name, parameter in parameters.items():
+        parameter.trainable = name not in frozen
     return model
+
+
+def _check_forms(parts: Mapping[str, Parameter | Buffer], forms: Mapping[str, Form]) -> None:
+    """Raise ValueError with all names, shapes and dtypes in which a file differs from the model it describes."""
+    wanted = {name: Form(part.value.dtype, part.shape) for name, part in parts.items()}
+    wrong = [f"missing: {name}, {form}" for name, form in wanted.items() if name not in forms]
+    wrong += [f"unexpected: {name}, {form}" for name, form in forms.items() if name not in wanted]
+    wrong += [
+        f"{name}: expected {form}, got {forms[name]}"
+        for name, form in wanted.items()
+        if name in forms and form[:2] != forms[name][:2]
+    ]
+    if wrong:
+        lines = "".join(f"\n  {line}" for line in wrong)
+        raise ValueError(f"its architecture and its arrays do not fit, nothing was loaded:{lines}")
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     """Return the arrays of a file by name, whoever wrote it: :func:`save`, ``np.savez``, PyTorch's safetensors.
 
     Arrays come in this machine's byte order, bfloat16 as float32. What the file promises is compared with its size
-    before memory is taken for it, and a pickle is refused unread.
+    before memory is taken for it, and a pickle is refused unread. A .safetensors file of others has no digest: a wrong
+    number in it is not seen.
 
     Parameters
     ----------
@@ -145,8 +176,8 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     array([[13., 24.]], dtype=float32)
     """
     place = _path(path, "read_arrays")
-    arrays: Arrays = _room(place).read(place)[1]
-    return arrays
+    with _room(place).opened(place) as (_, stored):
+        return dict(stored)
 
 
 def _path(path: str | os.PathLike[str], owner: str) -> Path:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nanonet.arrays import Array, as_generator, positive_int
 from nanonet.callbacks import Callback
-from nanonet.checkpoints import Resumed, restore, store
+from nanonet.checkpoints import restore, store
 from nanonet.data import Arrays
 from nanonet.epoch import Epoch
 from nanonet.errors import NonFiniteError
@@ -24,6 +24,7 @@ from nanonet.metrics import Means, Metric, by_name, measured
 from nanonet.optimizers import Optimizer
 from nanonet.overlooked import refuse_overlooked, warn_of_plain_arrays
 from nanonet.progress import progress
+from nanonet.resumed import Member, Resumed, Standing
 from nanonet.sequential import Sequential
 from nanonet.stepping import Stepper
 
@@ -97,6 +98,7 @@ class Trainer(Stepper):
         self._intake = Intake(model, loss, self.rng)
         self._underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
         self._resumed: Resumed | None = None  # what the next fit goes on with
+        self._begun: list[Member] = []  # the callbacks of the last fit that have begun
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
@@ -235,8 +237,9 @@ class Trainer(Stepper):
         given = _callbacks(callbacks)
         told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
         resumed = self._resumed or Resumed()
-        before = self.completed, self.callbacks, self._underway
-        undo, begun = self._intake.memory(), list[Callback]()
+        before = self.completed, self.callbacks, self._underway, self._begun
+        ended, standing = (self.history.interrupted, self.history.stopped), Standing.of(self)
+        undo, begun = self._intake.memory(), list[Member]()
         self.refuse_torn()
         try:
             refuse_overlooked(self.model)
@@ -249,18 +252,20 @@ class Trainer(Stepper):
             if held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
-            self.completed, self.callbacks, self._underway = False, given, resumed.epoch
+            self.completed, self.callbacks, self._underway, self._begun = False, given, resumed.epoch, begun
             self._bounds = None  # what was done to the model since an earlier fit is not known
-            for callback in told:
-                callback.fit_begin(self)
-                begun.append(callback)
+            for member in resumed.members(told):
+                member.begin(self)
+                begun.append(member)
             for callback, state in resumed.match(given):
                 callback.fit_resumed(self, state)
         except BaseException:  # a fit that is refused leaves no trace
-            for callback in begun:
-                callback.fit_end(self)
+            for member in begun:
+                member.callback.fit_end(self)
             undo()
-            self.completed, self.callbacks, self._underway = before
+            standing.put_back(self)
+            self.history.interrupted, self.history.stopped = ended
+            self.completed, self.callbacks, self._underway, self._begun = before
             raise
         try:
             with self._shield:
@@ -273,8 +278,8 @@ class Trainer(Stepper):
         except KeyboardInterrupt:
             self.history.interrupted = True
         finally:
-            for callback in told:
-                callback.fit_end(self)
+            for member in begun:
+                member.end(self)
         return self.history
 
     def stop(self, reason: str) -> None:

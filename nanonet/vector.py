@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,28 @@ def _nobody() -> None:
     return None
 
 
+_sketching: ContextVar[bool] = ContextVar("_sketching", default=False)
+
+
+@contextmanager
+def sketching() -> Iterator[None]:
+    """Let what is built within be a sketch: a model with names and shapes, but with one 0 in place of all its numbers.
+
+    It takes no memory and draws nothing. Built once more outside, as when it is put into a model, it gets room for
+    numbers of its own.
+    """
+    token = _sketching.set(True)
+    try:
+        yield
+    finally:
+        _sketching.reset(token)
+
+
+def _one_zero(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return a vector whose entries are all the same place."""
+    return np.ndarray((size,), dtype, np.zeros(1, dtype), strides=(0,))
+
+
 class Memory:
     """The two arrays of one outermost model.
 
@@ -41,12 +65,12 @@ class Memory:
         Counts the assignments to values, so that what was proven for the old ones is not taken for true of the new.
     """
 
-    __slots__ = ("dtype", "grad", "layout", "value", "version")
+    __slots__ = ("dtype", "grad", "is_sketch", "layout", "value", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self.value: Array = np.empty(size, dtype)
-        self.grad: Array = np.zeros(size, dtype)
+        self.dtype, self.is_sketch = dtype, _sketching.get()
+        self.value: Array = _one_zero(size, dtype) if self.is_sketch else np.empty(size, dtype)
+        self.grad: Array = _one_zero(size, dtype) if self.is_sketch else np.zeros(size, dtype)
         self.layout, self.version = object(), 0
 
     @property

@@ -87,6 +87,7 @@ def whole(trainer: Trainer) -> dict[str, str]:
     """Return all that a training goes on with, by name and bit for bit; it knows nothing of files."""
     found = {f"model {name}": hashlib.sha256(bits).hexdigest() for name, bits in picture(trainer.model).items()}
     found |= {f"state {name}": numbers.tobytes().hex() for name, numbers in trainer._states.items()}
+    found["frozen"] = repr([name for name, p in trainer.model.parameters().items() if not p.trainable])
     for name in ("steps", "epoch", "batch", "batch_loss", "learning_rate", "rate_factor"):
         found[name] = repr(getattr(trainer, name))
     history = trainer.history

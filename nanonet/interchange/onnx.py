@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nanonet.archive import path_to, write_whole
+from nanonet.archive import path_to
 from nanonet.arrays import Shape, as_shape
+from nanonet.disk import read_whole, write_whole
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
 
@@ -92,7 +93,7 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     place = path_to(path, "load", ".onnx")
     from nanonet.interchange.onnx_reading import chain_of
 
-    data = place.read_bytes()
+    data = read_whole(place)
     try:
         proto = package.load_model_from_string(data)
     except Exception as error:  # as above

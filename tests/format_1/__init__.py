@@ -1,0 +1,1 @@
+"""A checkpoint in the first format, and what wrote it."""
