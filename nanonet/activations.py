@@ -233,12 +233,24 @@ def _bound(value: float | None, name: str, none: float) -> float:
 
 
 def ReLU6() -> Clip:
-    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras."""
+    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras.
+
+    Examples
+    --------
+    >>> ReLU6()
+    Clip(0.0, 6.0)
+    """
     return Clip(0.0, 6.0)
 
 
 def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
-    """Return Clip(low, high), which has this name and these bounds in PyTorch."""
+    """Return Clip(low, high), which has this name and these bounds in PyTorch.
+
+    Examples
+    --------
+    >>> Hardtanh()
+    Clip(-1.0, 1.0)
+    """
     return Clip(low, high)
 
 
