@@ -854,6 +854,19 @@ def test_the_first_batch_that_counts_runs_under_the_contract() -> None:
         train(model, X, TARGET, batch_size=4, shuffle=False, sample_weight=[0] * 4 + [1] * 8)
 
 
+def test_only_batches_up_to_the_first_that_counts_are_checked() -> None:
+    class Looking(Tanh):
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+            if training:
+                locked.append(not x.flags.writeable)
+            return super().forward(x, training=training)
+
+    locked: list[bool] = []
+    model = Sequential(Linear(3, 2), Looking(), rng=0)
+    train(model, X, TARGET, batch_size=4, shuffle=False, sample_weight=[0] * 4 + [1] * 8, epochs=2)
+    assert locked == [True, True, False, False, False, False]
+
+
 NOTHING = {
     "weights of 0": (SquaredError(), TARGET, np.zeros(12)),
     "classes of weight 0": (UNCOUNTED, ZEROS, None),

@@ -132,6 +132,7 @@ def test_a_metric_never_broadcasts(prediction: tuple[int, ...], target: tuple[in
         ([1.0, 2.0, 3.0], [0, 1, -1], {}, ValueError, "got 0 at 0"),
         ([1.0], [NAN], {}, ValueError, "got nan at 0"),
         (np.eye(3), [1, 2, 3], {}, ValueError, "expected labels from 0 to 2 for 3 outputs, got 3 at 2"),
+        (np.eye(2), [[1.5, -0.5], [0, 1]], {}, ValueError, "but row 0 is [ 1.5 -0.5]"),
         (np.eye(3), np.eye(3) * 5, {}, ValueError, "for other scores give target.argmax(axis=1)"),
         (np.eye(3), [0, 1, 2], {"threshold": 0.5}, ValueError, "of 3 the largest wins"),
         ([1.0], [1], {"threshold": NAN}, ValueError, "expected a finite threshold"),
