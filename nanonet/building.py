@@ -17,7 +17,7 @@ CHANGED = (
     "when the model was built: a list, tuple or dict of layers was changed since; build anew, "
     "Sequential(...), after such a change"
 )
-DEEPEST = 200
+DEEPEST = 256
 """Levels of layers within each other that a model may have: every pass calls itself once or more for each level."""
 
 

@@ -22,7 +22,7 @@ PROBES = 20  # steps in which an optimizer has to touch its state once
 def preflight(model: Layer, x: Array) -> Array:
     """Return the prediction for a few samples, made under the contract, before a training changes anything."""
     with np.errstate(all="ignore"):
-        return checked(model).forward(x)[0]
+        return checked(model, masks=True).forward(x)[0]
 
 
 def checked_loss(loss: Loss) -> Loss:

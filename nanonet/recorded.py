@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+LEVELS = 20  # objects within each other that a text shows
 
 
 def _kept(value: Any) -> Any:
@@ -42,6 +47,31 @@ class Arguments:
         )
 
 
+class _Level(threading.local):
+    """How many objects within each other are being written in this thread."""
+
+    now = 0
+
+
+_level = _Level()
+
+
+def shortened(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Let a ``__repr__`` end in dots where objects stand more than a few levels deep within each other."""
+
+    @functools.wraps(write)
+    def text(thing: Any) -> str:
+        if _level.now >= LEVELS:
+            return f"{type(thing).__name__}(...)"
+        _level.now += 1
+        try:
+            return write(thing)
+        finally:
+            _level.now -= 1
+
+    return text
+
+
 class Recorded:
     """Base of the classes that people subclass; ``repr`` shows the constructor call, a subclass's too.
 
@@ -65,6 +95,7 @@ class Recorded:
                 made.__dict__["_arguments"] = Arguments(positional, keywords)
             return made
 
+    @shortened
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments})"
 

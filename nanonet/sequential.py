@@ -16,7 +16,7 @@ from nanonet.errors import ContractError, ShapeError, shape_text
 from nanonet.holding import attributes, set_attribute
 from nanonet.layer import Layer, found
 from nanonet.losses import Loss
-from nanonet.recorded import called
+from nanonet.recorded import called, shortened
 from nanonet.state import Parameter, State
 from nanonet.summary import summary_html, summary_table
 from nanonet.vector import Vector
@@ -163,10 +163,9 @@ class Sequential(Layer):
         chain._home = Vector(chain, self.vector, start, max(start, stop), keeper=self)
         return chain
 
+    @shortened
     def __repr__(self) -> str:
-        lines = []
-        for i, layer in _ends(self.layers):  # a loop: in a comprehension a chain within a chain would call one more
-            lines.append(f"  {i}: " + repr(layer).replace("\n", "\n  "))
+        lines = [f"  {i}: " + repr(layer).replace("\n", "\n  ") for i, layer in _ends(self.layers)]
         if len(lines) < len(self.layers):
             lines.insert(len(lines) // 2, f"  ... {len(self.layers) - len(lines)} more layers ...")
         name = type(self).__name__

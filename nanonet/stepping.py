@@ -237,7 +237,7 @@ class Stepper:
     ) -> Outcome:
         """Take a step under the strict contract, the loss and the optimizer included."""
         optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
-        by = By(checked(self.model, live=True), checked_loss(self.loss), optimizer)
+        by = By(checked(self.model, live=True, masks=True), checked_loss(self.loss), optimizer)
         return self._step(x, target, weight, look, by)
 
     # ---- what belongs to the layout

@@ -87,7 +87,7 @@ class _Block:
         """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
         if self._inside or _is_checked(model):
             return None
-        view = checked(model, live=True, seen=self.seen)
+        view = checked(model, live=True, masks=True, seen=self.seen)
         for name in METHODS:
             vars(view)[name] = self._entering(getattr(view, name))
         return view
@@ -115,13 +115,21 @@ def _is_checked(layer: Layer) -> bool:
     return "forward" in vars(layer)
 
 
-def checked(model: L, *, live: bool = False, seen: Seen | None = None) -> L:
+def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | None = None) -> L:
     """Return a view of a model whose layers keep the contract, or raise; the model itself is left alone.
 
-    See :class:`nanonet.view.View` for ``live``.
+    Parameters
+    ----------
+    model : Layer
+    live : bool
+        As for :class:`nanonet.view.View`.
+    masks : bool
+        Whether a layer may give -inf, as one that masks the logits of a CrossEntropy does.
+    seen : optional
+        The calls that earlier views of the model have seen.
     """
     view = View(model, live=live)
-    guard = _Guard(view, _nothing_seen() if seen is None else seen)
+    guard = _Guard(view, _nothing_seen() if seen is None else seen, masks)
     for path, layer in view.tree.layers.items():
         _CheckedLayer(layer, view.twins[path], path, guard).put_on()
     return view.root
@@ -173,8 +181,8 @@ def _place(error: BaseException) -> str:
 class _Guard:
     """What the checked layers of one view share: how deep the calls are, and the locks on buffers."""
 
-    def __init__(self, view: View[Any], seen: Seen) -> None:
-        self.seen, self.comparing = seen, False
+    def __init__(self, view: View[Any], seen: Seen, masks: bool) -> None:
+        self.seen, self.masks, self.comparing = seen, masks, False
         self._buffers = view.buffers
         self._depth = 0
 
@@ -247,7 +255,7 @@ class _CheckedLayer:
             )
         if not training and drawn != [_state(random) for random in self.randoms]:
             raise ContractError(f"{self.name}: forward draws from its generator although training is False")
-        if not is_finite(y) and _finite(x):
+        if not is_finite(y) and _finite(x) and not (self.guard.masks and _is_masked(y)):
             raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
         self.seen.append((cache, x.shape, y.shape))
         return read_only(y), cache
@@ -284,7 +292,7 @@ class _CheckedLayer:
             return self.layer.output_shape(x.shape[1:])
         except ShapeError as error:
             if error.expected is None or error.got is None:
-                raise ShapeError(f"{self.name}: {error}") from None
+                raise ShapeError(f"{self.name}: {str(error).removeprefix(f'{called(self.layer)}: ')}") from None
             raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
 
     def _check_attributes(self, before: dict[str, Any]) -> None:
@@ -358,6 +366,10 @@ def _is_a_chains_own(layer: Layer) -> bool:
     return isinstance(layer, Sequential) and all(
         getattr(type(layer), name) is getattr(Sequential, name) for name in ("backward", "backward_parameters")
     )
+
+
+def _is_masked(y: Array) -> bool:
+    return bool((np.isfinite(y) | np.isneginf(y)).all())
 
 
 def _finite(x: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nanonet import Array, CrossEntropy, Layer, Linear, LogSoftmax, Sequential, ShapeError, Softmax, SquaredError
+import nanonet
+from nanonet import (
+    SGD,
+    Array,
+    CrossEntropy,
+    Layer,
+    Linear,
+    LogSoftmax,
+    NonFiniteError,
+    Sequential,
+    ShapeError,
+    Softmax,
+    SquaredError,
+)
 from tests.layers import Copy, train
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -153,3 +167,37 @@ def test_a_last_axis_without_entries_is_refused_and_names_the_layer(kind: type[L
     with pytest.raises(ShapeError, match=r"got \(batch\)"):  # it would go along the batch
         Sequential(kind())(np.zeros(3))
     assert Sequential(kind())(np.zeros((0, 3))).shape == (0, 3)
+
+
+class Mask(Layer):
+    """y = x where a class is possible, and -inf where not."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        y = x.copy()
+        y[:, self.last :] = -np.inf
+        return y, None
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        dx = grad.copy()
+        dx[:, self.last :] = 0
+        return dx
+
+
+def test_a_net_that_ends_in_a_mask_is_trained_from_its_first_batch_on() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    labels = (x[:, 0] > 0).astype(int)
+    for context in (nullcontext(), nanonet.strict()):
+        model = Sequential(Linear(3, 3), Mask(2), rng=0)
+        with context:
+            history = model.fit(x, labels, loss=CrossEntropy(), optimizer=SGD(0.5), epochs=20, verbose=0)
+        assert history["loss"][-1] < 0.3
+    assert model(x)[0, 2] == -np.inf
+
+
+def test_a_mask_over_the_right_class_is_named_with_its_layer() -> None:
+    model = Sequential(Linear(3, 3), Mask(1), rng=0)
+    with pytest.raises(NonFiniteError, match=r"layer 1, Mask\(1\): its output is the first that is not finite"):
+        model.fit(np.ones((4, 3)), [0, 1, 2, 1], loss=CrossEntropy(), optimizer=SGD(0.5), epochs=1, verbose=0)

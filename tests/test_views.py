@@ -286,16 +286,33 @@ DEEP: list[Callable[[Sequential, Array], Any]] = [
     lambda model, x: model.summary(),
     lambda model, x: repr(model),
     lambda model, x: nanonet.check_gradients(model),
+    lambda model, x: Trainer(model, loss=SquaredError(), optimizer=SGD(0.1)).step(x, x),
 ]
 
 
+def alternating(levels: int) -> Sequential:
+    model = nested(1)
+    for _ in range(levels // 2):
+        model = Sequential(nanonet.Residual(model), rng=0)
+    return model
+
+
 @pytest.mark.parametrize("use", DEEP)
-def test_chains_may_be_nested_150_deep(use: Callable[[Sequential, Array], Any]) -> None:
-    use(nested(150), np.ones((2, 2)))
+@pytest.mark.parametrize("make", [nested, alternating])
+def test_layers_may_be_nested_150_deep(
+    make: Callable[[int], Sequential], use: Callable[[Sequential, Array], Any]
+) -> None:
+    use(make(150), np.full((2, 2), 1e-3))
+
+
+def test_the_text_of_a_deep_model_ends_in_dots() -> None:
+    assert repr(nested(150)).count("\n") == 40
+    assert "0: Sequential(...)" in repr(nested(150))
+    assert "..." not in repr(nested(20))
 
 
 def test_deeper_nesting_is_refused_in_words() -> None:
-    with pytest.raises(ValueError, match="Sequential: layers are nested more than 200 deep"):
+    with pytest.raises(ValueError, match="Sequential: layers are nested more than 256 deep"):
         nested(300)
 
 
