@@ -50,7 +50,11 @@ class Callback(Recorded):
         """After fit_begin, where a fit from a checkpoint is gone on with: take back what ``state_dict`` gave."""
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """Before the first epoch of a fit."""
+        """Before the first epoch of a fit.
+
+        In the first fit of a resumed trainer, what a callback freezes, thaws or does to ``trainer.rate_factor`` here is
+        undone if one that was made by the same call took part before: it has done so when that fit began.
+        """
 
     def epoch_begin(self, trainer: Trainer) -> None:
         """Before an epoch; not where one is gone on with in its middle, which has ``fit_resumed`` alone."""

@@ -132,10 +132,11 @@ class Trainer(Stepper):
         """Write all that a training needs to go on elsewhere into one .npz file, at any time.
 
         It is written beside path and put in its place when it is whole on the disk. Everything stands in it by name:
-        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), the history, and where each generator stands;
-        NumPy alone can read it. Nothing is pickled.
+        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), what is frozen, the history, and where each
+        generator stands; NumPy alone can read it. Nothing is pickled.
 
-        Settings are not in it: the optimizer's and the layers' come from the code that makes the trainer.
+        Settings are not in it: the optimizer's and the layers' (the rate of a Dropout) come from the code that makes
+        the trainer.
 
         Raises
         ------
@@ -165,17 +166,23 @@ class Trainer(Stepper):
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Take over what another trainer saved; the next fit goes on from there, bit for bit.
 
-        This trainer has to be made in the same way: the same layers and dtype, the same classes of loss and optimizer.
+        This trainer has to be made in the same way: the same dtype, the same classes of layers, loss and optimizer.
         A fit that was broken off in an epoch goes on within it, with the same data in the same batches and the same
         metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes go on as
-        well.
+        well: what one that was made by the same call has frozen, thawed or done to ``rate_factor`` stands, and its
+        ``fit_begin`` does not do it a second time.
+
+        Files of format 1, which nanonet 0.1.0 wrote, hold neither what is frozen nor the layers' classes: what is
+        frozen stays as it is in this trainer.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         ValueError
-            If it is damaged, was written by a newer nanonet, or does not fit this trainer. Nothing is changed then.
+            If it is damaged, was written by a newer nanonet, does not fit this trainer, or an entry of it is not what
+            it has to be. Nothing is changed then; only where somebody writes into the file while it is read are the
+            parameters NaN, so that no step is taken with one half of it.
         """
         self._resumed, self._torn = restore(self, path), 0
 

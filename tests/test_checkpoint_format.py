@@ -296,6 +296,20 @@ def test_a_fit_that_is_refused_leaves_flags_and_rate_as_they_were_and_can_be_rep
     assert other(whole(later), whole(expected)) == []
 
 
+def test_a_file_tells_of_the_callbacks_that_were_given_alone(tmp_path: Path) -> None:
+    """The display of the progress, which is one too, is none of the training."""
+    trainer = plain()
+    trainer.fit(X, TARGET, epochs=1, callbacks=[Checkpoint(tmp_path / "run.npz"), Hold("2.bias")])
+    trainer.save(tmp_path / "run.npz")
+    page, _ = read_archive(tmp_path / "run.npz")
+    assert sorted(callback["class"] for callback in page["callbacks"]) == ["Checkpoint", "Hold"]
+    assert {
+        "class": "Hold",
+        "call": "Hold('2.bias')",
+        "undone": {"trainable": {"2.bias": False}, "rate_factor": None},
+    } in (page["callbacks"])
+
+
 # ---- the classes of the layers
 
 
