@@ -1417,6 +1417,9 @@ def test_memory_for_a_checkpoint_is_that_of_what_stands_in_the_trainer(tmp_path:
     with Peak() as peak:
         trainer.save(tmp_path / "run.npz")
     assert peak.bytes < 0.2 * trainer.model.vector.value.nbytes + (2 << 20)
+    with Peak() as peak:
+        trainer.resume(tmp_path / "run.npz")
+    assert peak.bytes < 1.2 * trainer.model.vector.value.nbytes + (2 << 20)
 
 
 def test_saving_is_left_out_of_what_an_import_takes() -> None:
