@@ -106,6 +106,8 @@ def is_finite(array: Array) -> bool:
 
     The sum of squares, one BLAS call, decides nearly always; where it overflows, every entry is looked at.
     """
+    if array.ndim > 1:
+        array = array.ravel(order="K")  # of columns vdot would make a copy
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 

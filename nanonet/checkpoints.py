@@ -160,11 +160,11 @@ def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
     place = npz_path(path, "Trainer.resume")
     with open_archive(place) as (told, stored):
         contents = _checked(place, told, stored, trainer)
-        try:
-            return _take_over(trainer, contents, stored)
-        except BaseException:  # Ctrl-C, or a file that somebody changes while it is read
-            trainer.model.vector.value.fill(np.nan)  # no step is taken with one half of it
-            raise
+        with trainer.shield:  # signals wait, so that nothing but a change of the file can break it off
+            trainer.torn = f"{place} was changed while it was read"
+            resumed = _take_over(trainer, contents, stored)
+            trainer.torn = ""
+        return resumed
 
 
 class Contents(NamedTuple):

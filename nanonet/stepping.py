@@ -42,7 +42,7 @@ class By(NamedTuple):
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "_tree", "_layout", "_bounds", "_shield")
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "_tree", "_layout", "_bounds", "shield")
 
 
 class Stepper:
@@ -73,10 +73,10 @@ class Stepper:
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
         self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
         self._is_large = model.vector.size > BLOCK  # so that taking signals costs less than a copy
-        self._shield = Shield()
+        self.shield = Shield()
         self._layout: object = None
         self._version = -1  # that of the numbers whose bounds are known
-        self._torn = 0  # the step whose update an exception broke off in its middle, where it could not be undone
+        self.torn: int | str = 0  # the step that was broken off where it could not be undone, or what else was
         self._starts = optimizer.states()
         if not isinstance(self._starts, dict):
             name = type(optimizer).__name__
@@ -89,7 +89,7 @@ class Stepper:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._shield, self._layout, self._bounds = Shield(), None, None
+        self.shield, self._layout, self._bounds = Shield(), None, None
         self._vector = self.model.vector
         self._bind()
 
@@ -106,7 +106,7 @@ class Stepper:
         After a step that was taken signals may have to wait until the caller opens the shield.
         """
         self._bind()
-        if self._torn:
+        if self.torn:
             self.refuse_torn()
         by = by or self
         kept = Snapshot(self._tree) if self._changeable else None
@@ -124,9 +124,9 @@ class Stepper:
                 step = Step(number, rate)
                 norm_of_grad = self._checked_norm()
                 scale = by.optimizer.scale(self._norm)
-                if self._shield.up and self._cannot_overflow(norm_of_grad, step):
-                    self._shield.closed = True  # what is not kept cannot be undone
-                    self._torn = number
+                if self.shield.up and self._cannot_overflow(norm_of_grad, step):
+                    self.shield.closed = True  # what is not kept cannot be undone
+                    self.torn = number
                     for block in self._blocks:
                         by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                 else:
@@ -136,8 +136,8 @@ class Stepper:
                         by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                         if not block.is_finite():
                             raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
-                    self._shield.closed = True
-                self.steps, self._torn = number, 0  # from here on the step is taken
+                    self.shield.closed = True
+                self.steps, self.torn = number, 0  # from here on the step is taken
                 self.batch_loss, self.learning_rate = outcome.loss, rate
         except BaseException as error:
             if self.steps == number:
@@ -145,22 +145,27 @@ class Stepper:
                 raise
             for block in self._blocks[:touched]:
                 block.restore()
-            if kept is not None and not self._torn:
+            if kept is not None and not self.torn:
                 kept.restore()
-            self._shield.open()
+            self.shield.open()
             if isinstance(error, NonFiniteError):
                 raise self._diverged(x, target, weight, str(error), number, rate, retrace=touched == 0) from None
-            if isinstance(error, Exception) and touched == 0 and not self._torn:
+            if isinstance(error, Exception) and touched == 0 and not self.torn:
                 self.model._explain(error, x, training=True)
             raise
         return outcome
 
     def refuse_torn(self) -> None:
-        """Raise RuntimeError if the numbers are those of no step; see :attr:`_torn`."""
-        if self._torn:
+        """Raise RuntimeError if the numbers are those of no step."""
+        if self.torn:
+            number = self.torn
+            why = (
+                number
+                if isinstance(number, str)
+                else f"an exception broke off the update of step {number} in its middle"
+            )
             raise RuntimeError(
-                f"Trainer: an exception broke off the update of step {self._torn} in its middle, and the numbers "
-                "belong to no step; go on from a checkpoint: trainer.resume(path)"
+                f"Trainer: {why}, and the numbers belong to no step; go on from a checkpoint: trainer.resume(path)"
             )
 
     def _checked_norm(self) -> float:

@@ -115,13 +115,13 @@ class Trainer(Stepper):
         entered = self.model._enter(x)
         if len(entered) == 0:
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
-        if self._is_large and not self._shield.up:
-            with self._shield:
-                self._shield.open()
+        if self._is_large and not self.shield.up:
+            with self.shield:
+                self.shield.open()
                 outcome = self._step(entered, target, sample_weight)
         else:
             outcome = self._step(entered, target, sample_weight)
-            self._shield.open()
+            self.shield.open()
         if outcome.divisor == 0:
             raise nothing_counts("Trainer: no sample of this batch counts")
         return outcome.loss
@@ -184,7 +184,7 @@ class Trainer(Stepper):
             it has to be. Nothing is changed then; only where somebody writes into the file while it is read are the
             parameters NaN, so that no step is taken with one half of it.
         """
-        self._resumed, self._torn = restore(self, path), 0
+        self._resumed = restore(self, path)
 
     # ---- many steps
 
@@ -275,8 +275,8 @@ class Trainer(Stepper):
             self.completed, self.callbacks, self._underway, self._begun = before
             raise
         try:
-            with self._shield:
-                self._shield.open()
+            with self.shield:
+                self.shield.open()
                 for turn in range(epochs):
                     self._whole_epoch(source, held_out, named, told, first=turn == 0)
                     if self.history.stopped:
@@ -318,10 +318,10 @@ class Trainer(Stepper):
         source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
-        self._shield.closed = True
+        self.shield.closed = True
         self.history.append(numbers)
         self._underway = self._resumed = None
-        self._shield.open()
+        self.shield.open()
         for callback in told:
             callback.epoch_end(self)
 
@@ -356,7 +356,7 @@ class Trainer(Stepper):
             for name, value in measures.items():
                 means.add(name, value, len(x))
             epoch.done, self._resumed = self.batch, None
-            self._shield.open()
+            self.shield.open()
             for callback in listeners:
                 callback.step_end(self)
             if others_may_write:
@@ -367,9 +367,9 @@ class Trainer(Stepper):
 
     def _expect_other_numbers(self) -> None:
         """Take nothing for proven of the numbers, and no signal for covered: code of the user's own has run."""
-        self._bounds, self._shield.closed = None, True
-        self._shield.cover()
-        self._shield.open()
+        self._bounds, self.shield.closed = None, True
+        self.shield.cover()
+        self.shield.open()
 
     def _measure(
         self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK, *, name: str = "fit"

@@ -256,8 +256,8 @@ def test_a_step_that_overflows_is_undone_and_one_that_does_not_is_taken(
         trainer = Trainer(model, loss=Sloped(slope), optimizer=optimizer)
         before = numbers(trainer)
         try:
-            with trainer._shield:  # as in a fit, where no copy is kept if none is needed
-                trainer._shield.open()
+            with trainer.shield:  # as in a fit, where no copy is kept if none is needed
+                trainer.shield.open()
                 trainer.step([[1.0]], [[0.0]])
         except NonFiniteError:
             refused += 1
@@ -272,8 +272,8 @@ def test_numbers_that_grow_step_by_step_are_undone_in_the_step_that_overflows() 
     model = Sequential(Linear(1, 1, bias=False, weight=[[1.0]]), rng=0)
     trainer = Trainer(model, loss=Sloped(1e10), optimizer=SGD(1e26))
     before = numbers(trainer)
-    with trainer._shield:
-        trainer._shield.open()
+    with trainer.shield:
+        trainer.shield.open()
         for _ in range(1000):
             before = numbers(trainer)
             try:
@@ -417,8 +417,8 @@ def doubling() -> Trainer:
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_step_that_overflows_is_refused_whoever_wrote_the_numbers(write: Callable[[Trainer], object]) -> None:
     trainer, zeros = doubling(), (np.zeros((4, 3)), np.zeros((4, 2)))
-    with trainer._shield:
-        trainer._shield.open()
+    with trainer.shield:
+        trainer.shield.open()
         trainer.step(*zeros)
         assert trainer._bounds is not None
         write(trainer)
