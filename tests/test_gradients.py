@@ -623,8 +623,9 @@ def test_a_dropout_that_forgets_its_mask_is_wrong_in_training_alone() -> None:
         def backward(self, grad: Array, cache: Any) -> Array:
             return grad
 
-    report_of(Forgetful(), input_shape=3)
+    report_of(Forgetful(), input_shape=3, training=False)
     assert error_of(Forgetful(), input_shape=3, training=True).startswith("Forgetful(): dE/dx[")
+    assert re.match(r"Forgetful\(\): dE/dx\[.*\), in training$", error_of(Forgetful(), input_shape=3))
 
 
 # ---- where a broken layer stands
@@ -924,9 +925,9 @@ def test_frozen_parameters_and_other_numbers_stay_where_they_are() -> None:
             seen.append(self.gain.value.copy())
             return super().forward(x, training=training)
 
-    for start, trainable in ((1.0, False), (1.5, True)):
+    for start, trainable in ((np.ones(3), False), (np.array([1.0, 1.5, 0.0]), True)):
         layer = Watched(3)
-        layer.gain = Parameter(3, Constant(start), trainable=trainable)
+        layer.gain = Parameter(3, start, trainable=trainable)
         seen.clear()
         check_gradients(layer)
         np.testing.assert_array_equal(seen[0], start)
