@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -140,10 +141,15 @@ class Terms:
         Returns the terms as they are now, less what they were at first, so that their digits are kept.
     sizes : array
         How large the terms themselves are: that tells how much of a change may be rounding.
+
+    Attributes
+    ----------
+    rough : float
+        The largest rounding that was seen, relative to the terms: that of float32, where a layer casts to it.
     """
 
     def __init__(self, change: Callable[[], Array], sizes: Array) -> None:
-        self.change, self.sizes = change, sizes
+        self.change, self.sizes, self.rough = change, sizes, 0.0
 
     def energy(self) -> float:
         """Return E, less what it was at first."""
@@ -158,27 +164,40 @@ def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
     entries = np.arange(place.size)
     if place.size > LIMIT:
         entries = np.sort(rng.choice(place.size, LIMIT, replace=False))
-    numerical, known, slack = np.full(place.shape, np.nan), np.zeros(place.shape, bool), np.zeros(place.shape)
+    numerical, known = np.full(place.shape, np.nan), np.zeros(place.shape, bool)
+    slack, rounding = np.zeros(place.shape), np.zeros(place.shape)
     kinks: list[int] = []
     moves = _Moves(place, terms, rng)
     for entry in entries.tolist():
         found = moves.slope(float(analytic.flat[entry]), abs(float(place.flat[entry])), moves.of_entry(entry))
-        numerical.flat[entry], slack.flat[entry], on_kink = found
+        numerical.flat[entry], slack.flat[entry], rounding.flat[entry] = found.value, found.slack, found.rounding
         known.flat[entry] = True
-        kinks += [entry] if on_kink else []
-    return Comparison(name, analytic, numerical, known, slack, kinks)
+        kinks += [entry] if found.on_kink else []
+    return Comparison(name, analytic, numerical, known, slack + terms.rough * rounding, kinks)
 
 
 def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Projection:
     """Move all entries of place at once, along a few random directions, and compare the slopes with analytic's."""
     moves = _Moves(place, terms, rng)
-    given, numerical, slack, kinks = np.zeros(DIRECTIONS), np.zeros(DIRECTIONS), np.zeros(DIRECTIONS), []
-    for i in range(DIRECTIONS):
-        direction = moves.direction()
-        given[i] = np.sum(direction * analytic)
-        numerical[i], slack[i], on_kink = moves.slope(float(given[i]), 1.0, moves.along(direction))
-        kinks += [i] if on_kink else []
-    return Projection(name, place.shape, given, numerical, slack, kinks)
+    directions = [moves.direction() for _ in range(DIRECTIONS)]
+    given = np.array([np.sum(direction * analytic) for direction in directions])
+    size = float(np.abs(place).min(where=place != 0, initial=1.0))
+    found = [moves.slope(float(g), size, moves.along(d)) for g, d in zip(given, directions, strict=True)]
+    slack = np.array([slope.slack + terms.rough * slope.rounding for slope in found])
+    kinks = [i for i, slope in enumerate(found) if slope.on_kink]
+    return Projection(name, place.shape, given, np.array([slope.value for slope in found]), slack, kinks)
+
+
+class _Found(NamedTuple):
+    """A slope, how far it may be off more than usual, the same for each part of rounding, and whether it is a kink's.
+
+    Rounding that no step shows, as in the level part of a function kept in float32, shows in other entries.
+    """
+
+    value: float
+    slack: float = 0.0
+    rounding: float = 0.0
+    on_kink: bool = False
 
 
 class _Moves:
@@ -218,25 +237,25 @@ class _Moves:
         drawn: Array = self.rng.normal(size=self.place.shape) * np.maximum(1.0, np.abs(self.place))
         return drawn / math.sqrt(self.place.size)
 
-    def slope(self, given: float, size: float, moved: Callable[[float], Array]) -> tuple[float, float, bool]:
-        """Return the slope, how far it may be off more than usual, and whether it is that of a kink.
+    def slope(self, given: float, size: float, moved: Callable[[float], Array]) -> _Found:
+        """Return the slope at 0 of what is moved, a number of that size.
 
         given decides only how closely one looks, and between the two sides of a kink: every slope there is right.
-        size is that of the number which is moved.
         """
         scale = max(1.0, size)
-        step = STEP * scale
-        first = float((moved(step) - moved(-step)).sum()) / (2 * step)
-        if abs(first - given) <= RELATIVE * max(abs(first), abs(given)) + ABSOLUTE:
-            return first, 0.0, False
+        step, largest = STEP * scale, LARGEST * scale
         with np.errstate(all="ignore"):
-            changed = (moved(STEP * scale) != 0) | (moved(LARGEST * scale) != 0)
-            sizes = self.terms.sizes[changed] if changed.any() else self.terms.sizes
-            smallest = SMALLEST * max(size or 1.0, TINY)
-            line = Line(lambda step: float(moved(step).sum()), LARGEST * scale, smallest, float(sizes.max(initial=0.0)))
-        value, slack, sides = line.slope()
+            up, down = moved(step), moved(-step)
+            first = float((up - down).sum()) / (2 * step)
+            if abs(first - given) <= RELATIVE * max(abs(first), abs(given)) + ABSOLUTE:
+                return _Found(first)
+            changed = (up != 0) | (moved(largest) != 0)
+            moving = float((self.terms.sizes[changed] if changed.any() else self.terms.sizes).max(initial=0.0))
+            line = Line(lambda step: float(moved(step).sum()), largest, SMALLEST * max(size or 1.0, TINY), moving)
+        value, slack, sides, rough = line.slope()
+        self.terms.rough = max(self.terms.rough, rough)
         if sides is not None:
             low, high = sides
             beside = ON_A_KINK * max(abs(low), abs(high)) + slack
-            return (given if low - beside <= given <= high + beside else value), 0.0, True
-        return (value, slack, False) if math.isfinite(slack) else (first, 0.0, False)
+            return _Found(given if low - beside <= given <= high + beside else value, on_kink=True)
+        return _Found(value, slack, 3 * moving / largest) if math.isfinite(slack) else _Found(first)

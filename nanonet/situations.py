@@ -135,7 +135,7 @@ def _hides(start: Array) -> bool:
 
 def _move(parameter: Parameter, rng: np.random.Generator) -> None:
     size = np.abs(parameter.value)
-    size[size == 0] = size.max() or 1.0
+    size = np.where(size == 0, size.max() or 1.0, size)
     parameter.value = parameter.value + size * rng.uniform(-0.5, 0.5, parameter.shape)
 
 

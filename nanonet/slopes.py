@@ -14,7 +14,9 @@ RATIO = 4.0  # from one step to the next smaller one
 SMALLEST = 3e-10  # below it, rounding leaves less than five digits of the slope of a number of about 1
 AT_A_KINK = 8e-5  # of the largest step: a kink that is well within such a step is taken for one at 0 itself
 EPSILON = float(np.finfo(np.float64).eps)
-ROUGH = 1e-3  # more than so much of a function is no rounding, but a jump
+ROUGH = 1e-5  # more than so much of a function is no rounding, not that of float32 either, but a jump
+FAINT = 1e-12  # less than this is always rounding, of numbers about 1 from which the function is made
+PRECISE = 1e-6  # relative to the slope: well enough
 FINEST = 4  # so many of the smallest steps show how large the rounding is
 STABLE = 0.1  # by how much of itself the gap at a kink may change from one step to the next
 
@@ -22,12 +24,13 @@ STABLE = 0.1  # by how much of itself the gap at a kink may change from one step
 class Slope(NamedTuple):
     """The slope at 0, how far it may be off, and on a kink the slopes of its two sides.
 
-    slack is infinite where the differences do not settle.
+    slack is infinite where the differences do not settle. rough is how large rounding is beside the function.
     """
 
     value: float
     slack: float
     sides: tuple[float, float] | None = None
+    rough: float = 0.0
 
 
 class Line:
@@ -50,7 +53,8 @@ class Line:
         self.up = np.array([at(step) for step in self.steps]) - here
         self.down = np.array([at(-step) for step in self.steps]) - here
         seen = self._seen()
-        self.noise = max(4 * EPSILON * size, seen if seen < ROUGH * size else 0.0)
+        self.noise = max(4 * EPSILON * size, seen if seen < ROUGH * size + FAINT else 0.0)
+        self.rough = seen / size if seen < ROUGH * size else 0.0
 
     def slope(self) -> Slope:
         """Return the best that the differences tell."""
@@ -72,19 +76,21 @@ class Line:
         return float(seen)
 
     def _extrapolated(self) -> Slope:
-        """Return the limit of the central differences by Richardson's extrapolation, where it is best.
+        """Return the limit of the central differences by Richardson's extrapolation.
 
         What grows with the step and with its square is eliminated from each three neighbours; two such values that
-        are alike vouch for each other, down to what rounding does to the smallest step among them.
+        are alike vouch for each other, down to what rounding does to the smallest step among them. Of values that are
+        vouched for well enough the one of the smallest steps counts: a fast wave has another slope from afar.
         """
         central: Array = (self.up - self.down) / (2 * self.steps)
         straight = (RATIO * central[1:] - central[:-1]) / (RATIO - 1)
         limits = (RATIO**2 * straight[1:] - straight[:-1]) / (RATIO**2 - 1)
         apart, rounding = np.abs(np.diff(limits)), self.noise / self.steps[3:]
-        slack = np.where(np.isfinite(apart), apart + rounding, np.inf)
-        best = int(slack.argmin())
-        settled = apart[best] <= 0.05 * np.abs(limits[best + 1]) + rounding[best]
-        return Slope(float(limits[best + 1]), 3 * float(slack[best]) if settled else math.inf)
+        slack, limits = 3 * np.where(np.isfinite(apart), apart + rounding, np.inf), limits[1:]
+        precise = np.flatnonzero(slack <= PRECISE * np.abs(limits))
+        best = int(precise[-1] if precise.size else slack.argmin())
+        settled = apart[best] <= 0.05 * np.abs(limits[best]) + rounding[best]
+        return Slope(float(limits[best]), float(slack[best]) if settled else math.inf, None, self.rough)
 
     def _at_a_kink(self) -> Slope | None:
         """Return the slopes of both sides, if they stay apart by the same however small the step is.
@@ -96,5 +102,5 @@ class Line:
         for i in reversed(np.flatnonzero(self.steps[:-1] <= max(AT_A_KINK * self.steps[0], self.steps[-2])).tolist()):
             if gap[i + 1] > 100 * rounding[i + 1] and abs(gap[i] - gap[i + 1]) < STABLE * gap[i + 1]:
                 low, high = sorted((float(left[i + 1]), float(right[i + 1])))
-                return Slope((low + high) / 2, float(rounding[i + 1]), (low, high))
+                return Slope((low + high) / 2, float(rounding[i + 1]), (low, high), self.rough)
         return None
