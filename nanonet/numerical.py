@@ -18,6 +18,7 @@ TINY = 1e-10  # a smaller number than this is moved as if it were so large
 RELATIVE = 1e-5
 ABSOLUTE = 1e-12
 ON_A_KINK = 1e-4  # of one-sided differences no more can be asked
+SINGLE = 1e-9  # rounding beside which float64's is nothing
 LIMIT = 400  # entries of one array; of a larger one so many are drawn
 DIRECTIONS = 3
 
@@ -159,21 +160,25 @@ class Terms:
 def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Comparison:
     """Move each entry of place up and down and compare the slope of the energy with analytic.
 
-    A first central difference settles nearly all entries. One that differs is looked at with many steps.
+    A first central difference settles nearly all entries. One that differs is looked at with many steps. Where a layer
+    turns out to compute in float32, those that still differ are looked at again: of a level stretch in between only
+    other entries tell how far rounding goes.
     """
     entries = np.arange(place.size)
     if place.size > LIMIT:
         entries = np.sort(rng.choice(place.size, LIMIT, replace=False))
-    numerical, known = np.full(place.shape, np.nan), np.zeros(place.shape, bool)
-    slack, rounding = np.zeros(place.shape), np.zeros(place.shape)
-    kinks: list[int] = []
-    moves = _Moves(place, terms, rng)
-    for entry in entries.tolist():
-        found = moves.slope(float(analytic.flat[entry]), abs(float(place.flat[entry])), moves.of_entry(entry))
-        numerical.flat[entry], slack.flat[entry], rounding.flat[entry] = found.value, found.slack, found.rounding
-        known.flat[entry] = True
-        kinks += [entry] if found.on_kink else []
-    return Comparison(name, analytic, numerical, known, slack + terms.rough * rounding, kinks)
+    numerical, known, slack = np.full(place.shape, np.nan), np.zeros(place.shape, bool), np.zeros(place.shape)
+    on_kinks, moves = np.zeros(place.shape, bool), _Moves(place, terms, rng)
+    known.flat[entries] = True
+
+    def found(entries: npt.NDArray[np.intp]) -> Comparison:
+        for i in entries.tolist():
+            slope = moves.slope(float(analytic.flat[i]), abs(float(place.flat[i])), moves.of_entry(i))
+            numerical.flat[i], slack.flat[i], on_kinks.flat[i] = slope
+        return Comparison(name, analytic, numerical, known, slack, np.flatnonzero(on_kinks).tolist())
+
+    first = found(entries)
+    return found(np.flatnonzero(first.bad)) if first.bad.any() and terms.rough > SINGLE else first
 
 
 def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Projection:
@@ -183,20 +188,16 @@ def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
     given = np.array([np.sum(direction * analytic) for direction in directions])
     size = float(np.abs(place).min(where=place != 0, initial=1.0))
     found = [moves.slope(float(g), size, moves.along(d)) for g, d in zip(given, directions, strict=True)]
-    slack = np.array([slope.slack + terms.rough * slope.rounding for slope in found])
+    slack = np.array([slope.slack for slope in found])
     kinks = [i for i, slope in enumerate(found) if slope.on_kink]
     return Projection(name, place.shape, given, np.array([slope.value for slope in found]), slack, kinks)
 
 
 class _Found(NamedTuple):
-    """A slope, how far it may be off more than usual, the same for each part of rounding, and whether it is a kink's.
-
-    Rounding that no step shows, as in the level part of a function kept in float32, shows in other entries.
-    """
+    """A slope, how far it may be off more than usual, and whether it is that of a kink."""
 
     value: float
     slack: float = 0.0
-    rounding: float = 0.0
     on_kink: bool = False
 
 
@@ -251,11 +252,14 @@ class _Moves:
                 return _Found(first)
             changed = (up != 0) | (moved(largest) != 0)
             moving = float((self.terms.sizes[changed] if changed.any() else self.terms.sizes).max(initial=0.0))
-            line = Line(lambda step: float(moved(step).sum()), largest, SMALLEST * max(size or 1.0, TINY), moving)
+            rough = 4 * self.terms.rough if self.terms.rough > SINGLE else 0.0
+            noise = rough * float(self.terms.sizes.max(initial=0.0))
+            smallest = SMALLEST * max(size or 1.0, TINY)
+            line = Line(lambda step: float(moved(step).sum()), largest, smallest, moving, noise)
         value, slack, sides, rough = line.slope()
         self.terms.rough = max(self.terms.rough, rough)
         if sides is not None:
             low, high = sides
             beside = ON_A_KINK * max(abs(low), abs(high)) + slack
             return _Found(given if low - beside <= given <= high + beside else value, on_kink=True)
-        return _Found(value, slack, 3 * moving / largest) if math.isfinite(slack) else _Found(first)
+        return _Found(value, slack) if math.isfinite(slack) else _Found(first)

@@ -16,7 +16,7 @@ AT_A_KINK = 8e-5  # of the largest step: a kink that is well within such a step 
 EPSILON = float(np.finfo(np.float64).eps)
 ROUGH = 1e-5  # more than so much of a function is no rounding, not that of float32 either, but a jump
 FAINT = 1e-12  # less than this is always rounding, of numbers about 1 from which the function is made
-PRECISE = 1e-6  # relative to the slope: well enough
+PRECISE = 5e-6  # relative to the slope: well enough
 FINEST = 4  # so many of the smallest steps show how large the rounding is
 STABLE = 0.1  # by how much of itself the gap at a kink may change from one step to the next
 
@@ -44,20 +44,27 @@ class Line:
         The steps go from one to the other.
     size : float
         Of the function itself, before what it was at first was taken away: how much rounding there is at least.
+    noise : float
+        How far rounding moves the function, where more of it is known.
     """
 
-    def __init__(self, at: Callable[[float], float], largest: float, smallest: float, size: float) -> None:
+    def __init__(
+        self, at: Callable[[float], float], largest: float, smallest: float, size: float, noise: float = 0.0
+    ) -> None:
         count = max(5, 1 + math.floor(math.log(largest / smallest, RATIO)))
         self.steps = largest * RATIO ** -np.arange(float(count))
         here = at(0.0)
         self.up = np.array([at(step) for step in self.steps]) - here
         self.down = np.array([at(-step) for step in self.steps]) - here
         seen = self._seen()
-        self.noise = max(4 * EPSILON * size, seen if seen < ROUGH * size + FAINT else 0.0)
+        self.jumps = seen >= ROUGH * size + FAINT
+        self.noise = max(noise, 4 * EPSILON * size, 0.0 if self.jumps else seen)
         self.rough = seen / size if seen < ROUGH * size else 0.0
 
     def slope(self) -> Slope:
         """Return the best that the differences tell."""
+        if self.jumps and self.up[-1] == self.down[-1] == 0:  # level between two jumps
+            return Slope(0.0, 0.0)
         with np.errstate(all="ignore"):
             return self._at_a_kink() or self._extrapolated()
 
@@ -89,7 +96,7 @@ class Line:
         slack, limits = 3 * np.where(np.isfinite(apart), apart + rounding, np.inf), limits[1:]
         precise = np.flatnonzero(slack <= PRECISE * np.abs(limits))
         best = int(precise[-1] if precise.size else slack.argmin())
-        settled = apart[best] <= 0.05 * np.abs(limits[best]) + rounding[best]
+        settled = apart[best] <= 0.05 * np.abs(limits[best]) + 4 * rounding[best]
         return Slope(float(limits[best]), float(slack[best]) if settled else math.inf, None, self.rough)
 
     def _at_a_kink(self) -> Slope | None:

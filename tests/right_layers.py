@@ -187,7 +187,7 @@ add("two gains that start alike", lambda: Pair(Gain(), Gain()))
 add("blocks in blocks", lambda: ListedResidual(ListedResidual(Affine()), Pair(Affine(), ReLU()), Affine()))
 add("a deep net of kinks", lambda: Sequential(*[layer for _ in range(5) for layer in (Linear(F, F), ReLU())], rng=0))
 add("a net whose kinks all lie at 0", lambda: Sequential(Linear(F, 4), ReLU(), Linear(4, 2), rng=0), x=np.zeros((3, F)))
-add("float32 in the middle of a net", lambda: Sequential(Linear(F, 4), RIGHT["float32 within"].make(), Linear(4, 2)))
+add("float32 in a net", lambda: Sequential(Linear(F, 4), RIGHT["float32 within"].make(), Linear(4, 2), rng=0))
 add("many parameters", lambda: Sequential(Linear(40, 30), Tanh(), Linear(30, 2), rng=0), input_shape=40)
 add("dropouts and a norm", lambda: Sequential(Linear(F, 4), Dropout(), Linear(4, F), BatchNorm(), Dropout(0.1), rng=0))
 
