@@ -200,8 +200,9 @@ class _LossCheck:
         main = self.rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
         aim = self.loss.draw_target(main.shape, self.rng) if target is None else target
         found = self._check(main, aim)
-        alone = main[:1].copy()
-        self._check(alone, self.loss.draw_target(alone.shape, self.rng) if target is None else np.asarray(aim)[:1])
+        one = main[:1].copy()
+        one_aim = self.loss.draw_target(one.shape, self.rng) if target is None else np.asarray(aim)[:1]
+        self._check(one, one_aim, "on a batch of 1")
         if x is None and target is None:
             self._check_far_out(far_out(main.shape[1:], self.rng))
         return GradientReport(self.name, found, self.notes)

@@ -28,7 +28,12 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
         return "it is 0 everywhere: computed for another array, or not at all"
     if _same(given, -true, found.slack):
         return "sign flipped"
-    if found.complete and given.ndim == 2 and _same(given, true.T.reshape(given.shape), found.slack):
+    if (
+        found.complete
+        and given.ndim == 2
+        and min(given.shape) > 1
+        and _same(given, true.T.reshape(given.shape), found.slack)
+    ):
         return "transposed: it is the transpose of the derivative"
     for name, value in transposed:
         if _same(value, true, found.slack):
@@ -58,7 +63,7 @@ def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
     names = [(1 / batch, "1/batch"), (batch, "batch"), (2, "2"), (0.5, "1/2")]
     names += [(features, "features"), (1 / features, "1/features")]
     names += [(-value, f"-{name}") for value, name in names]
-    near = [name for value, name in names if abs(factor - value) < 1e-3 * abs(value)]
+    near = [name for value, name in names if abs(value) != 1 and abs(factor - value) < 1e-3 * abs(value)]
     known_as = f", that is {near[0]}" if near and near[0] != f"{factor:.6g}" else ""
     extra = "; averaged over the batch, where the loss does that already?" if near[:1] == ["1/batch"] else ""
     return f"off by a constant factor of {factor:.6g}{known_as}{extra}"

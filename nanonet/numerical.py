@@ -18,7 +18,7 @@ TINY = 1e-10  # a smaller number than this is moved as if it were so large
 RELATIVE = 1e-5
 ABSOLUTE = 1e-12
 ON_A_KINK = 1e-4  # of one-sided differences no more can be asked
-SINGLE = 1e-9  # rounding beside which float64's is nothing
+SINGLE = 1e-11  # rounding beside which float64's is nothing
 LIMIT = 400  # entries of one array; of a larger one so many are drawn
 DIRECTIONS = 3
 
@@ -145,16 +145,17 @@ class Terms:
 
     Attributes
     ----------
-    rough : float
-        The largest rounding that was seen, relative to the terms: that of float32, where a layer casts to it.
+    seen : float
+        The largest rounding that was seen.
     """
 
     def __init__(self, change: Callable[[], Array], sizes: Array) -> None:
-        self.change, self.sizes, self.rough = change, sizes, 0.0
+        self.change, self.sizes, self.seen = change, sizes, 0.0
 
-    def energy(self) -> float:
-        """Return E, less what it was at first."""
-        return float(self.change().sum())
+    @property
+    def noise(self) -> float:
+        """How far rounding is known to move E, where it is coarser than float64's, as in a layer that casts."""
+        return 10 * self.seen if self.seen > SINGLE * self.sizes.max(initial=0.0) else 0.0
 
 
 def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Comparison:
@@ -178,7 +179,7 @@ def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
         return Comparison(name, analytic, numerical, known, slack, np.flatnonzero(on_kinks).tolist())
 
     first = found(entries)
-    return found(np.flatnonzero(first.bad)) if first.bad.any() and terms.rough > SINGLE else first
+    return found(np.flatnonzero(first.bad)) if first.bad.any() and terms.noise else first
 
 
 def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Projection:
@@ -252,12 +253,10 @@ class _Moves:
                 return _Found(first)
             changed = (up != 0) | (moved(largest) != 0)
             moving = float((self.terms.sizes[changed] if changed.any() else self.terms.sizes).max(initial=0.0))
-            rough = 4 * self.terms.rough if self.terms.rough > SINGLE else 0.0
-            noise = rough * float(self.terms.sizes.max(initial=0.0))
             smallest = SMALLEST * max(size or 1.0, TINY)
-            line = Line(lambda step: float(moved(step).sum()), largest, smallest, moving, noise)
-        value, slack, sides, rough = line.slope()
-        self.terms.rough = max(self.terms.rough, rough)
+            line = Line(lambda step: float(moved(step).sum()), largest, smallest, moving, self.terms.noise)
+        value, slack, sides = line.slope()
+        self.terms.seen = max(self.terms.seen, line.seen)
         if sides is not None:
             low, high = sides
             beside = ON_A_KINK * max(abs(low), abs(high)) + slack

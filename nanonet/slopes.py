@@ -24,13 +24,12 @@ STABLE = 0.1  # by how much of itself the gap at a kink may change from one step
 class Slope(NamedTuple):
     """The slope at 0, how far it may be off, and on a kink the slopes of its two sides.
 
-    slack is infinite where the differences do not settle. rough is how large rounding is beside the function.
+    slack is infinite where the differences do not settle.
     """
 
     value: float
     slack: float
     sides: tuple[float, float] | None = None
-    rough: float = 0.0
 
 
 class Line:
@@ -57,9 +56,9 @@ class Line:
         self.up = np.array([at(step) for step in self.steps]) - here
         self.down = np.array([at(-step) for step in self.steps]) - here
         seen = self._seen()
-        self.jumps = seen >= ROUGH * size + FAINT
-        self.noise = max(noise, 4 * EPSILON * size, 0.0 if self.jumps else seen)
-        self.rough = seen / size if seen < ROUGH * size else 0.0
+        self.jumps = seen >= ROUGH * size + FAINT + 2 * noise
+        self.seen = 0.0 if self.jumps else seen
+        self.noise = max(noise, 4 * EPSILON * size, self.seen)
 
     def slope(self) -> Slope:
         """Return the best that the differences tell."""
@@ -97,7 +96,7 @@ class Line:
         precise = np.flatnonzero(slack <= PRECISE * np.abs(limits))
         best = int(precise[-1] if precise.size else slack.argmin())
         settled = apart[best] <= 0.05 * np.abs(limits[best]) + 4 * rounding[best]
-        return Slope(float(limits[best]), float(slack[best]) if settled else math.inf, None, self.rough)
+        return Slope(float(limits[best]), float(slack[best]) if settled else math.inf)
 
     def _at_a_kink(self) -> Slope | None:
         """Return the slopes of both sides, if they stay apart by the same however small the step is.
@@ -109,5 +108,5 @@ class Line:
         for i in reversed(np.flatnonzero(self.steps[:-1] <= max(AT_A_KINK * self.steps[0], self.steps[-2])).tolist()):
             if gap[i + 1] > 100 * rounding[i + 1] and abs(gap[i] - gap[i + 1]) < STABLE * gap[i + 1]:
                 low, high = sorted((float(left[i + 1]), float(right[i + 1])))
-                return Slope((low + high) / 2, float(rounding[i + 1]), (low, high), self.rough)
+                return Slope((low + high) / 2, float(rounding[i + 1]), (low, high))
         return None

@@ -67,7 +67,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Array], Any], Callable[[Array, Array], Any]
     "many kinks": (lambda a: np.abs(a - np.round(a)), lambda a, y: np.sign(a - np.round(a))),
     "jumps": (lambda a: np.where(np.abs(a) > 0.5, a, 0), lambda a, y: np.abs(a) > 0.5),
     "steps": (np.round, lambda a, y: 0),
-    "small steps": (lambda a: np.floor(1e3 * a), lambda a, y: 0),
+    "small steps": (lambda a: np.floor(100 * a), lambda a, y: 0),
     "a kink in the slope": (
         lambda a: np.where(a > 0, a, np.expm1(np.fmin(a, 0))),
         lambda a, y: np.where(a > 0, 1, 1 + y),
