@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.activations import Activation
 from nanonet.arrays import Array, Shape, as_generator, as_shape
-from nanonet.building import Snapshot, Tree
 from nanonet.diagnosis import diagnose
-from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.errors import ContractError, GradientError
 from nanonet.first_batch import checked_loss
 from nanonet.layer import Layer
+from nanonet.layer_check import LayerCheck, as_gradient_error, blame_child
 from nanonet.losses import Loss
-from nanonet.numerical import Comparison, compare
+from nanonet.numerical import Comparison, Terms, compare
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
-from nanonet.strict import checked
-
-BATCH = 5  # more than one sample, and no size that a layer is likely to have
-FEATURES = 3
-FLOAT = np.dtype(np.float64)
+from nanonet.situations import (
+    BATCH,
+    FAR_OUT,
+    FEATURES,
+    FLOAT,
+    Situation,
+    differs_in_training,
+    far_out,
+    left_out,
+    others,
+    part_starts,
+    run_in,
+    sample,
+)
 
 
 class GradientReport:
-    """What :func:`check_gradients` compared: print it."""
+    """What :func:`check_gradients` compared: print it.
 
-    def __init__(self, subject: str, comparisons: list[Comparison]) -> None:
-        self.subject, self.comparisons = subject, comparisons
+    Attributes
+    ----------
+    comparisons : list
+        One for each array, on the main sample; in both modes where they differ.
+    notes : list of str
+        What was left out, and why.
+    """
+
+    def __init__(self, subject: str, comparisons: list[Comparison], notes: list[str], *, fast: bool = False) -> None:
+        self.subject, self.comparisons, self.notes, self.fast = subject, comparisons, notes, fast
 
     def __repr__(self) -> str:
         rows = [comparison.cells() for comparison in self.comparisons]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
         lines = ["  " + "  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
-        return "\n".join([f"{self.subject}: backward is the derivative of forward (in float64)", *lines])
+        how = "along random directions, " if self.fast else ""
+        head = f"{self.subject}: backward is the derivative of forward ({how}in float64)"
+        return "\n".join([head, *lines, *(f"  {note}" for note in self.notes)])
 
 
 def check_gradients(
@@ -47,14 +62,21 @@ def check_gradients(
     *,
     x: npt.ArrayLike | None = None,
     target: npt.ArrayLike | None = None,
-    training: bool = False,
+    training: bool | None = None,
+    fast: bool = False,
     rng: int | np.random.Generator = 0,
 ) -> GradientReport:
-    """Compare every gradient with central differences, and the rest of the contract with what is done.
+    """Compare every gradient with numerical derivatives, and the rest of the contract with what is done.
 
-    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands. Trainable
-    parameters that are all 0 or all 1 are moved a little there: a forgotten factor of 1 would not show. Generators and
-    buffers are put back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
+    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands. Every
+    entry is compared, of a large array some hundred and then all at once along random directions. The same is done on
+    another number of samples and, where x is drawn, on x from 0.03 to 33 of both signs, there along random directions
+    except for a small x. Besides, ``backward`` must be linear in grad, keep nothing from one call to the next, agree
+    with ``backward_parameters`` and take arrays of any memory order.
+
+    Trainable parameters that start where a mistake would not show are moved a little: those that are constant,
+    symmetric, or equal to another. Buffers leave their starts by two passes of training. Generators and buffers are put
+    back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
 
     Parameters
     ----------
@@ -63,11 +85,14 @@ def check_gradients(
     input_shape : int or tuple of int, optional
         Without the batch axis; needed where the layer does not pin it.
     x : array, optional
-        The input to check at, or for a loss the prediction, shape (batch, ...); default: drawn, 5 samples.
+        The input to check at, or for a loss the prediction, shape (batch, ...); default: drawn, 5 samples and more.
     target : array, optional
         For a loss; default: what its ``draw_target`` gives for the shape of x.
-    training : bool
-        Whether to check the passes of training.
+    training : bool, optional
+        Which passes to check; default: those of inference, and those of training where they differ.
+    fast : bool
+        Compare along random directions alone, a few passes for each array however large it is. What is wrong in
+        entries that weigh little beside the others is not seen.
     rng : int or Generator
         For everything drawn.
 
@@ -93,7 +118,9 @@ def check_gradients(
     generator = as_generator(rng, "check_gradients")
     shape = None if input_shape is None else as_shape(input_shape, "check_gradients: input_shape")
     if isinstance(layer_or_loss, Loss):
-        return _check_loss(copy.deepcopy(layer_or_loss), shape, x, target, generator)
+        if fast or training is not None:
+            raise TypeError("check_gradients: training and fast go with a Layer")
+        return _LossCheck(copy.deepcopy(layer_or_loss), generator).run(shape, x, target)
     if not isinstance(layer_or_loss, Layer):
         hint = f"; write {layer_or_loss.__name__}(...)" if isinstance(layer_or_loss, type) else ""
         raise TypeError(f"check_gradients: expected a Layer or a Loss, got {layer_or_loss!r:.60}{hint}")
@@ -101,221 +128,119 @@ def check_gradients(
         raise TypeError("check_gradients: target goes with a Loss")
     layer = copy.deepcopy(layer_or_loss)
     Sequential(layer, dtype=np.float64, rng=generator)
-    _leave_0_and_1(layer)
-    sample = _sample(layer, shape, x, generator)
-    try:
-        return _LayerCheck(layer, sample, training, generator).run()
-    except GradientError as error:
-        _blame_child(layer, sample, training, generator)
-        raise error from None
+    part_starts(layer)
+    main = sample(layer, shape, x, generator)
+    return _LayerChecks(layer, main, generator, fast=fast).run(training, drawn=x is None)
 
 
-def _leave_0_and_1(layer: Layer) -> None:
-    """Move parameters that are all 0 or all 1, as gains and biases start: there a forgotten factor would not show."""
-    rng = np.random.default_rng(0)
-    for parameter in Tree(layer).parameters.values():
-        start = parameter.value.flat[0]
-        if parameter.trainable and start in (0, 1) and (parameter.value == start).all():
-            parameter.value = start + rng.uniform(-0.5, 0.5, parameter.shape)
+class _LayerChecks:
+    """All checks of one layer: on the main sample and besides it, in one mode or in both."""
 
+    def __init__(self, layer: Layer, main: Array, rng: np.random.Generator, *, fast: bool) -> None:
+        self.layer, self.main, self.rng, self.fast = layer, main, rng, fast
+        self.notes: list[str] = []
 
-def _sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.random.Generator) -> Array:
-    if x is not None:
-        return np.array(x) if layer.integer_input else np.array(x, FLOAT)
-    if layer.integer_input:
-        raise ValueError(f"check_gradients: {called(layer)} takes integers; give it x=...")
-    if shape is None:
-        shape = layer.input_shape
-    if shape is None and isinstance(layer, Activation):
-        shape = (FEATURES,)
-    if shape is None:
-        raise ValueError(f"check_gradients: {called(layer)} does not pin its input; write input_shape=(3,) or the like")
-    x = rng.normal(size=(BATCH, *shape))
-    x[::2] *= 3  # some samples lie further out
-    return x
-
-
-def _blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
-    """Check the layers of a chain one by one, each on what it gets there, to name the one that is wrong."""
-    if not isinstance(layer, Sequential):
-        return
-    for i, child in enumerate(layer):
-        free = copy.deepcopy(child)
-        Sequential(free, dtype=np.float64, rng=0)
-        try:
-            _LayerCheck(free, x, training, rng).run()
-        except GradientError as error:
-            _blame_child(free, x, training, rng, f"{path}{i}.")
-            raise GradientError(f"layer {path}{i}, {error}") from None
-        x = child.forward(x, training=False)[0]
-
-
-class _LayerCheck:
-    """One layer, one sample, and E = Σ r y."""
-
-    def __init__(
-        self, layer: Layer, x: Array, training: bool, rng: np.random.Generator, *, beside: bool = False
-    ) -> None:
-        self.layer, self.x, self.training, self.rng, self.beside = layer, x, training, rng, beside
-        self.name = called(layer)
-        self.tree = Tree(layer)
-        self.snapshot = Snapshot(self.tree)
-
-    def run(self) -> GradientReport:
+    def run(self, training: bool | None, *, drawn: bool) -> GradientReport:
         """Return the report, or raise the first thing that is wrong."""
-        with _as_gradient_error(self.name):
-            y, _ = self._contract()
-            self.y, self.r = y.copy(), self.rng.normal(size=y.shape)
-            self.size = float(np.abs(self.r * y).max(initial=0))
-            self._contract_backward()
-        analytic = self._unchanged()
-        comparisons = []
-        for name, place in self._places().items():
-            found = compare(name, place, analytic[name], self.energy, self.rng, size=self.size)
-            if found.wrong is not None and not (found.wrong_only_on_kinks and self._right_beside()):
-                self._fail(found)
-            comparisons.append(found)
-        return GradientReport(self.name, comparisons)
+        if training is not False:
+            with as_gradient_error(called(self.layer)):
+                run_in(self.layer, self.main)
+        found = self._check(Situation(self.main, bool(training)))
+        modes = [bool(training)]
+        if training is None and differs_in_training(self.layer, self.main, self.rng):
+            modes.append(True)
+            trained = self._check(Situation(self.main, True, "in training"))
+            for comparison in trained:
+                comparison.name += ", training"
+            found += trained
+        for mode in modes:
+            for situation in others(self.main, mode, self.rng, drawn=drawn):
+                words = f"in training, {situation.words}" if len(modes) > 1 and mode else situation.words
+                why = left_out(self.layer, situation)
+                if why:
+                    self.notes.append(f"left out {words}: {why}")
+                else:
+                    self._check(situation._replace(words=words))
+        return GradientReport(called(self.layer), found, self.notes, fast=self.fast)
 
-    def _forward(self, x: Array, training: bool | None = None) -> tuple[Array, Any]:
-        self.snapshot.restore()
-        return self.layer.forward(x, training=self.training if training is None else training)
-
-    def energy(self) -> float:
-        """Return E for x and the parameters as they are now, less what it was at first: so its digits are kept."""
-        return float(np.sum(self.r * (self._forward(self.x)[0] - self.y)))
-
-    def _contract(self) -> tuple[Array, Any]:
-        """Run forward under the strict contract, in inference twice."""
-        view = checked(self.layer, live=True)
-        first, second = view.forward(self.x)[0], view.forward(self.x)[0]
-        if not np.array_equal(first, second, equal_nan=True):
-            raise ContractError(f"{self.name}: forward gives two results for one input, though training is False")
-        self.snapshot.restore()
-        return view.forward(self.x, training=self.training)
-
-    def _contract_backward(self) -> None:
-        self.snapshot.restore()
-        view = checked(self.layer, live=True)
-        _, cache = view.forward(self.x, training=self.training)
-        view.backward(self.r, cache)
-
-    def _unchanged(self) -> dict[str, Array]:
-        """Run both passes raw, see that they change nothing handed out, and return the gradients by name."""
-        before = self.x.copy(), self.r.copy()
-        y, cache = self._forward(self.x)
-        handed_out = y.copy()
-        self._forward(self.x * 0.5 if self.x.dtype.kind == "f" else self.x[::-1])
-        dx = self.layer.backward(self.r, cache)
-        first, gradients = dx.copy(), {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
-        self.layer.backward(2 * self.r, cache)
-        for what, now, then in (
-            ("x", self.x, before[0]),
-            ("grad", self.r, before[1]),
-            ("output", y, handed_out),
-            ("dE/dx", dx, first),
-        ):
-            if not np.array_equal(now, then, equal_nan=True):
-                raise GradientError(f"{self.name}: its passes change the {what} that was handed over; copy it first")
-        return {"dE/dx": first} | gradients
-
-    def _places(self) -> dict[str, Array]:
-        """Return the arrays that E depends on, to be moved in place."""
-        places = {} if self.layer.integer_input else {"dE/dx": self.x}
-        return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
-
-    def _right_beside(self) -> bool:
-        """Tell whether a net is right a little beside a sample on which several of its layers' kinks fall together.
-
-        A layer by itself has no such excuse: its slope on a kink is one of those between the two sides.
-        """
-        if self.beside or len(self.tree.layers) == 1 or self.layer.integer_input:
-            return False
-        x = self.x + self.rng.normal(scale=1e-2, size=self.x.shape)
+    def _check(self, situation: Situation) -> list[Comparison]:
+        x, training, words, thorough = situation
         try:
-            _blame_child(self.layer, self.x, self.training, self.rng)
-            _LayerCheck(self.layer, x, self.training, self.rng, beside=True).run()
-        except GradientError:
-            return False
-        return True
+            with np.errstate(all=None if thorough else "ignore"):
+                return LayerCheck(self.layer, x, training, self.rng, thorough=thorough, fast=self.fast).run()
+        except GradientError as error:
+            named = self._named(error, situation)
+            named.args = (_worded(str(named), words),)
+            raise named from None
 
-    def _fail(self, found: Comparison) -> None:
-        hint = diagnose(found, len(self.x), self._shares(found), self._transposed(found))
-        raise GradientError(f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
-
-    def _shares(self, found: Comparison) -> Iterator[Array]:
-        """Yield the gradient that each sample by itself gives, for what is not summed over the batch."""
-        if found.name == "dE/dx":
-            return
-        whole = self.r
-        for i in range(len(whole)):
-            self.r = np.zeros_like(whole)
-            self.r[i] = whole[i]
-            place = self._places()[found.name]
-            yield compare(found.name, place, found.analytic, self.energy, self.rng, size=self.size).numerical
-        self.r = whole
-
-    def _transposed(self, found: Comparison) -> Iterator[tuple[str, Array]]:
-        """Yield what dE/dx becomes when a square parameter is transposed between the passes."""
-        if found.name != "dE/dx":
-            return
-        for name, parameter in self.tree.parameters.items():
-            if len(parameter.shape) == 2 and parameter.shape[0] == parameter.shape[1]:
-                _, cache = self._forward(self.x)
-                kept = parameter.value.copy()
-                parameter.value = kept.T
-                yield name, np.array(self.layer.backward(self.r, cache))
-                parameter.value = kept
+    def _named(self, error: GradientError, situation: Situation) -> GradientError:
+        """Return what is wrong with a layer of a chain, if it can be found, or else with the chain."""
+        try:
+            blame_child(self.layer, situation.x, situation.training, self.rng)
+        except GradientError as found:
+            return found
+        return error
 
 
-def _check_loss(
-    loss: Loss, shape: Shape | None, x: npt.ArrayLike | None, target: npt.ArrayLike | None, rng: np.random.Generator
-) -> GradientReport:
-    """Compare a loss's derivative, without and with sample weights."""
-    name = repr(loss)
-    prediction = rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
-    if target is None:
-        target = loss.draw_target(prediction.shape, rng)
-    comparisons = []
-    for kind, weight in (("", None), (", weighted", rng.uniform(0.5, 1.5, len(prediction)))):
-        target_, weights = loss.check(prediction, target, weight)
+def _worded(text: str, words: str) -> str:
+    """Add to the first line of an error on what the layer was tried."""
+    first, *diagnosis = text.split("\n")
+    return "\n".join([f"{first}, {words}" if words else first, *diagnosis])
 
-        def energy(target_: Array = target_, weights: Array | None = weights) -> float:
-            return loss.forward(prediction, target_, weights)[0]
 
-        with _as_gradient_error(name):
-            watched = checked_loss(loss)
-            value, cache = watched.forward(prediction, target_, weights)
+class _LossCheck:
+    """A loss's derivative, without and with sample weights, on predictions of several kinds."""
+
+    def __init__(self, loss: Loss, rng: np.random.Generator) -> None:
+        self.loss, self.rng, self.name = loss, rng, repr(loss)
+        self.notes: list[str] = []
+
+    def run(self, shape: Shape | None, x: npt.ArrayLike | None, target: npt.ArrayLike | None) -> GradientReport:
+        """Return the report, or raise the first thing that is wrong."""
+        main = self.rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
+        aim = self.loss.draw_target(main.shape, self.rng) if target is None else target
+        found = self._check(main, aim)
+        one = main[:1].copy()
+        one_aim = self.loss.draw_target(one.shape, self.rng) if target is None else np.asarray(aim)[:1]
+        self._check(one, one_aim, "on a batch of 1")
+        if x is None and target is None:
+            self._check_far_out(far_out(main.shape[1:], self.rng))
+        return GradientReport(self.name, found, self.notes)
+
+    def _check_far_out(self, prediction: Array) -> None:
+        target = self.loss.draw_target(prediction.shape, self.rng)
+        with np.errstate(all="ignore"):
+            if np.isfinite(self.loss.forward(prediction, *self.loss.check(prediction, target, None))[0]):
+                self._check(prediction, target, FAR_OUT)
+            else:
+                self.notes.append(f"left out {FAR_OUT}: it is not finite there")
+
+    def _check(self, prediction: Array, target: npt.ArrayLike, words: str = "") -> list[Comparison]:
+        weights = self.rng.uniform(0.5, 1.5, len(prediction))
+        return [self._compared(prediction, target, weight, words) for weight in (None, weights)]
+
+    def _compared(self, prediction: Array, target: npt.ArrayLike, weight: Array | None, words: str) -> Comparison:
+        checked, weights = self.loss.check(prediction, target, weight)
+        watched = checked_loss(self.loss)
+        with as_gradient_error(self.name):
+            value, cache = watched.forward(prediction, checked, weights)
             if not isinstance(value, float):
-                raise ContractError(f"{name}: forward must return a float and a cache, got {type(value).__name__}")
+                raise ContractError(f"{self.name}: forward must return a float and a cache, got {type(value).__name__}")
             analytic = np.array(watched.backward(cache))
+            again = watched.backward(cache)
         if analytic.shape != prediction.shape:
-            raise GradientError(f"{name}: backward must return shape {prediction.shape}, got {analytic.shape}")
-        found = compare(f"dE/dprediction{kind}", prediction, analytic, energy, rng, size=abs(value))
+            raise GradientError(f"{self.name}: backward must return shape {prediction.shape}, got {analytic.shape}")
+        if not np.array_equal(again, analytic, equal_nan=True):
+            raise GradientError(f"{self.name}: backward gives two results for one cache: keeps it state?")
+
+        def change() -> Array:
+            return np.array([self.loss.forward(prediction, checked, weights)[0] - value])
+
+        terms = Terms(change, np.array([abs(value)]))
+        name = "dE/dprediction" if weight is None else "dE/dprediction, weighted"
+        found = compare(name, prediction, analytic, terms, self.rng)
         if found.wrong is not None:
             hint = diagnose(found, len(prediction), iter(()), iter(()))
-            raise GradientError(f"{name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
-        comparisons.append(found)
-    return GradientReport(name, comparisons)
-
-
-@contextmanager
-def _as_gradient_error(name: str) -> Iterator[None]:
-    """Let what the strict contract finds be a GradientError, with a diagnosis where its pattern is known."""
-    try:
-        yield
-    except (ContractError, ShapeError, NonFiniteError) as error:
-        text, bare = str(error), name.removesuffix("()")
-        if text.startswith(f"{bare}: "):  # a loss names itself without the brackets
-            text = name + text.removeprefix(bare)
-        patterns: dict[str, Callable[[str], bool]] = {
-            "argument modified": lambda text: "writes to its argument" in text,
-            "never assigned": lambda text: "never assign" in text,
-            "added instead of assigned": lambda text: " adds to " in text,
-            "not summed over the batch": lambda text: "sum it over the batch" in text,
-            "transposed": lambda text: "transpose it?" in text,
-        }
-        hint = next((f"\ndiagnosis: {hint}" for hint, fits in patterns.items() if fits(text)), "")
-        raise GradientError((text if name in text else f"{name}: {text}") + hint) from None
-    except Exception as error:
-        raise GradientError(f"{name}: its passes fail with {type(error).__name__}: {error}") from error
+            text = f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else "")
+            raise GradientError(_worded(text, words))
+        return found

@@ -26,25 +26,30 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
     given, true = found.analytic, found.numerical
     if not given.any():
         return "it is 0 everywhere: computed for another array, or not at all"
-    if _same(given, -true, found.noise):
+    if _same(given, -true, found.slack):
         return "sign flipped"
-    if found.complete and given.ndim == 2 and _same(given, true.T.reshape(given.shape), found.noise):
+    if (
+        found.complete
+        and given.ndim == 2
+        and min(given.shape) > 1
+        and _same(given, true.T.reshape(given.shape), found.slack)
+    ):
         return "transposed: it is the transpose of the derivative"
     for name, value in transposed:
-        if _same(value, true, found.noise):
+        if _same(value, true, found.slack):
             return f"transposed: it becomes right when {name} is transposed; is it W where W.T should be, or W.T for W?"
     for i, share in enumerate(shares):
-        if batch > 1 and _same(given, share, found.noise):
+        if batch > 1 and _same(given, share, found.slack):
             return f"not summed over the batch: it is the share of sample {i} alone"
     return _factor(given, true, found, batch)
 
 
-def _same(given: Array, true: Array, noise: float) -> bool:
+def _same(given: Array, true: Array, slack: Array) -> bool:
     """Tell whether two gradients agree wherever both are known."""
     if given.shape != true.shape:
         return False
     known = np.isfinite(true)
-    return bool(known.any() and (np.abs(given - true)[known] <= 10 * tolerance(given, true, noise)[known]).all())
+    return bool(known.any() and (np.abs(given - true)[known] <= 10 * tolerance(given, true, slack)[known]).all())
 
 
 def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
@@ -52,13 +57,13 @@ def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
     known = found.known & np.isfinite(true)
     norm = float(np.sum(true[known] ** 2))
     factor = float(np.sum(given[known] * true[known])) / norm if norm else 0.0
-    if factor == 0 or not _same(given, factor * true, found.noise):
+    if factor == 0 or not _same(given, factor * true, found.slack):
         return ""
-    features = given.shape[-1] if given.ndim else 1
+    features = found.shape[-1] if found.shape else 1
     names = [(1 / batch, "1/batch"), (batch, "batch"), (2, "2"), (0.5, "1/2")]
     names += [(features, "features"), (1 / features, "1/features")]
     names += [(-value, f"-{name}") for value, name in names]
-    near = [name for value, name in names if abs(factor - value) < 1e-3 * abs(value)]
+    near = [name for value, name in names if abs(value) != 1 and abs(factor - value) < 1e-3 * abs(value)]
     known_as = f", that is {near[0]}" if near and near[0] != f"{factor:.6g}" else ""
     extra = "; averaged over the batch, where the loss does that already?" if near[:1] == ["1/batch"] else ""
     return f"off by a constant factor of {factor:.6g}{known_as}{extra}"

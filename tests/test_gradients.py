@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,8 @@ from nanonet import (
 )
 from tests.layers import Residual, Scale
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
+from tests.right_layers import RIGHT
+from tests.wrong_layers import WRONG, BatchNorm, Entrywise, FewOfMany, Gain
 
 in_both_modes = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 
@@ -623,8 +625,9 @@ def test_a_dropout_that_forgets_its_mask_is_wrong_in_training_alone() -> None:
         def backward(self, grad: Array, cache: Any) -> Array:
             return grad
 
-    report_of(Forgetful(), input_shape=3)
+    report_of(Forgetful(), input_shape=3, training=False)
     assert error_of(Forgetful(), input_shape=3, training=True).startswith("Forgetful(): dE/dx[")
+    assert re.match(r"Forgetful\(\): dE/dx\[.*\), in training$", error_of(Forgetful(), input_shape=3))
 
 
 # ---- where a broken layer stands
@@ -924,9 +927,211 @@ def test_frozen_parameters_and_other_numbers_stay_where_they_are() -> None:
             seen.append(self.gain.value.copy())
             return super().forward(x, training=training)
 
-    for start, trainable in ((1.0, False), (1.5, True)):
+    for start, trainable in ((np.ones(3), False), (np.array([1.0, 1.5, 0.0]), True)):
         layer = Watched(3)
-        layer.gain = Parameter(3, Constant(start), trainable=trainable)
+        layer.gain = Parameter(3, start, trainable=trainable)
         seen.clear()
         check_gradients(layer)
         np.testing.assert_array_equal(seen[0], start)
+
+
+# ---- many that are wrong, many that are right: see wrong_layers.py and right_layers.py
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_every_wrong_layer_is_found_without_being_asked_for_in_particular(name: str) -> None:
+    make, keywords = WRONG[name]
+    with pytest.raises(GradientError):
+        check_gradients(make(), **keywords)
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["by entries", "by directions"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_right_layer_is_refused_however_unusual_it_is(name: str, fast: bool) -> None:
+    make, keywords = RIGHT[name]
+    check_gradients(make(), fast=fast, **keywords)
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name != "0.003 % too much"])
+def test_the_fast_check_finds_them_too_but_for_what_weighs_little(name: str) -> None:
+    make, keywords = WRONG[name]
+    with pytest.raises(GradientError):
+        check_gradients(make(), fast=True, **keywords)
+
+
+def clip(low: float, high: float) -> Entrywise:
+    return Entrywise(lambda a: np.clip(a, low, high), lambda a, y: (a > low) & (a < high))
+
+
+def half_clip(low: float, high: float) -> Entrywise:
+    return Entrywise(lambda a: np.clip(a, low, high), lambda a, y: a > low)
+
+
+@pytest.mark.parametrize("bound", [0.05, 0.3, 1, 3, 6, 12, 20, 30])
+@pytest.mark.parametrize("features", [1, 3, 70])
+def test_a_forgotten_bound_up_to_30_is_found_however_many_features_there_are(bound: float, features: int) -> None:
+    check_gradients(clip(-bound, bound), features)
+    with pytest.raises(GradientError):
+        check_gradients(half_clip(-bound, bound), features)
+
+
+# ---- what it is tried on
+
+
+class Modes(Gain):
+    """Notes every batch that it sees, and the mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random = Random()
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        Modes.noted.add((training, len(x)))
+        return super().forward(x)
+
+    noted: ClassVar[set[tuple[bool, int]]] = set()
+
+
+@pytest.mark.parametrize(
+    ("training", "modes"), [(None, {False, True}), (True, {False, True}), (False, {False})], ids=repr
+)
+def test_both_modes_are_tried_where_a_layer_has_state_and_several_sizes_of_batch(
+    training: bool | None, modes: set[bool]
+) -> None:
+    Modes.noted = set()
+    check_gradients(Modes(), 3, training=training)
+    assert {mode for mode, _ in Modes.noted} == modes
+    assert {size for _, size in Modes.noted} > {1, 5}
+
+
+def test_a_layer_that_is_the_same_in_training_is_reported_once_and_another_twice() -> None:
+    assert [c.name for c in check_gradients(Linear(3, 2)).comparisons] == ["dE/dx", "dE/dweight", "dE/dbias"]
+    names = [c.name for c in check_gradients(Dropout(), 3).comparisons]
+    assert names == ["dE/dx", "dE/dx, training"]
+
+
+def test_what_is_given_as_x_is_kept_to() -> None:
+    class Logarithm(Activation):
+        def function(self, a: Array) -> Array:
+            assert (a > 0).all()
+            return np.log(a)
+
+        def derivative(self, a: Array, y: Array) -> Array:
+            return 1 / a
+
+    check_gradients(Logarithm(), x=[[1.0, 2.0], [0.5, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("finite near 0 alone", "left out on x from 0.03 to 33 on both sides of 0: its output is not finite there"),
+        ("a domain with a wall", "left out on x from 0.03 .* ValueError: Walled: expected numbers up to 20"),
+        (
+            "a norm over the batch that refuses to train on one sample",
+            "left out in training, on a batch of 1: ValueErr",
+        ),
+        ("a deviation of the batch that one sample does not have", "left out in training, on a batch of 1: its output"),
+    ],
+)
+def test_the_report_says_what_was_left_out_and_why(name: str, note: str) -> None:
+    make, keywords = RIGHT[name]
+    assert re.search(note, str(check_gradients(make(), **keywords)).splitlines()[-1])
+
+
+def test_the_message_says_on_what_a_layer_was_wrong() -> None:
+    for name, words in (
+        ("dE/dx twice as large for a batch of one", r", on a batch of 1\n"),
+        ("a factor in training alone", r", in training\n"),
+        ("a lower bound forgotten", r", on x from 0\.03 to 33 on both sides of 0$"),
+        ("backward_parameters alone is wrong for a batch of one", r", on a batch of 1$"),
+    ):
+        make, keywords = WRONG[name]
+        assert re.search(words, error_of(make(), **keywords)), name
+
+
+def test_a_layer_of_a_chain_that_is_wrong_in_training_is_named_by_its_position() -> None:
+    chain = Sequential(Linear(3, 3), WRONG["a factor in training alone"].make(), Dropout(), rng=0)
+    assert error_of(chain).startswith("layer 1, FactorInTraining(): dE/dx[")
+
+
+def test_a_buffer_has_left_its_start_before_inference_is_checked() -> None:
+    class Spy(BatchNorm):
+        variances: ClassVar[list[Array]] = []
+
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+            if not training:
+                self.variances.append(self.variance.value.copy())
+            return super().forward(x, training=training)
+
+    check_gradients(Spy(), 3)
+    assert all((variance != 1).all() for variance in Spy.variances)
+
+
+# ---- how precise it is
+
+
+@pytest.mark.parametrize("factor", [1.0005, 0.99991, 1.00003])
+@pytest.mark.parametrize("layer", [Gain(), Linear(3, 2), Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=0)])
+@pytest.mark.parametrize("rng", range(3))
+def test_a_gradient_a_little_off_is_found(layer: Layer, factor: float, rng: int) -> None:
+    class Off(Layer):
+        def __init__(self) -> None:
+            self.inner = copy.deepcopy(layer)
+
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+            return self.inner.forward(x, training=training)
+
+        def backward(self, grad: Array, cache: Any) -> Array:
+            return factor * self.inner.backward(grad, cache)
+
+    check_gradients(layer, 3, rng=rng)
+    with pytest.raises(GradientError, match=r"dE/dx\["):
+        check_gradients(Off(), 3, rng=rng)
+
+
+# ---- along random directions
+
+
+def test_the_fast_report_says_that_it_is_one_and_looks_at_no_entry() -> None:
+    calls: list[int] = []
+
+    class Counted(Linear):
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+            calls.append(len(x))
+            return super().forward(x, training=training)
+
+    text = str(check_gradients(Counted(300, 200), fast=True))
+    assert "along random directions, in float64" in text.splitlines()[0]
+    assert "dE/dweight  (200, 300)  3 directions over 60000 entries" in text
+    assert len(calls) < 200
+
+
+def test_of_a_large_array_what_is_wrong_in_a_few_entries_is_found_all_the_same() -> None:
+    message = error_of(FewOfMany())
+    assert message.startswith("FewOfMany(): dE/dweight, along a random direction over all its entries, is ")
+
+
+def test_a_loss_has_no_modes() -> None:
+    for keywords in ({"training": True}, {"fast": True}):
+        with pytest.raises(TypeError, match="training and fast go with a Layer"):
+            check_gradients(SquaredError(), **keywords)
+
+
+class ForgottenTail(Quartic):
+    """Right within ±10."""
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        return super().derivative(prediction, target) * (np.abs(prediction - target) < 10)
+
+
+class WrongForOne(Quartic):
+    """Right for more than one sample."""
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        return super().derivative(prediction, target) * (2 if len(prediction) == 1 else 1)
+
+
+@pytest.mark.parametrize("loss", [ForgottenTail(), WrongForOne()], ids=repr)
+def test_a_loss_too_is_tried_far_out_and_on_one_sample(loss: Loss) -> None:
+    assert "dE/dprediction[" in error_of(loss)
