@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nanonet.arrays import Array, Shape, finite_number
+from nanonet.erf import END, normal_tail
 from nanonet.layer import Layer
-from nanonet.numerics import HALF, ONE, ZERO, sigmoid, softplus
+from nanonet.numerics import HALF, ONE, ZERO, in_blocks, sigmoid, softplus
 from nanonet.recorded import obey_override
 
 
@@ -177,6 +178,70 @@ class LeakyReLU(Activation):
         return np.where(a > 0, a.dtype.type(1), a.dtype.type(self.slope))
 
 
+class Clip(Activation):
+    """y = min(max(a, low), high); y' = 1 where low < a < high and 0 elsewhere, at the bounds too.
+
+    That is PyTorch's Hardtanh; ``torch.clamp`` has slope 1 at its bounds. NaN stays NaN.
+
+    Parameters
+    ----------
+    low, high : float or None
+        low is not above high; None or an infinity: no bound on that side.
+
+    Examples
+    --------
+    >>> Clip(0, 6).function(np.array([-2.0, 3.0, 7.0]))
+    array([0., 3., 6.])
+    """
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low = _bound(low, "low", -math.inf)
+        self.high = _bound(high, "high", math.inf)
+        if self.low == -math.inf and self.high == math.inf:
+            raise ValueError("Clip: expected a bound on one side at least, got none; for y = a write Identity()")
+        if self.low > self.high:
+            raise ValueError(f"Clip: expected low of at most high, got {low} and {high}")
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the bounds that there are
+        """f'(a), by the bounds that there are."""
+        if self.high == math.inf:
+            return "1 if a > low else 0"
+        return "1 if a < high else 0" if self.low == -math.inf else "(1 if a < high else 0) if a > low else 0"
+
+    def function(self, a: Array) -> Array:
+        """Return min(max(a, low), high)."""
+        y: Array = np.clip(a, *self._bounds(a.dtype))
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where low < a < high, else 0."""
+        low, high = self._bounds(a.dtype)
+        inside: Array = ((a > low) & (a < high)).astype(a.dtype)
+        return inside
+
+    def _bounds(self, dtype: np.dtype[Any]) -> Any:
+        """Return both bounds in a dtype, whose largest number a bound may exceed."""
+        with np.errstate(over="ignore"):
+            return np.array([self.low, self.high]).astype(dtype)
+
+
+def _bound(value: float | None, name: str, none: float) -> float:
+    if value is None or (isinstance(value, (float, np.floating)) and value == none):
+        return none
+    return finite_number(value, "Clip", name)
+
+
+def ReLU6() -> Clip:
+    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras."""
+    return Clip(0.0, 6.0)
+
+
+def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
+    """Return Clip(low, high), which has this name and these bounds in PyTorch."""
+    return Clip(low, high)
+
+
 class ELU(Activation):
     """y = a where a > 0, alpha (exp(a) - 1) elsewhere; y' = 1 or y + alpha (Clevert et al. 2016, eq. 15).
 
@@ -247,44 +312,106 @@ class SiLU(Activation):
 
 
 class GELU(Activation):
-    """y = a/2 (1 + tanh u), u = sqrt(2/pi) (a + 0.044715 a^3): the tanh form (Hendrycks and Gimpel 2016).
+    """y = a Φ(a), y' = Φ(a) + a φ(a): a number times the share of normal ones below it (Hendrycks and Gimpel 2016).
 
-    PyTorch's ``GELU(approximate="tanh")``. The form with erf differs from it by less than 0.0005; NumPy has no erf.
+    Φ(a) = (1 + erf(a/√2)) / 2 and φ(a) = exp(-a²/2) / √(2π); small values at negative a keep the digits that 1 + erf
+    would lose.
+
+    Parameters
+    ----------
+    approximate : bool
+        True: y = a/2 (1 + tanh u), u = √(2/π) (a + 0.044715 a³), PyTorch's ``GELU(approximate="tanh")``; it differs by
+        less than 0.0005.
 
     Examples
     --------
     >>> GELU().function(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+    >>> GELU(approximate=True).function(np.array([-1.0, 0.0, 1.0])).round(6)
     array([-0.158808,  0.      ,  0.841192])
     """
 
-    derivative_formula = (
-        "u = root * (a + cubic * a**3); h = tanh(u); (1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
-    )
     cubic = 0.044715
     root = math.sqrt(2 / math.pi)
+    pi = math.pi
 
-    def _tanh(self, a: Array) -> Array:
-        with np.errstate(under="ignore"):  # the cube of a tiny number is 0 beside the number itself
-            return np.tanh(self.root * (a + self.cubic * a * a * a))
+    def __init__(self, approximate: bool = False) -> None:
+        if not isinstance(approximate, (bool, np.bool_)):
+            hint = "; PyTorch's 'tanh' is True, its 'none' is False" if isinstance(approximate, str) else ""
+            raise TypeError(f"GELU: expected approximate as True or False, got {approximate!r}{hint}")
+        self.approximate = bool(approximate)
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # each of the two forms has its own
+        """f'(a) of the form that this layer has."""
+        if self.approximate:
+            return (
+                "u = root * (a + cubic * a**3); h = tanh(u); "
+                "(1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
+            )
+        return "p = erfc(-a / 2**0.5) / 2; p + a * exp(-a**2 / 2) / (2 * pi)**0.5"
+
+    def function(self, a: Array) -> Array:
+        """Return a Φ(a), or a/2 (1 + tanh u)."""
+        return in_blocks(self._by_tanh if self.approximate else self._exact, a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return Φ(a) + a φ(a), or (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
+        return in_blocks(self._slope_by_tanh if self.approximate else self._exact_slope, a, y)
+
+    @staticmethod
+    def _exact(a: Array) -> Array:
+        """Return max(a, 0) - |a| Φ(-|a|), which is a Φ(a) without cancellation on either side of 0."""
+        z = np.minimum(np.abs(a), END[a.dtype])
+        tail = normal_tail(z)
+        tail *= z
+        y: Array = np.maximum(a, 0)
+        y -= tail
+        return y
+
+    def _exact_slope(self, a: Array, y: Array) -> Array:
+        near = np.clip(a, -END[a.dtype], END[a.dtype])  # beyond which φ is 0
+        slope: Array = near * near
+        slope *= -0.5
+        np.exp(slope, out=slope)
+        slope *= near
+        slope *= self.root / 2  # 1 / √(2π)
+        share = np.full_like(a, 0.5)  # Φ(a) = y / a, and 1/2 where a is 0 or so small that y has lost digits
+        slope += np.divide(y, a, out=share, where=np.abs(a) > 1e-30)
+        return slope
+
+    def _by_tanh(self, a: Array) -> Array:
+        y = self._tanh(self._near(a))
+        y += 1
+        y *= a
+        y *= 0.5
+        return y
+
+    def _slope_by_tanh(self, a: Array, y: Array) -> Array:
+        a = self._near(a)
+        t = self._tanh(a)
+        slope: Array = a * a
+        slope *= 3 * self.cubic * self.root
+        slope += self.root
+        slope *= a
+        slope *= 1 - t * t
+        slope += t
+        slope += 1
+        slope *= 0.5
+        return slope
 
     @staticmethod
     def _near(a: Array) -> Array:
         """Return a held within ±30, beyond which tanh u is ±1."""
         return np.clip(a, -30, 30)
 
-    def function(self, a: Array) -> Array:
-        """Return a/2 (1 + tanh u)."""
-        y: Array = 0.5 * a * (1 + self._tanh(self._near(a)))
-        return y
-
-    def derivative(self, a: Array, y: Array) -> Array:
-        """Return (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
-        a = self._near(a)
-        t = self._tanh(a)
-        with np.errstate(under="ignore"):
-            slope = self.root * (1 + 3 * self.cubic * a * a)
-            d: Array = 0.5 * (1 + t) + 0.5 * a * (1 - t * t) * slope
-        return d
+    def _tanh(self, a: Array) -> Array:
+        """Return tanh u."""
+        u: Array = a * a
+        u *= self.cubic * self.root
+        u += self.root
+        u *= a
+        return np.tanh(u, out=u)
 
 
 class Softplus(Activation):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,6 +17,26 @@ _FLOORS = {np.dtype(kind): math.log(np.finfo(kind).tiny) / 2 for kind in (np.flo
 ZERO, HALF, ONE = (
     {np.dtype(kind): read_only(np.array(number, kind)) for kind in (np.float32, np.float64)} for number in (0, 0.5, 1)
 )
+
+
+BLOCK = 16384  # numbers that stay in the cache with a few intermediate results
+
+
+def in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Return function(*arrays), which works entry by entry, computed block by block; what underflows is 0.
+
+    Where a function has many intermediate results, this halves the time of arrays that are larger than the cache.
+    """
+    shape, size = arrays[0].shape, arrays[0].size
+    with np.errstate(under="ignore"):
+        if size <= BLOCK:
+            return function(*arrays)
+        flat = [array.reshape(-1) for array in arrays]
+        y = np.empty(size, arrays[0].dtype)
+        for start in range(0, size, BLOCK):
+            block = slice(start, start + BLOCK)
+            y[block] = function(*(array[block] for array in flat))
+    return y.reshape(shape)
 
 
 def exp_of_negative(a: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -27,12 +28,14 @@ from nanonet import (
     AdamW,
     Array,
     BinaryCrossEntropy,
+    Clip,
     Constant,
     CrossEntropy,
     Dropout,
     Flatten,
     GlorotNormal,
     GlorotUniform,
+    Hardtanh,
     HeNormal,
     HeUniform,
     Hinge,
@@ -50,6 +53,7 @@ from nanonet import (
     Normal,
     Optimizer,
     ReLU,
+    ReLU6,
     Residual,
     RMSprop,
     Rprop,
@@ -166,7 +170,19 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     ELU: [LayerCase(ELU, (3,)), LayerCase(lambda: ELU(0.5), (2, 3, 1))],
     SELU: [LayerCase(SELU, (3,)), LayerCase(SELU, ()), LayerCase(SELU, (2, 3, 1))],
     SiLU: [LayerCase(SiLU, (3,)), LayerCase(SiLU, ()), LayerCase(SiLU, (2, 3, 1))],
-    GELU: [LayerCase(GELU, (3,)), LayerCase(GELU, ()), LayerCase(GELU, (2, 3, 1))],
+    Clip: [
+        LayerCase(lambda: Clip(-0.5, 0.25), (3,)),
+        LayerCase(lambda: Clip(None, 0.5), ()),
+        LayerCase(lambda: Clip(-0.5, math.inf), (2, 3, 1)),
+        LayerCase(ReLU6, (3,)),
+        LayerCase(Hardtanh, (3,)),
+    ],
+    GELU: [
+        LayerCase(GELU, (3,)),
+        LayerCase(GELU, ()),
+        LayerCase(lambda: GELU(approximate=True), (3,)),
+        LayerCase(lambda: GELU(approximate=True), (2, 3, 1)),
+    ],
     Softplus: [LayerCase(Softplus, (3,)), LayerCase(Softplus, ()), LayerCase(Softplus, (2, 3, 1))],
     Softsign: [LayerCase(Softsign, (3,)), LayerCase(Softsign, ()), LayerCase(Softsign, (2, 3, 1))],
     Softmax: [LayerCase(Softmax, (3,)), LayerCase(Softmax, (2, 4))],
