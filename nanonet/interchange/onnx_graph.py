@@ -63,7 +63,7 @@ class Graph:
         if len(inputs) != 1:
             raise ValueError(f"expected a graph of one input, got {[value.name for value in inputs]}")
         kind = inputs[0].type.tensor_type
-        dtypes = {self.onnx.TensorProto.FLOAT: np.float32, self.onnx.TensorProto.DOUBLE: np.float64}
+        dtypes: dict[int, Any] = {self.onnx.TensorProto.FLOAT: np.float32, self.onnx.TensorProto.DOUBLE: np.float64}
         if kind.elem_type not in dtypes:
             raise ValueError(f"expected an input of floats or doubles, got element type {kind.elem_type}")
         self.input, self.input_dtype = inputs[0].name, np.dtype(dtypes[kind.elem_type])
