@@ -82,7 +82,7 @@ class Expression:
     def is_close(self, other: Expression) -> bool:
         """Tell whether the two have the same terms, with coefficients that are equal but for rounding."""
         (form, numbers), (other_form, other_numbers) = _taken_apart(self), _taken_apart(other)
-        return form == other_form and bool(np.allclose(numbers, other_numbers, rtol=CLOSE, atol=0))
+        return form == other_form and all(map(is_close, numbers, other_numbers))
 
     @property
     def root(self) -> float | None:
@@ -98,6 +98,11 @@ class Expression:
             case [((0, (("exp", ((1, k),)),)), c)]:
                 return math.log(-d / c) / k if 0 < -d / c < math.inf else None
         raise Unproven("its sign is not known")
+
+
+def is_close(one: float, two: float) -> bool:
+    """Tell whether two numbers are equal but for the rounding of constants."""
+    return math.isclose(one, two, rel_tol=CLOSE)
 
 
 def number(value: float) -> Expression:

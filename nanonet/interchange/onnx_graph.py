@@ -124,12 +124,19 @@ class Graph:
                 if node.operator == "Transpose":
                     array = array.transpose(node.attributes.get("perm"))
                 if node.operator == "Cast":
-                    dtype = self.onnx.helper.tensor_dtype_to_np_dtype(node.attributes["to"])
+                    dtype = self._dtype(node.attributes["to"])
                     self.make_room(array.size * dtype.itemsize)
                     array = _numbers(array.astype(dtype))
-            except (ValueError, KeyError) as error:
+            except ValueError as error:
                 raise ValueError(f"{node}: {error}") from None
         return array
+
+    def _dtype(self, kind: int) -> np.dtype[Any]:
+        try:
+            dtype: np.dtype[Any] = self.onnx.helper.tensor_dtype_to_np_dtype(kind)
+        except KeyError:
+            raise ValueError(f"{kind} is no type of elements") from None
+        return dtype
 
     def _held(self, node: Node) -> Numbers:
         """Return what a node of the operator Constant holds."""
@@ -163,7 +170,7 @@ class Graph:
         if not place.is_relative_to(self.folder.resolve()) or not place.is_file():
             raise ValueError(f"expected its numbers in a file beside this one, got {told['location']!r}")
         size = place.stat().st_size
-        dtype = self.onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        dtype = self._dtype(tensor.data_type)
         start, wanted = int(told.get("offset", 0)), math.prod(tensor.dims) * dtype.itemsize
         length = int(told.get("length", wanted))
         self._read_bytes[place] += length

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.lib.mixins
 
 from nanonet.interchange import expression as ex
-from nanonet.interchange.expression import CLOSE, Expression, Unproven
+from nanonet.interchange.expression import Expression, Unproven
 
 KNOTS = 8  # more than any activation has
 
@@ -72,7 +72,7 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
         """The same function without the knots at which nothing happens."""
         knots, between, at = [], [self.between[0]], []
         for knot, after, value in zip(self.knots, self.between[1:], self.at, strict=True):
-            if after != between[-1] or not math.isclose(value, after(knot), rel_tol=CLOSE):
+            if after != between[-1] or not ex.is_close(value, after(knot)):
                 knots.append(knot)
                 at.append(value)
                 between.append(after)
@@ -83,7 +83,7 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
         one, two = self.simplest, Pieces.of(other).simplest
         return (
             len(one.knots) == len(two.knots)
-            and bool(np.allclose([*one.knots, *one.at], [*two.knots, *two.at], rtol=CLOSE, atol=0))
+            and all(map(ex.is_close, (*one.knots, *one.at), (*two.knots, *two.at)))
             and all(p.is_close(q) for p, q in zip(one.between, two.between, strict=True))
         )
 
