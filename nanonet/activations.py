@@ -233,12 +233,24 @@ def _bound(value: float | None, name: str, none: float) -> float:
 
 
 def ReLU6() -> Clip:
-    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras."""
+    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras.
+
+    Examples
+    --------
+    >>> ReLU6()
+    Clip(0.0, 6.0)
+    """
     return Clip(0.0, 6.0)
 
 
 def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
-    """Return Clip(low, high), which has this name and these bounds in PyTorch."""
+    """Return Clip(low, high), which has this name and these bounds in PyTorch.
+
+    Examples
+    --------
+    >>> Hardtanh()
+    Clip(-1.0, 1.0)
+    """
     return Clip(low, high)
 
 
@@ -335,7 +347,7 @@ class GELU(Activation):
     root = math.sqrt(2 / math.pi)
     pi = math.pi
 
-    def __init__(self, approximate: bool = False) -> None:
+    def __init__(self, *, approximate: bool = False) -> None:
         if not isinstance(approximate, (bool, np.bool_)):
             hint = "; PyTorch's 'tanh' is True, its 'none' is False" if isinstance(approximate, str) else ""
             raise TypeError(f"GELU: expected approximate as True or False, got {approximate!r}{hint}")
@@ -349,7 +361,7 @@ class GELU(Activation):
                 "u = root * (a + cubic * a**3); h = tanh(u); "
                 "(1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
             )
-        return "p = erfc(-a / 2**0.5) / 2; p + a * exp(-a**2 / 2) / (2 * pi)**0.5"
+        return "p = erfc(-a / sqrt(2)) / 2; p + a * exp(-a**2 / 2) / sqrt(2 * pi)"
 
     def function(self, a: Array) -> Array:
         """Return a Φ(a), or a/2 (1 + tanh u)."""
@@ -383,8 +395,8 @@ class GELU(Activation):
     def _by_tanh(self, a: Array) -> Array:
         y = self._tanh(self._near(a))
         y += 1
-        y *= a
         y *= 0.5
+        y *= a
         return y
 
     def _slope_by_tanh(self, a: Array, y: Array) -> Array:
@@ -415,7 +427,15 @@ class GELU(Activation):
 
 
 class Softplus(Activation):
-    """y = log(1 + exp(a)), y' = sigmoid(a).
+    """y = log(1 + exp(beta a)) / beta, y' = sigmoid(beta a).
+
+    Parameters
+    ----------
+    beta : float
+        Above 0; the larger, the nearer to ReLU.
+    threshold : float
+        Where beta a is larger, y = a and y' = 1. PyTorch has 20; in float32 that is the same but for rounding, in
+        float64 it leaves out 2e-9.
 
     Examples
     --------
@@ -423,15 +443,31 @@ class Softplus(Activation):
     array([6.93147e-01, 1.00000e+03])
     """
 
-    derivative_formula = "1 / (1 + exp(-a))"
+    def __init__(self, beta: float = 1.0, threshold: float = math.inf) -> None:
+        self.beta = finite_number(beta, "Softplus", "beta")
+        if self.beta <= 0:
+            raise ValueError(f"Softplus: expected beta above 0, got {beta}")
+        self.threshold = math.inf if threshold == math.inf else finite_number(threshold, "Softplus", "threshold")
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the settings that are not the usual ones
+        """f'(a), by the settings."""
+        z = "a" if self.beta == 1 else "beta * a"
+        curve = f"1 / (1 + exp(-{z}))" if self.beta == 1 else f"1 / (1 + exp(-({z})))"
+        return curve if self.threshold == math.inf else f"1 if {z} > threshold else {curve}"
 
     def function(self, a: Array) -> Array:
-        """Return max(a, 0) + log(1 + exp(-|a|))."""
-        return softplus(a)
+        """Return (max(z, 0) + log(1 + exp(-|z|))) / beta for z = beta a."""
+        if self.beta == 1 and self.threshold == math.inf:
+            return softplus(a)
+        z = self.beta * a
+        return np.where(z > self.threshold, a, softplus(z) / self.beta)
 
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return sigmoid(a)."""
-        return sigmoid(a)
+        """Return sigmoid(beta a), and 1 from the threshold on."""
+        z: Array = a if self.beta == 1 else self.beta * a
+        slope = sigmoid(z)
+        return slope if self.threshold == math.inf else np.where(z > self.threshold, a.dtype.type(1), slope)
 
 
 class Softsign(Activation):

@@ -183,7 +183,11 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: GELU(approximate=True), (3,)),
         LayerCase(lambda: GELU(approximate=True), (2, 3, 1)),
     ],
-    Softplus: [LayerCase(Softplus, (3,)), LayerCase(Softplus, ()), LayerCase(Softplus, (2, 3, 1))],
+    Softplus: [
+        LayerCase(Softplus, (3,)),
+        LayerCase(lambda: Softplus(0.5), ()),
+        LayerCase(lambda: Softplus(2.0, 1.0), (2, 3, 1)),
+    ],
     Softsign: [LayerCase(Softsign, (3,)), LayerCase(Softsign, ()), LayerCase(Softsign, (2, 3, 1))],
     Softmax: [LayerCase(Softmax, (3,)), LayerCase(Softmax, (2, 4))],
     LogSoftmax: [LayerCase(LogSoftmax, (3,)), LayerCase(LogSoftmax, (2, 4))],

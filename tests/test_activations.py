@@ -13,7 +13,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nanonet import Activation, Array, Identity, ReLU, Sequential, Shape, ShapeError, Sigmoid, Tanh, check_gradients
+from nanonet import (
+    Activation,
+    Array,
+    Clip,
+    Hardtanh,
+    Identity,
+    ReLU,
+    ReLU6,
+    Sequential,
+    Shape,
+    ShapeError,
+    Sigmoid,
+    Softplus,
+    Tanh,
+    check_gradients,
+)
 from tests.registry import LAYERS, LayerCase, params
 
 every_activation = pytest.mark.parametrize("case", params(LAYERS, Activation))
@@ -201,6 +216,73 @@ def test_an_activation_has_the_output_shape_of_its_input_and_no_parameters(case:
 @every_activation
 def test_an_empty_batch_gives_an_empty_result(case: LayerCase) -> None:
     assert Sequential(made(case))(np.empty((0, 3))).shape == (0, 3)
+
+
+# ---- activations with settings
+
+
+@both_dtypes
+def test_clip_bounds_from_both_sides_or_one_and_is_flat_at_its_bounds(dtype: npt.DTypeLike) -> None:
+    a = np.array([-1e30, -1, -0.5, 0.25, 2, 1e30], dtype)
+    for clip, y, slope in [
+        (Clip(-1, 2), [-1, -1, -0.5, 0.25, 2, 2], [0, 0, 1, 1, 0, 0]),
+        (Clip(-1, None), [-1, -1, -0.5, 0.25, 2, a[-1]], [0, 0, 1, 1, 1, 1]),
+        (Clip(-math.inf, 2), [a[0], -1, -0.5, 0.25, 2, 2], [1, 1, 1, 1, 0, 0]),
+        (Clip(0.25, 0.25), [0.25] * 6, [0] * 6),
+        (Clip(-1e300, 2), [a[0], -1, -0.5, 0.25, 2, 2], [1, 1, 1, 1, 0, 0]),
+    ]:
+        assert clip.function(a).tolist() == y
+        assert clip.derivative(a, clip.function(a)).tolist() == slope
+    assert np.isnan(Clip(0, 1).function(np.array([np.nan], dtype))).all()
+
+
+def test_relu6_and_hardtanh_are_names_for_clip() -> None:
+    assert [repr(each) for each in (ReLU6(), Hardtanh(), Hardtanh(-2, 0.5))] == [
+        "Clip(0.0, 6.0)",
+        "Clip(-1.0, 1.0)",
+        "Clip(-2, 0.5)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        (1, 0, "expected low of at most high, got 1 and 0"),
+        (None, None, r"expected a bound on one side at least, got none; for y = a write Identity\(\)"),
+        (-math.inf, math.inf, r".*write Identity\(\)"),
+        (math.nan, 1, "expected a finite low, got nan"),
+        (0, math.nan, "expected a finite high, got nan"),
+        (math.inf, None, "expected a finite low, got inf"),
+        ("0", 1, "expected low as a number, got '0'"),
+        (0, True, "expected high as a number, got True"),
+    ],
+)
+def test_bounds_that_bound_nothing_are_refused(low: Any, high: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^Clip: {message}"):
+        Clip(low, high)
+
+
+@both_dtypes
+def test_softplus_is_a_from_its_threshold_on(dtype: npt.DTypeLike) -> None:
+    softplus, a = Softplus(2.0, 1.0), np.array([-1000, 0, 0.5, 0.501, 1000], dtype)
+    y = softplus.function(a)
+    np.testing.assert_allclose(y[:3], [0, math.log(2) / 2, math.log1p(math.e) / 2], rtol=1e-6)
+    assert y[3:].tolist() == a[3:].tolist()
+    assert softplus.derivative(a, y)[3:].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beta": 0}, "beta above 0, got 0"),
+        ({"beta": -1}, "beta above 0, got -1"),
+        ({"threshold": math.nan}, "a finite threshold, got nan"),
+        ({"threshold": "20"}, "threshold as a number, got '20'"),
+    ],
+)
+def test_what_softplus_cannot_be_set_to_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^Softplus: expected {message}"):
+        Softplus(**settings)
 
 
 # ---- a user's own

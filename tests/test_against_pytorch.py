@@ -69,7 +69,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     SiLU: lambda layer: torch.nn.SiLU(),
     Clip: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
     GELU: lambda layer: torch.nn.GELU(approximate="tanh" if layer.approximate else "none"),
-    Softplus: lambda layer: torch.nn.Softplus(),
+    Softplus: lambda layer: torch.nn.Softplus(layer.beta, min(layer.threshold, 40)),
     Softsign: lambda layer: torch.nn.Softsign(),
     Softmax: lambda layer: torch.nn.Softmax(dim=-1),
     LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=-1),

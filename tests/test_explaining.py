@@ -45,12 +45,33 @@ from nanonet.explaining.explanation import Explanation
 from nanonet.explaining.formulas import LatexWriter, TextWriter, evaluate, parse
 from nanonet.explaining.phrases import ENGLISH, JAPANESE
 from tests import oracle
-from tests.registry import LOSSES, LossCase, concrete, params
+from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params
 
 # ---- reading a printed line again, with nothing of what wrote it
 
 NUMBER = r"-?(?:\d+\.?\d*(?:e-?\d+)?|NaN|inf)"
 WORKING = Context(prec=80, rounding=ROUND_HALF_EVEN, Emax=10**9, Emin=-(10**9))
+
+
+def pi() -> Decimal:
+    """Return π in the precision of the context, by the means of Gauss and Legendre."""
+    a, b, t, p = Decimal(1), 1 / Decimal(2).sqrt(), Decimal("0.25"), 1
+    for _ in range(12):
+        mean = (a + b) / 2
+        a, b, t, p = mean, (a * b).sqrt(), t - p * (a - mean) ** 2, 2 * p
+    return (a + b) ** 2 / (4 * t)
+
+
+def erfc(a: Decimal) -> Decimal:
+    """Return 1 - erf(a) by the alternating series, with as many digits more as it loses."""
+    with localcontext(WORKING) as context:
+        context.prec += int(a * a)
+        power, total, n = a, a, 0
+        while abs(power) > Decimal(10) ** -context.prec:
+            n += 1
+            power *= -a * a / n
+            total += power / (2 * n + 1)
+        return 1 - 2 * total / pi().sqrt()
 
 
 def recomputed(side: str) -> Decimal:
@@ -63,11 +84,12 @@ def recomputed(side: str) -> Decimal:
     names: dict[str, Any] = {"D": Decimal, "abs": abs, "max": max, "min": min, "__builtins__": {}}
     names |= {"exp": lambda a: a.exp(), "log": lambda a: a.ln()}
     names["tanh"] = lambda a: ((2 * a).exp() - 1) / ((2 * a).exp() + 1)
+    names |= {"erfc": erfc, "sqrt": lambda a: a.sqrt()}
     with localcontext(WORKING):
         return Decimal(eval(text, names))
 
 
-WORDS = {"exp", "log", "tanh", "max", "min", "if", "else", "e", "NaN", "inf"}
+WORDS = {"exp", "log", "tanh", "sqrt", "erfc", "max", "min", "if", "else", "e", "NaN", "inf"}
 
 
 def in_numbers(line: Line) -> str:
@@ -441,9 +463,10 @@ def test_a_users_loss_has_formulas_like_a_built_in_one() -> None:
 # ---- activations
 
 
-@pytest.mark.parametrize("kind", concrete(Activation))  # type: ignore[type-abstract]  # the base is meant
-def test_the_formula_of_every_activation_is_its_derivative(kind: type[Activation]) -> None:
-    layer = kind()
+@pytest.mark.parametrize("case", params(LAYERS, Activation))
+def test_the_formula_of_every_activation_is_its_derivative(case: LayerCase) -> None:
+    layer = case.make()
+    assert isinstance(layer, Activation)
     assert layer.derivative_formula is not None
     a = np.concatenate([np.linspace(-4, 4, 41), [0.0, -30.0, 30.0, 1e-9]])
     y = layer.function(a)
@@ -455,10 +478,11 @@ def test_the_formula_of_every_activation_is_its_derivative(kind: type[Activation
         assert float(line.value) == pytest.approx(slope, rel=1e-7, abs=1e-15)
 
 
-@pytest.mark.parametrize("kind", concrete(Activation))  # type: ignore[type-abstract]  # the base is meant
+@pytest.mark.parametrize("case", params(LAYERS, Activation))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_activation_is_explained(kind: type[Activation], dtype: Any) -> None:
-    model = Sequential(Linear(2, 3), kind(), Linear(3, 2), kind(), kind(), rng=3, dtype=dtype)
+def test_every_activation_is_explained(case: LayerCase, dtype: Any) -> None:
+    make = case.make
+    model = Sequential(Linear(2, 3), make(), Linear(3, 2), make(), make(), rng=3, dtype=dtype)
     explanation = model.trace([[0.3, -0.7]], [[1, 0]], SquaredError()).explain("0.weight", (1, 1))
     check_lines(explanation)
     assert len([line for line in explanation.lines if line.left.startswith("f′(")]) == 5
@@ -844,6 +868,8 @@ def test_a_frozen_parameter_is_said_to_stay() -> None:
         ("(1 / 2)**2", "0.25", "(1 / 2)²", r"\left(\frac{1}{2}\right)^{2}"),
         ("max(1, 3) - min(4, 5)", "-1", "max(1, 3) − min(4, 5)", r"\max\left(1, 3\right) - \min\left(4, 5\right)"),
         ("abs(-3) * tanh(0)", "0", "|−3| × tanh(0)", r"\left|-3\right| \times \tanh\left(0\right)"),
+        ("sqrt(16) / 2", "2", "sqrt(16) / 2", r"\frac{\sqrt{16}}{2}"),
+        ("erfc(0) / 2", "0.5", "erfc(0) / 2", r"\frac{\operatorname{erfc}\left(0\right)}{2}"),
         ("1 if 2 >= 2 else 0", "1", "(1 if 2 >= 2 else 0)", None),
         ("2 * (1 if 2 < 2 else 3)", "6", "2 × (1 if 2 < 2 else 3)", None),
     ],
@@ -857,6 +883,14 @@ def test_formulas_are_written_and_worked_out_by_the_rules_of_arithmetic(
     assert recomputed(text) == Decimal(value)
     if latex is not None:
         assert LatexWriter(lambda name, index: name).write(step.expression) == latex
+
+
+@pytest.mark.parametrize("a", ["1e-30", "0.001", "-0.5", "2", "-5.999", "5.999", "6", "7.25", "-7", "30"])
+def test_erfc_is_right_to_55_digits(a: str) -> None:
+    (step,) = parse(f"erfc({a})", "")
+    found, exact = evaluate(step.expression, {}), erfc(Decimal(a))
+    with localcontext(WORKING):
+        assert abs(found / exact - 1) < Decimal("1e-55")
 
 
 def test_a_product_that_float32_rounds_to_other_digits_is_shown_with_more_or_fewer() -> None:

@@ -6,6 +6,7 @@ import errno
 import io
 import itertools
 import json
+import math
 import os
 import pickle
 import re
@@ -32,6 +33,7 @@ from nanonet import (
     Activation,
     Array,
     Buffer,
+    Clip,
     Constant,
     Dropout,
     Flatten,
@@ -70,7 +72,7 @@ PLAIN: list[Callable[[], Layer]] = [
     *(Sigmoid, Tanh, ReLU, Identity, SELU, SiLU, GELU, Softplus, Softsign, Softmax, LogSoftmax),
     lambda: LeakyReLU(0.2),
     lambda: ELU(0.7),
-    lambda: Dropout(0.3),
+    *(lambda: Dropout(0.3), lambda: GELU(approximate=True), lambda: Clip(-1.0, 0.5), lambda: Clip(-math.inf, 1.5)),
 ]
 
 

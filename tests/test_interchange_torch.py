@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,18 +16,22 @@ import pytest
 from hypothesis import given, settings
 
 from nanonet import (
+    SELU,
     Array,
+    Clip,
     Dropout,
     Flatten,
     Linear,
     Residual,
     Sequential,
+    Softplus,
     Tanh,
     load,
     read_arrays,
     save,
 )
 from nanonet.interchange.torch import from_torch, to_torch
+from nanonet.interchange.torch_modules import MODULES
 from tests.layers import Scale, picture
 from tests.test_files import PLAIN, assert_same, nets
 
@@ -96,7 +103,9 @@ def load_copy(model: Sequential) -> Sequential:
         return load(Path(folder) / "net.npz")
 
 
-@pytest.mark.parametrize("make", PLAIN, ids=lambda make: repr(make()))
+@pytest.mark.parametrize(
+    "make", [*PLAIN, lambda: Softplus(2.0), lambda: Softplus(1.0, 1.5)], ids=lambda make: repr(make())
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_layer_without_parameters_goes_there_and_back_with_its_settings(
     make: Callable[[], Any], dtype: Any
@@ -150,17 +159,15 @@ def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (lambda: nn.Conv2d(1, 2, 3), r"module 0, Conv2d\(.*: nanonet has no such layer; it has Dropout, ELU"),
-        (lambda: nn.GELU(), r"module 0, GELU: expected approximate='tanh', got 'none'; NumPy has no erf"),
+        (lambda: nn.Conv2d(1, 2, 3), r"module 0, Conv2d\(.*: nanonet has no such layer; it has Dropout, ELU, Flatten"),
         (lambda: nn.Softmax(dim=1), r"module 0, Softmax: expected dim=-1, got 1; for rows dim=1 is the same"),
         (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),
-        (lambda: nn.Softplus(beta=2), r"Softplus: expected beta=1.0, got 2"),
         (lambda: nn.Flatten(2), r"Flatten: expected start_dim=1, got 2"),
         (
             lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.PReLU())),
             r"module 0\.1\.0, PReLU\(.*: nanonet has no such",
         ),
-        (lambda: nn.LazyLinear(3), "has hooks"),
+        (lambda: nn.LazyLinear(3), "nanonet has no such layer"),
         (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear"),
         (lambda: type("Linear", (nn.Linear,), {})(2, 2), "nanonet has no such layer"),
     ],
@@ -170,11 +177,205 @@ def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], messa
         from_torch(nn.Sequential(module()))
 
 
-def test_hooks_are_refused() -> None:
-    module = nn.Sequential(nn.Linear(2, 2))
-    module.register_forward_hook(lambda *arguments: None)
-    with pytest.raises(TypeError, match="has hooks, of which nanonet knows nothing"):
+# ---- each option of each module
+
+VALUES: dict[str, dict[str, list[Any]]] = {
+    "Linear": {"in_features": [3, 5], "out_features": [1, 4], "bias": [True, False], "device": ["cpu"], "dtype": []},
+    **{name: {"args": [], "kwargs": []} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
+    **{name: {"inplace": [False, True]} for name in ("ReLU", "ReLU6", "SELU", "SiLU")},
+    "Hardtanh": {
+        **{"min_val": [-2.5, 0, -math.inf], "max_val": [0.3, 1e30, math.inf], "inplace": [False, True]},
+        **{"min_value": [-3.0], "max_value": [2.0]},
+    },
+    "LeakyReLU": {"negative_slope": [0.3, 0, -1.0], "inplace": [False, True]},
+    "ELU": {"alpha": [0.5, 2.0], "inplace": [False, True]},
+    "GELU": {"approximate": ["none", "tanh"]},
+    "Softplus": {"beta": [0.25, 2.0, 50], "threshold": [-1.0, 1.0, 14, 20.0, 35.0, 50.0]},
+    "Softmax": {"dim": [-1, 0, 1, None]},
+    "LogSoftmax": {"dim": [-1, 0, 1, None]},
+    "Dropout": {"p": [0.0, 0.7, 1.0], "inplace": [False, True]},
+    "Flatten": {"start_dim": [1, 0, 2, -1], "end_dim": [-1, 1, 2]},
+}
+"""For each option of each module that is known here, values to try."""
+
+
+def test_every_option_of_every_module_is_in_the_table_and_tried() -> None:
+    for name, module in MODULES.items():
+        options = list(inspect.signature(getattr(nn, name).__init__).parameters)[1:]
+        assert sorted(module.options) == sorted(options), name
+        assert sorted(VALUES[name]) == sorted(options), name
+
+
+TRIED = [
+    pytest.param(name, {option: value}, id=f"{name} {option}={value}")
+    for name, options in VALUES.items()
+    for option, values in options.items()
+    for value in values
+]
+
+
+def converted(module: Any) -> tuple[Sequential | None, str]:
+    """Return what a module becomes, or None and why it is refused."""
+    try:
+        return from_torch(module), ""
+    except (TypeError, ValueError) as error:
+        return None, str(error)
+
+
+@pytest.mark.filterwarnings("ignore:keyword argument")  # Hardtanh's older names
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "keywords"), TRIED)
+def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
+    name: str, keywords: dict[str, Any], dtype: Any
+) -> None:
+    needed = {"Linear": {"in_features": 3, "out_features": 3}, "Softmax": {"dim": -1}, "LogSoftmax": {"dim": -1}}
+    part = getattr(nn, name)(**{**needed.get(name, {}), **keywords})
+    module = nn.Sequential(nn.Identity(), part).eval().to(getattr(torch, np.dtype(dtype).name))
+    model, message = converted(module)
+    if model is None:
+        assert re.search(rf"module 1.*{name}.*({next(iter(keywords))}|rate|Identity)", message), message
+        return
+    model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
+    features = keywords.get("in_features", 3)
+    x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
+    rounding = float(np.finfo(dtype).eps)
+    shape = (-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features)
+    there = output(module, x.reshape(shape)).numpy()
+    cancelled = 8 if name == "GELU" else 1  # by PyTorch, in 1 + erf
+    np.testing.assert_allclose(model(x.reshape(shape)), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
+
+
+def test_an_option_of_a_newer_pytorch_may_stand_at_its_default_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"inplace": MODULES["ELU"].options["inplace"]}
+    monkeypatch.setitem(MODULES, "ELU", MODULES["ELU"]._replace(options=options))
+    assert repr(from_torch(nn.Sequential(nn.ELU()))[0]) == "ELU(1.0)"
+    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet knows nothing of this"):
+        from_torch(nn.Sequential(nn.ELU(2.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_goes_to_pytorch_where_it_is_the_same_but_for_rounding(dtype: Any) -> None:
+    model = Sequential(Softplus(), dtype=dtype)
+    module = to_torch(model)
+    a = np.linspace(10, 60, 1001).astype(dtype)[:, None]
+    np.testing.assert_allclose(model(a), output(module, a).numpy(), rtol=float(np.finfo(dtype).eps))
+    assert repr(from_torch(module)) == repr(model)
+    assert repr(from_torch(nn.Sequential(nn.Softplus()))[0]) == "Softplus(1.0, 20.0)"
+
+
+# ---- a module in which something else than its class has a say
+
+
+def own_forward(module: Any) -> None:
+    module.forward = lambda x: 0 * x
+
+
+def other_parameter(module: Any) -> None:
+    module.register_parameter("gain", nn.Parameter(torch.ones(2)))
+
+
+def hidden_weight(module: Any) -> None:
+    vars(module)["weight"] = torch.zeros(2, 2)
+
+
+def pruned(module: Any) -> None:
+    from torch.nn.utils import prune
+
+    prune.l1_unstructured(module, "weight", 1)  # type: ignore[no-untyped-call]  # PyTorch's
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (own_forward, "its forward is another than its class's"),
+        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is another than its class's"),
+        (hidden_weight, "its weight is another than its class's"),
+        (lambda module: module.register_forward_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_forward_pre_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_full_backward_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_full_backward_pre_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.weight.register_hook(lambda grad: 2 * grad), "it has hooks"),
+        (pruned, "it has hooks"),
+        (lambda module: nn.utils.weight_norm(module), "it has hooks"),
+        (other_parameter, "expected weight and bias registered in it, got weight and bias and gain"),
+        (lambda module: module.register_buffer("mask", torch.ones(2)), "got weight and bias and mask"),
+        (lambda module: module.add_module("more", nn.ReLU()), "got weight and bias and more"),
+        (lambda module: delattr(module, "weight"), "expected weight and bias registered in it, got bias"),
+    ],
+)
+def test_a_module_that_is_not_what_its_class_says_is_refused(change: Callable[[Any], Any], message: str) -> None:
+    linear = nn.Linear(2, 2)
+    module = nn.Sequential(nn.Tanh(), nn.Sequential(linear))
+    from_torch(module)
+    change(linear)
+    with pytest.raises(TypeError, match=rf"from_torch: module 1\.0, Linear: .*{message}"):
         from_torch(module)
+
+
+def test_so_is_a_chain_that_is_not_what_its_class_says() -> None:
+    for change in (own_forward, other_parameter, lambda module: module.register_forward_hook(lambda *arguments: None)):
+        outer, inner = nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU())
+        change(outer)
+        with pytest.raises(TypeError, match="from_torch: the module: "):
+            from_torch(outer)
+        change(inner)
+        with pytest.raises(TypeError, match="from_torch: module 0, Sequential: "):
+            from_torch(nn.Sequential(inner))
+
+
+def test_so_are_all_modules_while_hooks_for_all_are_registered() -> None:
+    everywhere = torch.nn.modules.module
+    for register in (
+        everywhere.register_module_forward_hook,
+        everywhere.register_module_forward_pre_hook,
+        everywhere.register_module_full_backward_hook,
+    ):
+        handle = register(lambda *arguments: None)
+        try:
+            with pytest.raises(TypeError, match="hooks for all modules are registered"):
+                from_torch(nn.Sequential(nn.ReLU()))
+        finally:
+            handle.remove()
+    from_torch(nn.Sequential(nn.ReLU()))
+
+
+def test_what_changes_no_number_is_taken() -> None:
+    linear = nn.Linear(2, 2)
+    linear.note = "the first"
+    linear.register_state_dict_pre_hook(lambda *arguments: None)
+    module = nn.Sequential(linear)
+    module._compiled_call_impl = module._call_impl  # module.compile() leaves this
+    linear.in_features = 7  # of which PyTorch computes nothing
+    assert repr(from_torch(module)[0]) == "Linear(2, 2)"
+
+
+def test_an_option_that_was_set_afterwards_counts() -> None:
+    leaky, gelu = nn.LeakyReLU(), nn.GELU()
+    leaky.negative_slope = 0.5
+    assert repr(from_torch(nn.Sequential(leaky))[0]) == "LeakyReLU(0.5)"
+    gelu.approximate = "erf"
+    with pytest.raises(ValueError, match=r"module 0: GELU: expected approximate='none' or 'tanh', got 'erf'"):
+        from_torch(nn.Sequential(gelu))
+
+
+def test_a_module_without_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"from_torch: 0\.weight is on PyTorch's meta device"):
+        from_torch(nn.Sequential(nn.Linear(2, 2, device="meta")))
+
+
+def test_a_layer_with_something_of_its_own_does_not_go_to_pytorch() -> None:
+    scaled, silent = SELU(), Tanh()
+    scaled.scale = 3.0
+    silent.function = lambda a: 0 * a  # type: ignore[method-assign]  # that is the mistake
+    for layer, name in ((scaled, "scale"), (silent, "function")):
+        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is another than its class's"):
+            to_torch(Sequential(Sequential(layer)))
+
+
+def test_a_clip_that_pytorch_refuses_is_named() -> None:
+    with pytest.raises(TypeError, match=r"to_torch: layer 0, Clip\(1\.0, 1\.0\): torch\.nn refuses it: max_val"):
+        to_torch(Sequential(Clip(1.0, 1.0)))
 
 
 def test_what_pytorch_has_not_is_named() -> None:

@@ -1,7 +1,7 @@
 """Formulas: a formula is written once, as a small Python expression, and shown, filled with numbers and worked out.
 
-The language: names, numbers, + - * / **, abs, exp, log, tanh, max and min, ``A if a > 0 else B``, and over all units of
-a layer ``sum(...)`` and ``max(...)`` of one argument. Names may be given to parts of a formula first:
+The language: names, numbers, + - * / **, abs, exp, log, sqrt, tanh, erfc, max and min, ``A if a > 0 else B``, and over
+all units of a layer ``sum(...)`` and ``max(...)`` of one argument. Names may be given to parts of a formula first:
 ``s = sum(exp(y)); exp(y) / s``. Nothing is ever run: the text is parsed, and its tree is walked.
 """
 
@@ -119,11 +119,38 @@ def _tanh(a: Decimal) -> Decimal:
     return ((1 - power) / (1 + power)).copy_sign(a)
 
 
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798")
+
+
+def _erfc(a: Decimal) -> Decimal:
+    """Return 1 - erf(a): by the series of erf, whose terms are all positive, far from 0 by the continued fraction."""
+    if a.is_nan():
+        return a
+    with localcontext(WORKING) as context:
+        context.prec += 20  # of which 1 - erf loses 17
+        z, square = abs(a), a * a
+        if z < 6:
+            n, term, total = 0, z, z
+            while term > total * Decimal(10) ** -context.prec:
+                n += 1
+                term *= 2 * square / (2 * n + 1)
+                total += term
+            tail = 1 - 2 * total * (-square).exp() / _PI.sqrt()
+        else:
+            fraction = z
+            for n in range(100, 0, -1):
+                fraction = z + Decimal(n) / 2 / fraction
+            tail = (-square).exp() / fraction / _PI.sqrt()
+    return WORKING.subtract(Decimal(2), tail) if a < 0 else WORKING.plus(tail)
+
+
 _FUNCTIONS: dict[str, Callable[..., Decimal]] = {
     "abs": abs,
     "exp": _exp,
     "log": lambda a: a.ln(WORKING),
+    "sqrt": lambda a: a.sqrt(WORKING),
     "tanh": _tanh,
+    "erfc": _erfc,
     "max": lambda *numbers: max(numbers),
     "min": lambda *numbers: min(numbers),
     "sum": lambda *numbers: sum(numbers, Decimal(0)),
@@ -459,7 +486,14 @@ class LatexWriter(Writer):
 
     def called(self, name: str, arguments: list[str]) -> str:
         r"""Return \exp\left(a\right), and \left|a\right|."""
-        return rf"\left|{arguments[0]}\right|" if name == "abs" else rf"\{name}{self.bracketed(', '.join(arguments))}"
+        match name:
+            case "abs":
+                return rf"\left|{arguments[0]}\right|"
+            case "sqrt":
+                return rf"\sqrt{{{arguments[0]}}}"
+            case "erfc":
+                name = "operatorname{erfc}"  # LaTeX has no word for it
+        return rf"\{name}{self.bracketed(', '.join(arguments))}"
 
     def summed(self, index: str, body: str) -> str:
         r"""Return \sum_{i} a."""

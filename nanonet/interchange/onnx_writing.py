@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.activations import ELU, GELU, SELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Softsign, Tanh
+from nanonet.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Clip,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from nanonet.arrays import Shape
+from nanonet.erf import END, P, Q
+from nanonet.interchange.replaced import replaced
 from nanonet.layer import Layer
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
@@ -69,6 +85,11 @@ def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
     """Add a layer, and return the name of its output."""
     if isinstance(layer, Sequential) and type(layer).forward is Sequential.forward:
         return _chain(graph, layer, x, shape, f"{path}.")
+    own = replaced(layer, type(layer))
+    if own:
+        raise TypeError(
+            f"export: layer {path}, {called(layer)}: its {own[0]} is another than its class's, which is written"
+        )
     write = WRITERS.get(type(layer))
     if write is None:
         raise TypeError(
@@ -106,6 +127,13 @@ def _dropout(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
     return graph.add("Dropout", x, graph.constant(f"{graph.place}.rate", np.array(layer.rate)))
 
 
+def _leaky_relu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
+    if not graph.is_double:
+        return graph.add("LeakyRelu", x, alpha=layer.slope)
+    below = graph.add("Mul", x, graph.number(layer.slope))  # an attribute would round it to float32
+    return graph.add("Where", _above_0(graph, x), x, below)
+
+
 def _elu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
     if not graph.is_double:
         return graph.add("Elu", x, alpha=layer.alpha)
@@ -130,10 +158,18 @@ def _expm1(graph: Graph, x: str, factor: float) -> str:
 
 
 def _softplus(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    if not graph.is_double:
-        return graph.add("Softplus", x)
-    tail = graph.add("Exp", graph.add("Neg", graph.add("Abs", x)))
-    return graph.add("Add", graph.add("Relu", x), graph.add("Log", graph.add("Add", tail, graph.number(1.0))))
+    """Add log(1 + exp(z)) / beta for z = beta x, and x itself where z is above the threshold."""
+    z = x if layer.beta == 1 else graph.add("Mul", x, graph.number(layer.beta))
+    if graph.is_double:
+        tail = graph.add("Exp", graph.add("Neg", graph.add("Abs", z)))
+        y = graph.add("Add", graph.add("Relu", z), graph.add("Log", graph.add("Add", tail, graph.number(1.0))))
+    else:
+        y = graph.add("Softplus", z)
+    if layer.beta != 1:
+        y = graph.add("Div", y, graph.number(layer.beta))
+    if layer.threshold == math.inf:
+        return y
+    return graph.add("Where", graph.add("Greater", z, graph.number(layer.threshold)), x, y)
 
 
 def _softsign(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
@@ -143,11 +179,40 @@ def _softsign(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
 
 
 def _gelu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add a/2 (1 + tanh(root (a + cubic a^3))); opset 17 has no operator for it."""
-    cube = graph.add("Mul", graph.add("Mul", x, x), graph.add("Mul", x, graph.number(layer.cubic)))
-    u = graph.add("Mul", graph.add("Add", x, cube), graph.number(layer.root))
-    factor = graph.add("Add", graph.add("Tanh", u), graph.number(1.0))
-    return graph.add("Mul", graph.add("Mul", x, graph.number(0.5)), factor)
+    """Add x/2 (1 + erf(x / √2)), or x/2 (1 + tanh(root (x + cubic x^3))); opset 17 has no operator for them."""
+    if layer.approximate:
+        cube = graph.add("Mul", graph.add("Mul", x, x), graph.add("Mul", x, graph.number(layer.cubic)))
+        u = graph.add("Mul", graph.add("Add", x, cube), graph.number(layer.root))
+        half, factor = graph.add("Mul", x, graph.number(0.5)), graph.add("Add", graph.add("Tanh", u), graph.number(1.0))
+        return graph.add("Mul", half, factor)
+    if graph.is_double:
+        return _gelu_without_erf(graph, x)
+    erf = graph.add("Erf", graph.add("Div", x, graph.number(math.sqrt(2))))
+    factor = graph.add("Add", erf, graph.number(1.0))
+    return graph.add("Mul", graph.add("Mul", x, factor), graph.number(0.5))  # in the order that runtimes look for
+
+
+def _gelu_without_erf(graph: Graph, x: str) -> str:
+    """Add max(x, 0) - z exp(-z²/2) P(z)/Q(z) for z = min(|x|, END), as nanonet.erf computes it."""
+    z = graph.add("Min", graph.add("Abs", x), graph.number(END[graph.dtype]))
+    p, q = (_polynomial(graph, coefficients[graph.dtype], z) for coefficients in (P, Q))
+    power = graph.add("Exp", graph.add("Mul", graph.add("Mul", z, z), graph.number(-0.5)))
+    tail = graph.add("Mul", graph.add("Div", p, q), power)
+    return graph.add("Sub", graph.add("Relu", x), graph.add("Mul", tail, z))
+
+
+def _polynomial(graph: Graph, coefficients: Sequence[float], z: str) -> str:
+    y = graph.number(coefficients[0])
+    for coefficient in coefficients[1:]:
+        y = graph.add("Add", graph.add("Mul", y, z), graph.number(coefficient))
+    return y
+
+
+def _clip(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
+    """Add a Clip, in which a bound that is not there has no name."""
+    low = "" if layer.low == -math.inf else graph.number(layer.low)
+    high = [] if layer.high == math.inf else [graph.number(layer.high)]
+    return graph.add("Clip", x, low, *high)
 
 
 def _node(operator: str, **attributes: Any) -> Callable[[Graph, Any, str, Shape], str]:
@@ -165,11 +230,12 @@ WRITERS: dict[type[Layer], Callable[[Graph, Any, str, Shape], str]] = {
     Sigmoid: _node("Sigmoid"),
     Tanh: _node("Tanh"),
     ReLU: _node("Relu"),
-    LeakyReLU: lambda graph, layer, x, shape: graph.add("LeakyRelu", x, alpha=layer.slope),
+    LeakyReLU: _leaky_relu,
     ELU: _elu,
     SELU: _selu,
     SiLU: lambda graph, layer, x, shape: graph.add("Mul", x, graph.add("Sigmoid", x)),
     GELU: _gelu,
+    Clip: _clip,
     Softplus: _softplus,
     Softsign: _softsign,
 }

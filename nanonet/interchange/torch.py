@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from nanonet.activations import ELU, GELU, SELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Softsign, Tanh
+from nanonet.interchange.replaced import replaced
+from nanonet.interchange.torch_modules import LAYERS, MODULES, unlike
 from nanonet.layer import Layer
-from nanonet.layers.dropout import Dropout
-from nanonet.layers.flatten import Flatten
-from nanonet.layers.linear import Linear
-from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.recorded import called
 from nanonet.sequential import Sequential
 
-PLAIN: dict[str, type[Layer]] = {
-    cls.__name__: cls for cls in (Sigmoid, Tanh, ReLU, Identity, SELU, SiLU, Softplus, Softsign)
-}
-"""Layers without settings, which have one name here and there."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+"""Where PyTorch keeps what runs beside a module."""
 
-THERE: dict[type[Layer], Callable[[Any, Any], Any]] = {
-    Linear: lambda nn, layer: nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
-    LeakyReLU: lambda nn, layer: nn.LeakyReLU(layer.slope),
-    ELU: lambda nn, layer: nn.ELU(layer.alpha),
-    GELU: lambda nn, layer: nn.GELU(approximate="tanh"),
-    Softmax: lambda nn, layer: nn.Softmax(dim=-1),
-    LogSoftmax: lambda nn, layer: nn.LogSoftmax(dim=-1),
-    Dropout: lambda nn, layer: nn.Dropout(layer.rate),
-    Flatten: lambda nn, layer: nn.Flatten(),
-}
-"""A PyTorch module for a layer with settings, its numbers aside."""
-
-HERE: dict[str, Callable[[Any], Layer]] = {
-    "Linear": lambda module: Linear(
-        module.in_features, module.out_features, **({} if module.bias is not None else {"bias": False})
-    ),
-    "LeakyReLU": lambda module: LeakyReLU(module.negative_slope),
-    "ELU": lambda module: ELU(module.alpha),
-    "GELU": lambda module: GELU(),
-    "Softmax": lambda module: Softmax(),
-    "LogSoftmax": lambda module: LogSoftmax(),
-    "Dropout": lambda module: Dropout(module.p),
-    "Flatten": lambda module: Flatten(),
-}
-
-SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "GELU": ({"approximate": "tanh"}, "NumPy has no erf; the two differ by less than 0.0005"),
-    "Softplus": ({"beta": 1.0}, "nanonet has no other"),
-    "Softmax": ({"dim": -1}, "for rows dim=1 is the same"),
-    "LogSoftmax": ({"dim": -1}, "for rows dim=1 is the same"),
-    "Flatten": ({"start_dim": 1, "end_dim": -1}, "nanonet has no other"),
-}
-"""What a module must be set to, and why."""
+COMPILED = "_compiled_call_impl"  # a module's own, once it is compiled; it computes the same
 
 
 def to_torch(model: Sequential) -> Any:
@@ -100,7 +63,8 @@ def from_torch(module: Any) -> Sequential:
     Raises
     ------
     TypeError
-        If nanonet has no counterpart of a module or of one of its settings; it is named.
+        If nanonet has no counterpart of a module or of one of its settings, or if something else than its class has
+        a say in what a module computes: hooks, a ``forward`` of its own, something registered in it. It is named.
     ValueError
         If the numbers are neither float32 nor float64, or two modules share them.
     ImportError
@@ -109,18 +73,13 @@ def from_torch(module: Any) -> Sequential:
     torch = _torch("from_torch")
     if type(module) is not torch.nn.Sequential:
         raise TypeError(f"from_torch: expected a torch.nn.Sequential, got {type(module).__name__}")
-    for name, part in module.named_modules():
-        if part._forward_hooks or part._forward_pre_hooks:
-            raise TypeError(
-                f"from_torch: module {name}, {part}, has hooks, of which nanonet knows nothing; remove them"
-            )
+    _check_global_hooks(torch)
+    _check_own(torch.nn, module, "from_torch: the module")
     there = dict(_parameters(module))
     chain = Sequential(*(_here(torch.nn, part, str(i)) for i, part in enumerate(module)), dtype=_dtype(there))
     ours = chain.parameters()
-    values = [
-        parameter.detach().cpu().numpy() for parameter in there.values()
-    ]  # theirs may have other names: "fc.bias"
-    chain.load_state_dict(dict(zip(ours, values, strict=True)))
+    values = [parameter.detach().cpu().numpy() for parameter in there.values()]
+    chain.load_state_dict(dict(zip(ours, values, strict=True)))  # theirs may have other names: "fc.bias"
     for parameter, other in zip(ours.values(), there.values(), strict=True):
         parameter.trainable = other.requires_grad
     return chain
@@ -135,32 +94,63 @@ def _torch(owner: str) -> Any:
 
 
 def _there(nn: Any, layer: Layer, path: str) -> Any:
-    if isinstance(layer, Sequential) and type(layer).forward is Sequential.forward:
+    chain = isinstance(layer, Sequential) and type(layer).forward is Sequential.forward
+    own = replaced(layer, Sequential if chain else type(layer))
+    if own:
+        raise TypeError(
+            f"to_torch: layer {path}, {called(layer)}: its {own[0]} is another than its class's, of which PyTorch "
+            "knows nothing"
+        )
+    if isinstance(layer, Sequential) and chain:
         inner = (_there(nn, part, f"{path}.{i}" if path else str(i)) for i, part in enumerate(layer))
         return nn.Sequential(*inner)
-    name = type(layer).__name__
-    if PLAIN.get(name) is type(layer):
-        return getattr(nn, name)()
-    if type(layer) in THERE:
-        return THERE[type(layer)](nn, layer)
-    raise TypeError(f"to_torch: layer {path}, {called(layer)}: torch.nn has no such module")
+    if type(layer) not in LAYERS:
+        raise TypeError(f"to_torch: layer {path}, {called(layer)}: torch.nn has no such module")
+    try:
+        return LAYERS[type(layer)](nn, layer)
+    except (AssertionError, ValueError) as error:
+        raise TypeError(f"to_torch: layer {path}, {called(layer)}: torch.nn refuses it: {error}") from None
+
+
+def _check_global_hooks(torch: Any) -> None:
+    everywhere = vars(torch.nn.modules.module)
+    if any(everywhere[f"_global{kind}"] for kind in HOOKS):
+        raise TypeError(
+            "from_torch: hooks for all modules are registered (torch.nn.modules.module.register_module_..._hook), of "
+            "which nanonet knows nothing; remove them"
+        )
+
+
+def _check_own(nn: Any, module: Any, whose: str) -> None:
+    """Raise TypeError where a module may compute something else than its class does."""
+    tensors = [tensor for tensor in module._parameters.values() if tensor is not None]
+    if any(getattr(module, kind) for kind in HOOKS) or any(tensor._backward_hooks for tensor in tensors):
+        raise TypeError(f"{whose}: it has hooks, of which nanonet knows nothing; remove them")
+    own = [name for name in vars(module) if hasattr(type(module), name) or name in module._parameters]
+    if own and own != [COMPILED]:
+        raise TypeError(f"{whose}: its {own[0]} is another than its class's, of which nanonet knows nothing")
+    children = {} if type(module) is nn.Sequential else module._modules
+    held = [*module._parameters, *module._buffers, *children]
+    expected = ["weight", "bias"] if type(module) is nn.Linear else []
+    if held != expected:
+        raise TypeError(
+            f"{whose}: expected {' and '.join(expected) or 'nothing'} registered in it, got {' and '.join(held)}"
+        )
 
 
 def _here(nn: Any, module: Any, path: str) -> Layer:
     name = type(module).__name__
-    known = type(module) is getattr(nn, name, None)
-    if known and name == "Sequential":
-        return Sequential(*(_here(nn, part, f"{path}.{i}") for i, part in enumerate(module)))
-    if not known or name not in {*PLAIN, *HERE}:
-        names = ", ".join(sorted([*PLAIN, *HERE, "Sequential"]))
+    if type(module) is not getattr(nn, name, None) or name not in {*MODULES, "Sequential"}:
+        names = ", ".join(sorted([*MODULES, "Sequential"]))
         raise TypeError(f"from_torch: module {path}, {module}: nanonet has no such layer; it has {names}")
-    settings, why = SETTINGS.get(name, ({}, ""))
-    for setting, wanted in settings.items():
-        if getattr(module, setting) != wanted:
-            got = getattr(module, setting)
-            raise TypeError(f"from_torch: module {path}, {name}: expected {setting}={wanted!r}, got {got!r}; {why}")
+    _check_own(nn, module, f"from_torch: module {path}, {name}")
+    if name == "Sequential":
+        return Sequential(*(_here(nn, part, f"{path}.{i}") for i, part in enumerate(module)))
+    difference = unlike(module, name)
+    if difference is not None:
+        raise TypeError(f"from_torch: module {path}, {name}: {difference}")
     try:
-        return HERE[name](module) if name in HERE else PLAIN[name]()
+        return MODULES[name].layer(module)
     except ValueError as error:
         raise ValueError(f"from_torch: module {path}: {error}") from None
 
@@ -171,6 +161,8 @@ def _parameters(module: Any) -> Iterator[tuple[str, Any]]:
     for name, parameter in module.named_parameters(remove_duplicate=False):
         if seen.setdefault(id(parameter), name) != name:
             raise ValueError(f"from_torch: {seen[id(parameter)]} and {name} are one parameter; nanonet shares none")
+        if parameter.is_meta:
+            raise ValueError(f"from_torch: {name} is on PyTorch's meta device, where it has no numbers")
         yield name, parameter
 
 

@@ -1,0 +1,144 @@
+"""torch_modules: the modules of torch.nn that are layers here, and what each of their options means for the layer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from nanonet.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Clip,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from nanonet.layer import Layer
+from nanonet.layers.dropout import Dropout
+from nanonet.layers.flatten import Flatten
+from nanonet.layers.linear import Linear
+from nanonet.layers.softmax import LogSoftmax, Softmax
+
+TAKEN = "taken"
+"""The layer takes the option over."""
+
+HARMLESS = "harmless"
+"""The option changes no number, or the numbers themselves show it."""
+
+
+class Only(NamedTuple):
+    """The one value of an option that the layer has too, and why it has no other."""
+
+    value: Any
+    why: str
+
+
+class Module(NamedTuple):
+    """How a module becomes a layer, and what its options mean; all of them, by their names in its constructor."""
+
+    layer: Callable[[Any], Layer]
+    options: Mapping[str, str | Only]
+
+
+INPLACE = {"inplace": HARMLESS}
+IGNORED = {"args": HARMLESS, "kwargs": HARMLESS}  # by PyTorch too
+LAST_AXIS = {"dim": Only(-1, "for rows dim=1 is the same")}
+ENOUGH = 40.0  # log(1 + exp(a)) is a from here on, in float64 too
+
+
+def _linear(module: Any) -> Linear:
+    out_features, in_features = module.weight.shape
+    return Linear(in_features, out_features, **({"bias": False} if module.bias is None else {}))
+
+
+def _softplus(module: Any) -> Softplus:
+    if module.threshold < ENOUGH:
+        return Softplus(module.beta, module.threshold)
+    return Softplus() if module.beta == 1 else Softplus(module.beta)
+
+
+def _gelu(module: Any) -> GELU:
+    if module.approximate not in ("none", "tanh"):  # set after it was made; PyTorch itself computes nothing with it
+        raise ValueError(f"GELU: expected approximate='none' or 'tanh', got {module.approximate!r}")
+    return GELU(approximate=True) if module.approximate == "tanh" else GELU()
+
+
+MODULES: dict[str, Module] = {
+    "Linear": Module(
+        _linear,
+        {
+            **{"in_features": TAKEN, "out_features": TAKEN, "bias": TAKEN},
+            **{"device": HARMLESS, "dtype": HARMLESS},
+        },
+    ),
+    "Sigmoid": Module(lambda module: Sigmoid(), IGNORED),
+    "Tanh": Module(lambda module: Tanh(), IGNORED),
+    "Identity": Module(lambda module: Identity(), IGNORED),
+    "Softsign": Module(lambda module: Softsign(), IGNORED),
+    "ReLU": Module(lambda module: ReLU(), INPLACE),
+    "ReLU6": Module(lambda module: Clip(module.min_val, module.max_val), INPLACE),
+    "Hardtanh": Module(
+        lambda module: Clip(module.min_val, module.max_val),
+        {
+            **{"min_val": TAKEN, "max_val": TAKEN, **INPLACE},
+            **{"min_value": HARMLESS, "max_value": HARMLESS},  # older names of the two, stored under the new ones
+        },
+    ),
+    "LeakyReLU": Module(lambda module: LeakyReLU(module.negative_slope), {"negative_slope": TAKEN, **INPLACE}),
+    "ELU": Module(lambda module: ELU(module.alpha), {"alpha": TAKEN, **INPLACE}),
+    "SELU": Module(lambda module: SELU(), INPLACE),
+    "SiLU": Module(lambda module: SiLU(), INPLACE),
+    "GELU": Module(_gelu, {"approximate": TAKEN}),
+    "Softplus": Module(_softplus, {"beta": TAKEN, "threshold": TAKEN}),
+    "Softmax": Module(lambda module: Softmax(), LAST_AXIS),
+    "LogSoftmax": Module(lambda module: LogSoftmax(), LAST_AXIS),
+    "Dropout": Module(lambda module: Dropout(module.p), {"p": TAKEN, **INPLACE}),
+    "Flatten": Module(
+        lambda module: Flatten(),
+        {"start_dim": Only(1, "nanonet has no other"), "end_dim": Only(-1, "nanonet has no other")},
+    ),
+}
+"""By the name of the class in torch.nn. A test holds the options against PyTorch's constructors."""
+
+LAYERS: dict[type[Layer], Callable[[Any, Any], Any]] = {
+    Linear: lambda nn, layer: nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
+    Sigmoid: lambda nn, layer: nn.Sigmoid(),
+    Tanh: lambda nn, layer: nn.Tanh(),
+    Identity: lambda nn, layer: nn.Identity(),
+    Softsign: lambda nn, layer: nn.Softsign(),
+    ReLU: lambda nn, layer: nn.ReLU(),
+    Clip: lambda nn, layer: nn.Hardtanh(layer.low, layer.high),
+    LeakyReLU: lambda nn, layer: nn.LeakyReLU(layer.slope),
+    ELU: lambda nn, layer: nn.ELU(layer.alpha),
+    SELU: lambda nn, layer: nn.SELU(),
+    SiLU: lambda nn, layer: nn.SiLU(),
+    GELU: lambda nn, layer: nn.GELU("tanh" if layer.approximate else "none"),
+    Softplus: lambda nn, layer: nn.Softplus(layer.beta, min(layer.threshold, ENOUGH)),
+    Softmax: lambda nn, layer: nn.Softmax(dim=-1),
+    LogSoftmax: lambda nn, layer: nn.LogSoftmax(dim=-1),
+    Dropout: lambda nn, layer: nn.Dropout(layer.rate),
+    Flatten: lambda nn, layer: nn.Flatten(),
+}
+"""A module for each layer, its numbers aside."""
+
+
+def unlike(module: Any, name: str) -> str | None:
+    """Return what a module is set to that its layer has not, as an error says it; None where there is nothing.
+
+    An option that is not in the table, of a newer PyTorch, may stand at its default.
+    """
+    options = MODULES[name].options
+    for option, parameter in list(inspect.signature(type(module).__init__).parameters.items())[1:]:
+        meaning = options.get(option, Only(parameter.default, "nanonet knows nothing of this option"))
+        if isinstance(meaning, Only):
+            got = getattr(module, option, "no trace of it")
+            if got != meaning.value:
+                return f"expected {option}={meaning.value!r}, got {got!r}; {meaning.why}"
+    return None
