@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 
 from nanonet.activations import ELU, GELU, SELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Softsign, Tanh
-from nanonet.interchange.onnx_graph import Graph, Node
+from nanonet.interchange.elementwise import meant
+from nanonet.interchange.expression import CLOSE
+from nanonet.interchange.onnx_graph import Graph
+from nanonet.interchange.onnx_node import Node
 from nanonet.layer import Layer
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
-NO_ERF = "GELU with erf, which NumPy does not have; train and export GELU(approximate='tanh') instead"
-
 
 class Reached:
-    """The value that a walk through a graph has reached, and its shape, without the batch axis, where it is known."""
+    """The value that a walk through a graph has reached, its dtype, and its shape, without the batch axis, if known."""
 
-    def __init__(self, graph: Graph, value: str, shape: tuple[int | None, ...] | None) -> None:
-        self.graph, self.value, self.shape = graph, value, shape
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.value, self.shape, self.dtype = graph, graph.input, graph.input_shape, graph.input_dtype
 
     @property
     def axes(self) -> int | None:
@@ -48,15 +49,16 @@ class Reached:
 
 
 def _along_last(reached: Reached, node: Node, layer: type[Layer]) -> Layer:
-    axis = node.number("axis", -1 if reached.graph.opset >= 13 else 1)
-    if axis != -1 and (reached.axes is None or axis != reached.axes - 1):
+    axis = node.attributes["axis"]
+    if axis not in (-1, (reached.axes or 0) - 1) or reached.axes == 1:
         raise ValueError(f"{node}: goes along axis {axis}; nanonet's goes along the last one")
     return layer()
 
 
 def _flatten(reached: Reached, node: Node) -> Layer:
-    if node.number("axis", 1) != 1:
-        raise ValueError(f"{node}: flattens from axis {node.number('axis', 1)}; nanonet's Flatten from axis 1")
+    axis = node.attributes["axis"]
+    if axis != 1:
+        raise ValueError(f"{node}: flattens from axis {axis}; nanonet's Flatten from axis 1")
     reached.shape = (reached.size,)
     return Flatten()
 
@@ -65,7 +67,7 @@ def _reshape(reached: Reached, node: Node) -> Layer | None:
     """Return Flatten, or None for a reshape that leaves each sample as it is."""
     wanted = reached.graph.constant(node.inputs[1])
     lengths = [] if wanted is None or wanted.ndim != 1 else [int(length) for length in wanted]
-    keeps_batch = lengths[:1] == [reached.graph.batch] or (lengths[:1] == [0] and not node.number("allowzero", 0))
+    keeps_batch = lengths[:1] == [reached.graph.batch] or (lengths[:1] == [0] and not node.attributes.get("allowzero"))
     if keeps_batch or lengths[:1] == [-1]:
         sample, size = tuple(lengths[1:]), reached.size
         if size is not None and sample == reached.shape:
@@ -82,43 +84,47 @@ def _reshape(reached: Reached, node: Node) -> Layer | None:
 
 def _cast(reached: Reached, node: Node) -> None:
     types = reached.graph.onnx.TensorProto
-    if node.number("to", 0) not in (types.FLOAT, types.DOUBLE):
+    dtypes: dict[int, Any] = {types.FLOAT: np.float32, types.DOUBLE: np.float64}
+    if node.attributes["to"] not in dtypes:
         raise ValueError(f"{node}: to another type than float or double")
+    reached.dtype = np.dtype(dtypes[node.attributes["to"]])
 
 
 def _dropout(reached: Reached, node: Node) -> Layer:
-    rate, training = ([*map(reached.graph.constant, node.inputs[1:3]), None, None])[:2]
-    if training is not None and training.any():
-        raise ValueError(f"{node}: drops in inference too; export the model in evaluation mode")
-    return Dropout(_short(np.float32(node.number("ratio", 0.5)) if rate is None else rate.reshape(-1)[0]))
+    rate: Any = np.float32(node.attributes.get("ratio", 0.5))  # an attribute until opset 11, an input since
+    for name, what in zip(node.inputs[1:], ("rate", "training mode"), strict=False):
+        constant = reached.graph.constant(name) if name else None
+        if name and (constant is None or constant.size != 1):
+            raise ValueError(f"{node}: expected its {what}, {name}, as a constant of one number")
+        if constant is not None and what == "rate":
+            rate = constant.reshape(())[()]
+        elif constant is not None and constant.any():
+            raise ValueError(f"{node}: drops in inference too; export the model in evaluation mode")
+    return Dropout(meant(rate))
 
 
 def _selu(reached: Reached, node: Node) -> Layer:
-    alpha, scale = node.number("alpha", SELU.alpha), node.number("gamma", SELU.scale)
-    if not np.allclose([alpha, scale], [SELU.alpha, SELU.scale], rtol=1e-5):
+    alpha, scale = node.attributes["alpha"], node.attributes["gamma"]
+    if not np.allclose([alpha, scale], [SELU.alpha, SELU.scale], rtol=CLOSE):
         raise ValueError(f"{node}: with alpha {alpha:g} and gamma {scale:g}; nanonet's SELU has those of its paper")
     return SELU()
 
 
 def _gelu(reached: Reached, node: Node) -> Layer:
-    if node.text("approximate", "none") != "tanh":
-        raise ValueError(f"{node}: {NO_ERF}")
-    return GELU()
+    form = node.attributes["approximate"]
+    if form not in ("none", "tanh"):
+        raise ValueError(f"{node}: expected approximate as 'none' or 'tanh', got {form!r}")
+    return GELU(approximate=form == "tanh")
 
 
 def _swish(reached: Reached, node: Node) -> Layer:
-    if node.number("alpha", 1.0) != 1:
-        raise ValueError(f"{node}: with alpha {node.number('alpha', 1.0):g}; nanonet's SiLU has 1")
+    if node.attributes["alpha"] != 1:
+        raise ValueError(f"{node}: with alpha {node.attributes['alpha']:g}; nanonet's SiLU has 1")
     return SiLU()
 
 
-def _alpha(node: Node, default: float) -> float:
-    return _short(np.float32(node.number("alpha", default)))
-
-
-def _short(number: Any) -> float:
-    """Return a float32 as the number that was meant: 0.1 for 0.10000000149."""
-    return float(str(number)) if isinstance(number, np.float32) else float(number)
+def _alpha(node: Node) -> float:
+    return meant(np.float32(node.attributes["alpha"]))
 
 
 READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
@@ -128,8 +134,8 @@ READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
     "Softplus": lambda reached, node: Softplus(),
     "Softsign": lambda reached, node: Softsign(),
     "Identity": lambda reached, node: Identity(),
-    "LeakyRelu": lambda reached, node: LeakyReLU(_alpha(node, 0.01)),
-    "Elu": lambda reached, node: ELU(_alpha(node, 1.0)),
+    "LeakyRelu": lambda reached, node: LeakyReLU(_alpha(node)),
+    "Elu": lambda reached, node: ELU(_alpha(node)),
     "Selu": _selu,
     "Gelu": _gelu,
     "Swish": _swish,

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.archive import ALLOWED, UNFOLDED
-from nanonet.interchange.elementwise import OPERATORS, PROBE, is_exact_gelu, recognised
-from nanonet.interchange.onnx_graph import Graph, Node
-from nanonet.interchange.onnx_operators import NO_ERF, READERS, Reached
+from nanonet.interchange.elementwise import OPERATORS, Number, Step, recognised
+from nanonet.interchange.onnx_graph import Graph
+from nanonet.interchange.onnx_node import Node
+from nanonet.interchange.onnx_operators import READERS, Reached
 from nanonet.layer import Layer
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.sequential import Sequential
 
 Numbers = npt.NDArray[Any]
+
+LONGEST = 24  # operators that an activation is spelled out in; exporters write up to 10
+DEEPEST = 40  # residual blocks within one another
+
+
+class NoActivation(ValueError):
+    """What follows a value is no activation that nanonet has."""
 
 
 class Sums:
@@ -58,8 +67,9 @@ class _Walk:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.reached = Reached(graph, graph.input, graph.input_shape)
+        self.reached = Reached(graph)
         self.sums: list[Sums] = []
+        self.depth = 0
 
     def layers(self, goal: str) -> list[Layer]:
         """Return the layers on the way to a value."""
@@ -94,13 +104,17 @@ class _Walk:
         """Take what stands between here and the value in which several ways come together again."""
         try:
             return self._activation()
-        except ValueError:
+        except NoActivation:
             start, join = self.reached.value, users[-1]
             ends = [name for name in join.inputs if name != start] or [start]
             if join.operator != "Add" or len(ends) != 1 or self.graph.constant(ends[0]) is not None:
                 raise
+        if self.depth == DEEPEST:
+            raise ValueError(f"{join}: stands around {DEEPEST} residual blocks within one another; load takes no more")
         self.graph.take(join)
+        self.depth += 1
         inner = self.layers(ends[0])
+        self.depth -= 1
         self._go_on(join)
         return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
 
@@ -112,26 +126,26 @@ class _Walk:
         if matrix is None or matrix.ndim != 2:
             got = "another value" if matrix is None else f"shape {matrix.shape}"
             raise ValueError(f"{node}: expected the chain's value times a constant of two axes, got {got}")
-        if node.number("transA", 0):
-            raise ValueError(f"{node}: transposes its input (transA), and so mixes the samples of a batch")
-        if matrix.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{node}: expected weights of float32 or float64, got {matrix.dtype}")
-        weight = _times(node.number("alpha", 1.0), matrix if node.number("transB", 0) else matrix.T)
+        if matrix.dtype != self.reached.dtype:
+            raise ValueError(f"{node}: expected weights of {self.reached.dtype}, got {matrix.dtype}")
+        turned, factor, added_factor = False, 1.0, 1.0
+        if node.operator == "Gemm":
+            turned, factor, added_factor = (node.attributes[name] for name in ("transB", "alpha", "beta"))
+            if node.attributes["transA"]:
+                raise ValueError(f"{node}: transposes its input (transA), and so mixes the samples of a batch")
+            if self.reached.axes not in (None, 2):
+                raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
+            self.reached.shape = self.reached.shape or (None,)
+        weight = _times(factor, matrix if turned else matrix.T)
         sums = Sums(weight)
-        self._keep(sums)
-        if node.operator == "Gemm" and len(node.inputs) > 2 and node.inputs[2]:
+        self.sums.append(sums)
+        if node.operator == "Gemm" and node.inputs[2]:
             added = self._row(node.inputs[2], len(weight), axes=2)
             if added is None:
                 raise ValueError(f"{node}: expected C as a constant, one number for each of {len(weight)} outputs")
-            sums.bias = _times(node.number("beta", 1.0), added)
+            sums.bias = _times(added_factor, added)
         self.reached.put_last(len(weight))
         return sums
-
-    def _keep(self, sums: Sums) -> None:
-        """Keep weighted sums; raise ValueError where a small file makes many large ones of one constant."""
-        self.sums.append(sums)
-        if sum(each.weight.nbytes for each in self.sums) > UNFOLDED * self.graph.size + ALLOWED:
-            raise ValueError(f"its layers would take more than {UNFOLDED} times its {self.graph.size} bytes")
 
     def _bias(self, node: Node, parts: list[Layer | Sums]) -> bool:
         """Take Add as the bias of the weighted sums before it; False where it is none."""
@@ -149,7 +163,7 @@ class _Walk:
     def _row(self, name: str, outputs: int, axes: int) -> Numbers | None:
         """Return a constant as one number for each output; None where it is no such constant."""
         added = self.graph.constant(name)
-        if added is None or added.ndim > axes or added.size not in (1, outputs):
+        if added is None or added.ndim > axes or added.size not in (1, outputs) or added.dtype != self.reached.dtype:
             return None
         if added.size > 1 and added.shape[-1] != outputs:
             return None
@@ -158,47 +172,58 @@ class _Walk:
     # ---- activations in several operators
 
     def _activation(self) -> Layer:
-        """Take the operators up to a value in which all others come together, and say which activation they make."""
-        values: dict[str, Any] = {self.reached.value: PROBE}
+        """Take the operators up to a value in which all others come together, and that is an activation's."""
+        start = self.reached.value
+        places = {start: 0}
+        waiting = [(node.place, node) for node in self.graph.users(start)]
+        seen = {place for place, _ in waiting}
         taken: list[Node] = []
-        for node in self.graph.nodes():
-            if not any(name in values for name in node.inputs):
-                continue
+        steps: list[Step] = []
+        while waiting and len(waiting) + len(taken) <= LONGEST:
+            _, node = heapq.heappop(waiting)
             if node.operator not in OPERATORS:
                 raise self._refusal(node, taken)
-            inputs = [values[name] if name in values else self._number(name, node) for name in node.inputs if name]
+            steps.append(self._step_of(node, places))
             taken.append(node)
-            with np.errstate(all="ignore"):
-                result = values[node.outputs[0]] = np.asarray(OPERATORS[node.operator](*inputs))
-            if not self._is_join(node.outputs[0], values, taken):
-                continue
-            if is_exact_gelu(result):
-                raise ValueError(f"{_named(taken)} after {self.reached.value}: {NO_ERF}")
-            found = recognised(result)
-            if found is not None:
-                self._go_on(*taken)
-                return found
-        raise ValueError(f"{_named(taken)} after {self.reached.value}: no activation that nanonet has")
+            places[node.outputs[0]] = len(steps)
+            if not waiting:
+                found = recognised(tuple(steps), self.reached.dtype)
+                if found is not None:
+                    self._go_on(*taken)
+                    return found
+                if node.operator == "Add" and start in node.inputs and len(set(node.inputs) & set(places)) == 2:
+                    break  # the end of a residual block
+            for user in self.graph.users(node.outputs[0]):
+                if user.place not in seen:
+                    seen.add(user.place)
+                    heapq.heappush(waiting, (user.place, user))
+        raise NoActivation(f"{_named(taken)} after {start}: no activation that nanonet has{self.reached.stop}")
 
-    def _is_join(self, value: str, values: dict[str, Any], taken: list[Node]) -> bool:
-        """Tell whether no other value is used further on."""
-        done = {node.place for node in taken}
-        return all(node.place in done for name in values if name != value for node in self.graph.users(name))
+    def _step_of(self, node: Node, places: dict[str, int]) -> Step:
+        inputs = [places[name] if name in places else self._number(name, node) for name in node.inputs]
+        attributes = {
+            name: self._bound(value) if isinstance(value, float) else value for name, value in node.attributes.items()
+        }
+        return Step(node.operator, tuple(inputs), tuple(attributes.items()))
 
-    def _number(self, name: str, node: Node) -> Any:
-        constant = self.graph.constant(name)
-        if constant is None or constant.size != 1:
+    def _number(self, name: str, node: Node) -> Number | None:
+        constant = self.graph.constant(name) if name else None
+        if name and (constant is None or constant.size != 1 or constant.ndim > (self.reached.axes or 1)):
             what = "another value" if constant is None else f"an array of shape {constant.shape}"
-            raise ValueError(f"{node}: takes {what}, {name}; load takes chains")
-        return constant.reshape(())
+            raise NoActivation(f"{node}: takes {what}, {name}; load takes chains")
+        return None if constant is None else Number(self._bound(float(constant.reshape(()))))
 
-    def _refusal(self, node: Node, taken: list[Node]) -> ValueError:
+    def _bound(self, number: float) -> float:
+        """Return the largest number of the file's dtype, and what is beyond, as infinity: as a bound it is none."""
+        return math.copysign(math.inf, number) if abs(number) >= float(np.finfo(self.reached.dtype).max) else number
+
+    def _refusal(self, node: Node, taken: list[Node]) -> NoActivation:
         value = self.reached.value
         if taken:
-            return ValueError(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
+            return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
         if node.operator in ("Gemm", "MatMul", *READERS):
-            return ValueError(f"{node}: stands on one of several ways on from {value}; load takes chains")
-        return ValueError(f"{node}: nanonet has no such layer{self.reached.stop}")
+            return NoActivation(f"{node}: stands on one of several ways on from {value}; load takes chains")
+        return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
 
 
 def _times(factor: float, array: Numbers) -> Numbers:
