@@ -61,7 +61,7 @@ def test_the_exact_gelu_is_written_as_runtimes_look_for_it(tmp_path: Path) -> No
 def test_a_layer_with_something_of_its_own_is_not_written(tmp_path: Path) -> None:
     scaled, silent = SELU(), Tanh()
     scaled.scale = 3.0
-    silent.function = lambda a: 0 * a  # type: ignore[method-assign]  # that is the mistake
+    vars(silent)["function"] = lambda a: 0 * a  # past the refusal of `silent.function = ...`
     for layer, name in ((scaled, "scale"), (silent, "function")):
         with pytest.raises(TypeError, match=rf"export: layer 0, .*: its {name} is another than its class's"):
             export(Sequential(layer), tmp_path / "net.onnx", input_shape=(2,))
