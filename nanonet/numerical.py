@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.arrays import Array, Shape
-from nanonet.slopes import SMALLEST, Line
+from nanonet.slopes import EPSILON, SMALLEST, Line
 
 STEP = 1e-5  # about the cube root of float64's rounding, where a central difference is at its best
 LARGEST = 0.1  # of the number that is moved, or of 1
@@ -38,7 +38,7 @@ class Comparison:
     on_kinks : list of int
         The entries, counted through, that sit on a kink.
     wrong : tuple of int or None
-        The entry where they differ most, if that is too much.
+        The entry where they differ most clearly, if that is too much: rounding is the least part of it.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Comparison:
         known: npt.NDArray[np.bool_],
         slack: Array,
         kinks: list[int],
+        noise: float,
     ) -> None:
         self.name, self.analytic, self.numerical, self.known = name, analytic, numerical, known
         self.slack, self.on_kinks = slack, kinks
@@ -58,7 +59,8 @@ class Comparison:
         excess = difference / tolerance(analytic, numerical, slack)
         self.bad: npt.NDArray[np.bool_] = excess > 1
         self.largest = float(difference.max(initial=0))
-        worst = np.unravel_index(int(excess.argmax()), excess.shape) if self.bad.any() else None
+        clear = np.where(self.bad, difference / tolerance(analytic, numerical, noise / STEP), 0.0)
+        worst = np.unravel_index(int(clear.argmax()), clear.shape) if self.bad.any() else None
         self.wrong: Shape | None = None if worst is None else tuple(int(i) for i in worst)
 
     @property
@@ -106,9 +108,9 @@ class Projection(Comparison):
     """The same along random directions, in which all entries move at once."""
 
     def __init__(
-        self, name: str, shape: Shape, analytic: Array, numerical: Array, slack: Array, kinks: list[int]
+        self, name: str, shape: Shape, analytic: Array, numerical: Array, slack: Array, kinks: list[int], noise: float
     ) -> None:
-        super().__init__(name, analytic, numerical, np.ones(analytic.shape, bool), slack, kinks)
+        super().__init__(name, analytic, numerical, np.ones(analytic.shape, bool), slack, kinks, noise)
         self._shape = shape
 
     @property
@@ -153,6 +155,11 @@ class Terms:
         self.change, self.sizes, self.seen = change, sizes, 0.0
 
     @property
+    def rounding(self) -> float:
+        """How far float64's rounding may move E."""
+        return 4 * EPSILON * float(self.sizes.max(initial=0.0))
+
+    @property
     def noise(self) -> float:
         """How far rounding is known to move E, where it is coarser than float64's, as in a layer that casts."""
         return 10 * self.seen if self.seen > SINGLE * self.sizes.max(initial=0.0) else 0.0
@@ -176,7 +183,8 @@ def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
         for i in entries.tolist():
             slope = moves.slope(float(analytic.flat[i]), abs(float(place.flat[i])), moves.of_entry(i))
             numerical.flat[i], slack.flat[i], on_kinks.flat[i] = slope
-        return Comparison(name, analytic, numerical, known, slack, np.flatnonzero(on_kinks).tolist())
+        kinks = np.flatnonzero(on_kinks).tolist()
+        return Comparison(name, analytic, numerical, known, slack, kinks, terms.rounding)
 
     first = found(entries)
     return found(np.flatnonzero(first.bad)) if first.bad.any() and terms.noise else first
@@ -191,7 +199,9 @@ def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
     found = [moves.slope(float(g), size, moves.along(d)) for g, d in zip(given, directions, strict=True)]
     slack = np.array([slope.slack for slope in found])
     kinks = [i for i, slope in enumerate(found) if slope.on_kink]
-    return Projection(name, place.shape, given, np.array([slope.value for slope in found]), slack, kinks)
+    return Projection(
+        name, place.shape, given, np.array([slope.value for slope in found]), slack, kinks, terms.rounding
+    )
 
 
 class _Found(NamedTuple):

@@ -16,7 +16,7 @@ AT_A_KINK = 8e-5  # of the largest step: a kink that is well within such a step 
 EPSILON = float(np.finfo(np.float64).eps)
 ROUGH = 1e-5  # more than so much of a function is no rounding, not that of float32 either, but a jump
 FAINT = 1e-12  # less than this is always rounding, of numbers about 1 from which the function is made
-PRECISE = 5e-6  # relative to the slope: well enough
+PRECISE, PASSABLE = 5e-6, 1e-4  # relative to the slope: well enough, and the best where rounding is large
 FINEST = 4  # so many of the smallest steps show how large the rounding is
 STABLE = 0.1  # by how much of itself the gap at a kink may change from one step to the next
 
@@ -86,7 +86,8 @@ class Line:
 
         What grows with the step and with its square is eliminated from each three neighbours; two such values that
         are alike vouch for each other, down to what rounding does to the smallest step among them. Of values that are
-        vouched for well enough the one of the smallest steps counts: a fast wave has another slope from afar.
+        vouched for well enough those count that are like the one of the smallest steps: a fast wave has another slope
+        from afar.
         """
         central: Array = (self.up - self.down) / (2 * self.steps)
         straight = (RATIO * central[1:] - central[:-1]) / (RATIO - 1)
@@ -94,7 +95,13 @@ class Line:
         apart, rounding = np.abs(np.diff(limits)), self.noise / self.steps[3:]
         slack, limits = 3 * np.where(np.isfinite(apart), apart + rounding, np.inf), limits[1:]
         precise = np.flatnonzero(slack <= PRECISE * np.abs(limits))
-        best = int(precise[-1] if precise.size else slack.argmin())
+        precise = precise if precise.size else np.flatnonzero(slack <= PASSABLE * np.abs(limits))
+        if precise.size:
+            finest = precise[-1]
+            alike = precise[np.abs(limits[precise] - limits[finest]) <= slack[precise] + slack[finest]]
+            best = int(alike[slack[alike].argmin()])
+        else:
+            best = int(slack.argmin())
         settled = apart[best] <= 0.05 * np.abs(limits[best]) + 4 * rounding[best]
         return Slope(float(limits[best]), float(slack[best]) if settled else math.inf)
 
