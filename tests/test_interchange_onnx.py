@@ -165,6 +165,7 @@ ACTIVATIONS: list[Callable[[Any], Any]] = [
     *(lambda nn: nn.Sigmoid(), lambda nn: nn.Tanh(), lambda nn: nn.ReLU(), lambda nn: nn.LeakyReLU(0.2)),
     *(lambda nn: nn.ELU(0.5), lambda nn: nn.SELU(), lambda nn: nn.SiLU(), lambda nn: nn.GELU(approximate="tanh")),
     *(lambda nn: nn.GELU(), lambda nn: nn.ReLU6(), lambda nn: nn.Hardtanh(-0.5, 2.0)),
+    lambda nn: nn.Softplus(beta=3, threshold=10),
     *(lambda nn: nn.Softplus(), lambda nn: nn.Softsign(), lambda nn: nn.Softmax(dim=-1), lambda nn: nn.Softmax(dim=1)),
     *(lambda nn: nn.LogSoftmax(dim=-1), lambda nn: nn.Dropout(0.3), lambda nn: nn.Identity(), lambda nn: nn.Flatten()),
 ]
@@ -215,7 +216,7 @@ def test_images_and_sequences_come_from_pytorchs_exporters(dynamo: bool, tmp_pat
         (lambda nn: [nn.Linear(2, 2), nn.Hardswish()], (2,), "HardSwish"),
         (lambda nn: [nn.Linear(2, 2), nn.Mish()], (2,), "Mish|Softplus, Tanh, Mul"),
         (lambda nn: [nn.Linear(2, 2), nn.LayerNorm(2)], (2,), "LayerNormalization"),
-        (lambda nn: [nn.Linear(2, 2), nn.Softplus(beta=3)], (2,), "Mul"),
+        (lambda nn: [nn.Linear(2, 2), nn.Tanhshrink()], (2,), "Tanh, Sub"),
         (lambda nn: [nn.Flatten(2)], (2, 3, 4), "Reshape|Shape"),
         (lambda nn: [nn.Softmax(dim=1)], (2, 3), "Softmax|Transpose"),
     ],

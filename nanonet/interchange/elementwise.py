@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from nanonet.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.erf import END, P, Q
 from nanonet.interchange.expression import Unproven
 from nanonet.interchange.pieces import ERF, Pieces, where
 
@@ -116,7 +117,9 @@ FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
         if layer.approximate
         else a * (1 + ERF(a / math.sqrt(2))) / 2
     ),
-    Softplus: lambda layer, a: np.log(1 + np.exp(a)),
+    Softplus: lambda layer, a: where(
+        layer.beta * a > layer.threshold, a, np.log(1 + np.exp(layer.beta * a)) / layer.beta
+    ),
     Softsign: lambda layer, a: a / (1 + np.abs(a)),
     Clip: lambda layer, a: np.minimum(np.maximum(a, layer.low), layer.high),
 }
@@ -127,11 +130,20 @@ def _written(layer: Activation) -> tuple[Activation, Pieces]:
     return layer, Pieces.of(FORMULAS[type(layer)](layer, Pieces.variable()))
 
 
-PLAIN = (Identity, ReLU, Sigmoid, Tanh, SiLU, GELU, SELU, Softplus, Softsign)
-WRITTEN = [*(_written(cls()) for cls in PLAIN), _written(GELU(approximate=True))]
+def _gelu_without_erf(a: Any) -> Any:
+    """Return GELU as export writes it in float64, in which runtimes have no Erf: nanonet.erf says how."""
+    double = np.dtype(np.float64)
+    z = np.minimum(np.abs(a), END[double])
+    p, q = (reduce(lambda y, c: y * z + c, each[double]) for each in (P, Q))
+    return np.maximum(a, 0) - p / q * np.exp(-0.5 * z * z) * z
 
-LINEAR = 20.0
-"""From where on PyTorch takes softplus to be a; the two differ there by less than 1e-10 of a."""
+
+PLAIN = (Identity, ReLU, Sigmoid, Tanh, SiLU, GELU, SELU, Softplus, Softsign)
+WRITTEN = [
+    *(_written(cls()) for cls in PLAIN),
+    _written(GELU(approximate=True)),
+    (GELU(), Pieces.of(_gelu_without_erf(Pieces.variable()))),
+]
 
 
 # ---- recognition
@@ -192,10 +204,11 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
     high = math.inf if last.constant is None else _meant(last.constant, dtype)
     if low < high and (low, high) != (-math.inf, math.inf):
         yield _written(Clip(low, high))
-    threshold = max(function.simplest.knots, default=0.0)
-    if threshold >= LINEAR:
-        a = Pieces.variable()
-        yield Softplus(), where(a > threshold, a, np.log(1 + np.exp(a)))
+    for _, factors in first.terms:
+        match factors:
+            case [("softplus", [(1, beta)])] if beta > 0:
+                ends = [_meant(beta * knot, dtype) for knot in function.simplest.knots[-1:]]
+                yield _written(Softplus(_meant(beta, dtype), *ends))
 
 
 def _agrees(layer: Activation, steps: tuple[Step, ...], knots: tuple[float, ...], dtype: np.dtype[Any]) -> bool:

@@ -14,7 +14,7 @@ Polynomial = tuple[tuple[int, float], ...]  # powers of a, each with its coeffic
 Factor = tuple[str, Polynomial]  # a function of a polynomial: "exp", "sigmoid", "softplus", "erf" or "reciprocal"
 Product = tuple[int, tuple[Factor, ...]]  # a power of a, times functions
 
-TERMS, POWER = 12, 9  # more than any activation has, multiplied out
+TERMS, POWER = 20, 12  # more than any activation has, multiplied out
 CANCELLED = 1e-12  # what is left of two terms, beside their sizes, where they cancel but for rounding
 CLOSE = 1e-6  # relative; as exact as float32 constants, multiplied with one another, can be
 

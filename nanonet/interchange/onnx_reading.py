@@ -21,7 +21,7 @@ from nanonet.sequential import Sequential
 
 Numbers = npt.NDArray[Any]
 
-LONGEST = 24  # operators that an activation is spelled out in; exporters write up to 10
+LONGEST = 64  # operators that an activation is spelled out in: GELU of float64 without Erf takes 48
 DEEPEST = 40  # residual blocks within one another
 
 
