@@ -308,7 +308,7 @@ def test_layers_may_be_nested_150_deep(
 def test_the_text_of_a_deep_model_ends_in_dots() -> None:
     assert repr(nested(150)).count("\n") == 38
     assert "0: Sequential(...)" in repr(nested(150))
-    assert "..." not in repr(nested(20))
+    assert "..." not in repr(nested(19))
 
 
 def test_deeper_nesting_is_refused_in_words() -> None:
