@@ -35,6 +35,7 @@ class Shield:
 
     def __enter__(self) -> None:
         self.closed = self.up = True
+        self._before = {}
         if threading.current_thread() is threading.main_thread():
             try:
                 self.cover()
@@ -44,28 +45,26 @@ class Shield:
 
     def __exit__(self, *raised: object) -> None:
         self.closed = True
+        try:
+            self._give_back()
+        finally:
+            self._give_back()  # what is left where a signal came to a handler that had been given back already
+            self.up = False
+            self.open()
+
+    def _give_back(self) -> None:
         for number, handler in self._before.items():
             now = signal.signal(number, handler)
             if now != self._take:  # somebody has set another since
                 signal.signal(number, now)
-        self.up = False
-        self.open()
-        self._before = {}
 
     def cover(self) -> None:
         """Take the signals that have handlers in Python, those too that were set since; it has to be closed."""
         for number in SIGNALS:
-            if number == signal.SIGINT or callable(signal.getsignal(number)):  # SIGINT as a rule has one
-                self._cover(number)
-
-    def _cover(self, number: int) -> None:
-        before = signal.signal(number, self._take)
-        if before == self._take:
-            return
-        if callable(before):
-            self._before[number] = before
-        else:
-            signal.signal(number, before)
+            handler = signal.getsignal(number)
+            if callable(handler) and handler != self._take:
+                self._before[number] = handler  # first, so that it is given back whatever comes
+                signal.signal(number, self._take)
 
     def open(self) -> None:
         """Let signals through again, and those first that have waited."""
@@ -77,5 +76,12 @@ class Shield:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._waiting.append((number, frame))
-        if not self.closed:
+        if not (self.closed or _is_of_shields(frame)):
             self.open()
+
+
+def _is_of_shields(frame: FrameType | None) -> bool:
+    """Tell whether a signal came in the middle of the code above, or of a call that it makes; it waits there too."""
+    return frame is not None and any(
+        each is not None and each.f_code.co_filename == __file__ for each in (frame, frame.f_back)
+    )

@@ -276,11 +276,14 @@ class Trainer(Stepper):
             raise
         try:
             with self.shield:
-                self.shield.open()
-                for turn in range(epochs):
-                    self._whole_epoch(source, held_out, named, told, first=turn == 0)
-                    if self.history.stopped:
-                        break
+                try:
+                    self.shield.open()
+                    for turn in range(epochs):
+                        self._whole_epoch(source, held_out, named, told, first=turn == 0)
+                        if self.history.stopped:
+                            break
+                finally:
+                    self.shield.closed = True  # so that no signal comes between here and its end
             self.completed = True
         except KeyboardInterrupt:
             self.history.interrupted = True

@@ -1,6 +1,6 @@
 """What hostile surroundings do to nanonet: damaged files, signals at any line, threads that disturb each other.
 
-    python -m tests.hostile [--files 4000] [--signals 1500] [--threads 200] [--seed 0]
+    python -m tests.hostile [--files 20000] [--signals 9000] [--threads 4000] [--seed 0]
 
 Each part counts what it tried, and raises AssertionError at the first thing that went wrong in silence: a damaged file
 that loads as other numbers, a signal that leaves half a step, a thread that changes what another one computes.
@@ -263,7 +263,7 @@ PARTS = {"files": files, "signals": signals, "threads": threads}
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, count in (("files", 4000), ("signals", 1500), ("threads", 200)):
+    for name, count in (("files", 20000), ("signals", 9000), ("threads", 4000)):
         parser.add_argument(f"--{name}", type=int, default=count)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
