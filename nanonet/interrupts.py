@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 from types import FrameType
@@ -13,6 +14,11 @@ SIGNALS = tuple(
     if hasattr(signal, name)
 )
 """Those whose handlers, where Python has any for them, may raise: Ctrl-C, a batch system's end, a time limit."""
+
+
+# Without the enums that the signal module makes of what they take and give, which cost 2 us a call.
+_set_handler: Any = inspect.unwrap(signal.signal)
+_handler: Any = inspect.unwrap(signal.getsignal)
 
 
 class Shield:
@@ -32,6 +38,7 @@ class Shield:
         self.up = self.closed = False
         self._waiting: list[tuple[int, FrameType | None]] = []
         self._before: dict[int, Any] = {}
+        self._taken: list[int] = []
 
     def __enter__(self) -> None:
         self.closed = self.up = True
@@ -53,18 +60,21 @@ class Shield:
             self.open()
 
     def _give_back(self) -> None:
-        for number, handler in self._before.items():
-            now = signal.signal(number, handler)
+        while self._taken:
+            number = self._taken[-1]
+            now = _set_handler(number, self._before[number])
             if now != self._take:  # somebody has set another since
-                signal.signal(number, now)
+                _set_handler(number, now)
+            self._taken.pop()
 
     def cover(self) -> None:
         """Take the signals that have handlers in Python, those too that were set since; it has to be closed."""
         for number in SIGNALS:
-            handler = signal.getsignal(number)
+            handler = _handler(number)
             if callable(handler) and handler != self._take:
                 self._before[number] = handler  # first, so that it is given back whatever comes
-                signal.signal(number, self._take)
+                self._taken.append(number)
+                _set_handler(number, self._take)
 
     def open(self) -> None:
         """Let signals through again, and those first that have waited."""
