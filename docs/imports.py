@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import nanonet
-from nanonet.drawing.figure import Box, Figure, Line, Shape, Words, text_width
+from nanonet.inspection.drawing.figure import Box, Figure, Line, Shape, Words, text_width
 
 PACKAGE = Path(nanonet.__file__).parent
 SIZE, HEIGHT, ROW, GAP, BEND = 11.0, 22.0, 62.0, 12.0, 8.0  # of letters, boxes, rows, the room between boxes, a bend

@@ -32,7 +32,7 @@ def convert(path: Path) -> None:
     import torch
 
     from nanonet.interchange.torch import from_torch
-    from nanonet.saving import save
+    from nanonet.storage.files import save
 
     net = torch_net()
     save(from_torch(net), path)
@@ -41,7 +41,7 @@ def convert(path: Path) -> None:
 
 
 def by_nanonet(path: Path) -> Predict:
-    from nanonet.saving import load
+    from nanonet.storage.files import load
 
     return load(path)
 

@@ -1,29 +1,15 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
-from nanonet.activations import (
-    ELU,
-    GELU,
-    SELU,
-    Activation,
-    Clip,
-    Hardtanh,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
-from nanonet.arrays import Array, Shape
-from nanonet.callbacks import Callback, Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
-from nanonet.checking import check_gradients
-from nanonet.cross_entropy import BinaryCrossEntropy, CrossEntropy
-from nanonet.data import Batch, batches
-from nanonet.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.history import History
+from nanonet.checking.contract import strict
+from nanonet.checking.gradients import check_gradients
+from nanonet.core.activation import Activation
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.core.layer import Layer
+from nanonet.core.loss import Loss
+from nanonet.core.optimizer import Optimizer, Step, weights_only
+from nanonet.core.parameter import Buffer, Parameter, Random
+from nanonet.core.vector import Vector
 from nanonet.initializers import (
     Constant,
     GlorotNormal,
@@ -36,31 +22,45 @@ from nanonet.initializers import (
     Uniform,
     Zeros,
 )
-from nanonet.layer import Layer
+from nanonet.inspection.plots import plot_decision_boundary, plot_weights
+from nanonet.inspection.record import LayerTrace
+from nanonet.inspection.trace import Trace
+from nanonet.layers.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Clip,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
-from nanonet.losses import (
-    Hinge,
-    Huber,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    SquaredError,
-)
-from nanonet.metrics import accuracy, binary_accuracy, subset_accuracy
-from nanonet.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, Rprop, Step, weights_only
-from nanonet.plotting import plot_decision_boundary, plot_weights
-from nanonet.saving import load, read_arrays, save
-from nanonet.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
-from nanonet.sequential import Sequential
-from nanonet.state import Buffer, Parameter, Random
-from nanonet.strict import strict
-from nanonet.tracing import LayerTrace, Trace
-from nanonet.training import Trainer
-from nanonet.vector import Vector
+from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
+from nanonet.models.sequential import Sequential
+from nanonet.optimizers.adam import Adam, AdamW
+from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.rprop import Rprop
+from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.sgd import SGD
+from nanonet.storage.files import load, read_arrays, save
+from nanonet.training.callback import Callback
+from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
+from nanonet.training.data import Batch, batches
+from nanonet.training.history import History
+from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
+from nanonet.training.trainer import Trainer
 
 __version__ = "0.1.0"
 

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from nanonet.arrays import Array, Shape, finite_number
-from nanonet.recorded import Recorded
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import finite_number
+from nanonet.core.repr import Recorded
 
 
 def fans(shape: Shape) -> tuple[int, int]:

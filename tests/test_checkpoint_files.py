@@ -27,18 +27,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanonet import (
-    SGD,
-    Adam,
-    Checkpoint,
-    Dropout,
-    Linear,
-    Sequential,
-    SquaredError,
-    Tanh,
-    Trainer,
-    archive,
-)
+from nanonet import SGD, Adam, Checkpoint, Dropout, Linear, Sequential, SquaredError, Tanh, Trainer
+from nanonet.storage import archive
 from tests.killed import kill_and_verify
 from tests.layers import Momentum, Noise, data
 from tests.test_checkpoints import other, whole

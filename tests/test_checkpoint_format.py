@@ -34,8 +34,8 @@ from nanonet import (
     Tanh,
     Trainer,
 )
-from nanonet.archive import read_archive, write_archive
-from nanonet.stored import Stored
+from nanonet.storage.archive import read_archive, write_archive
+from nanonet.storage.stored import Stored
 from tests.format_1 import written
 from tests.layers import Centred, Noise, data
 from tests.test_checkpoint_files import assert_refused, npy, packed, sealed

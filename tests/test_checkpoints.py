@@ -48,7 +48,7 @@ from nanonet import (
     accuracy,
     weights_only,
 )
-from nanonet.metrics import Means
+from nanonet.training.metrics import Means
 from tests.layers import Centred, Momentum, Noise, Recorder, Scale, data, everything, generator_state, picture
 from tests.registry import OPTIMIZERS, OptimizerCase
 

@@ -33,8 +33,8 @@ from nanonet import (
     Trace,
     Uniform,
 )
-from nanonet.digits import written
-from nanonet.drawing.figure import Box, Circle, Figure, Line, Words
+from nanonet.inspection.drawing.figure import Box, Circle, Figure, Line, Words
+from nanonet.inspection.rounding import written
 from tests import oracle
 from tests.layers import Doubled
 from tests.oracle import Step

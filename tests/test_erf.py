@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from nanonet import GELU, Array
-from nanonet.erf import END, P, Q, normal_tail
-from nanonet.explaining.formulas import WORKING, evaluate, parse
+from nanonet.inspection.explanation.formulas import WORKING, evaluate, parse
+from nanonet.layers.erf import END, P, Q, normal_tail
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanonet.digits import printed
+from nanonet.inspection.rounding import printed
 from tests import oracle
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

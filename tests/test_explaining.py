@@ -38,12 +38,12 @@ from nanonet import (
     SquaredError,
     Tanh,
 )
-from nanonet.explaining.class_formula import ClassFormula, loss_formulas
-from nanonet.explaining.derivation import Section
-from nanonet.explaining.equations import Equation, Line, Quantity, word
-from nanonet.explaining.explanation import Explanation
-from nanonet.explaining.formulas import LatexWriter, TextWriter, evaluate, parse
-from nanonet.explaining.phrases import ENGLISH, JAPANESE
+from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas
+from nanonet.inspection.explanation.derivation import Section
+from nanonet.inspection.explanation.equations import Equation, Line, Quantity, word
+from nanonet.inspection.explanation.explanation import Explanation
+from nanonet.inspection.explanation.formulas import LatexWriter, TextWriter, evaluate, parse
+from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
 from tests import oracle
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params
 

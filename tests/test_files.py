@@ -60,14 +60,14 @@ from nanonet import (
     SquaredError,
     Tanh,
     Trainer,
-    disk,
     load,
     read_arrays,
     save,
 )
-from nanonet.archive import UNFOLDED
-from nanonet.interchange import onnx
-from nanonet.stored import Stored
+from nanonet.interchange.onnx import files as onnx
+from nanonet.storage import disk
+from nanonet.storage.archive import UNFOLDED
+from nanonet.storage.stored import Stored
 from tests import layers as own
 from tests.layers import Copy, Scale, everything, picture
 from tests.test_checkpoint_files import Opens, entries_of, hostile, npy, packed, sealed, small

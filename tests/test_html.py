@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nanonet import SGD, Constant, Flatten, History, Linear, Sequential, SquaredError, Tanh
-from nanonet.html import shortened, sparkline, table
+from nanonet.inspection.html import shortened, sparkline, table
 from tests.layers import Scale
 
 

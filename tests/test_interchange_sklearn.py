@@ -39,8 +39,8 @@ from nanonet import (
     Tanh,
     Trainer,
 )
-from nanonet.interchange.samples import EvenBatches, Samples
-from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn.estimators import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 
 ROOT = Path(__file__).parents[1]
 BOTH = [NanonetClassifier, NanonetRegressor]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nanonet.explaining.phrases import JAPANESE
+from nanonet.inspection.explanation.phrases import JAPANESE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

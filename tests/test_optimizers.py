@@ -35,9 +35,9 @@ from nanonet import (
     Tanh,
     Trainer,
     accuracy,
-    blocks,
     weights_only,
 )
+from nanonet.training import blocks
 from tests.layers import Centred, Momentum, Noise, data, everything, picture, train
 from tests.registry import LOSSES, OPTIMIZERS, LossCase, OptimizerCase, params
 

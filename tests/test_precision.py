@@ -21,7 +21,7 @@ from nanonet import (
     SquaredError,
     check_gradients,
 )
-from nanonet.numerics import sigmoid
+from nanonet.core.stable import sigmoid
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

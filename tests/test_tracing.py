@@ -26,9 +26,9 @@ from nanonet import (
     Tanh,
     Trace,
 )
-from nanonet.digits import written
-from nanonet.recorded import called
-from nanonet.trace_table import FIGURE_SPACE
+from nanonet.core.repr import called
+from nanonet.inspection.rounding import written
+from nanonet.inspection.table import FIGURE_SPACE
 from tests import oracle
 from tests.layers import Copy, Handing, Scale, data, everything, picture
 from tests.registry import LAYERS, LayerCase, params

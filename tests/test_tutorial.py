@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-import nanonet.sequential
+import nanonet.models.sequential
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial"

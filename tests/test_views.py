@@ -33,7 +33,7 @@ from nanonet import (
     Tanh,
     Trainer,
 )
-from nanonet.view import View
+from nanonet.checking.view import View
 from tests.layers import Centred, everything, picture
 
 RNG = np.random.default_rng(0)

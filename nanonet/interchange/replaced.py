@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanonet.layer import Layer
+from nanonet.core.layer import Layer
 
 FREE = ("input_shape", "integer_input")
 """What a layer may set though Layer has it; names with an underscore are nanonet's own affair."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import is_finite
-from nanonet.errors import NonFiniteError
-from nanonet.losses import Loss
-from nanonet.sequential import Sequential
-from nanonet.strict import checked
+from nanonet.checking.contract import checked
+from nanonet.core.arrays import is_finite
+from nanonet.core.errors import NonFiniteError
+from nanonet.core.loss import Loss
+from nanonet.models.sequential import Sequential
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from nanonet.core.layer import Layer
+from nanonet.core.repr import called
 from nanonet.interchange.replaced import replaced
 from nanonet.interchange.torch_modules import LAYERS, MODULES, unlike
-from nanonet.layer import Layer
-from nanonet.recorded import called
-from nanonet.sequential import Sequential
+from nanonet.models.sequential import Sequential
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 """Where PyTorch keeps what runs beside a module."""

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from nanonet.activations import (
+from nanonet.core.layer import Layer
+from nanonet.layers.activations import (
     ELU,
     GELU,
     SELU,
@@ -20,7 +21,6 @@ from nanonet.activations import (
     Softsign,
     Tanh,
 )
-from nanonet.layer import Layer
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.linear import Linear

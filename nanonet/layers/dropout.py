@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nanonet.arrays import Array, Shape, finite_number
-from nanonet.layer import Layer
-from nanonet.state import Random
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import finite_number
+from nanonet.core.layer import Layer
+from nanonet.core.parameter import Random
 
 
 class Dropout(Layer):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from nanonet.arrays import Array, Shape
-from nanonet.layer import Layer
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.layer import Layer
 
 
 class Flatten(Layer):

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.arrays import Array, Shape, positive_int, read_only
-from nanonet.errors import ShapeError
+from nanonet.core.arrays import Array, Shape, read_only
+from nanonet.core.checks import positive_int
+from nanonet.core.errors import ShapeError
+from nanonet.core.layer import Layer
+from nanonet.core.parameter import Init, Parameter
 from nanonet.initializers import GlorotUniform, Zeros
-from nanonet.layer import Layer
-from nanonet.state import Init, Parameter
 
 WIDE = 32  # outputs from which on the product with the transposed weight is faster column after column
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanonet.arrays import Array, Shape
-from nanonet.errors import ShapeError, shape_text
-from nanonet.layer import Layer
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.layer import Layer
 
 
 class Residual(Layer):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nanonet.arrays import Array, Shape
-from nanonet.errors import ShapeError, shape_text
-from nanonet.layer import Layer
-from nanonet.numerics import exp_of_negative, log_softmax, softmax
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.layer import Layer
+from nanonet.core.stable import exp_of_negative, log_softmax, softmax
 
 
 class Softmax(Layer):

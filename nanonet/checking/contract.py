@@ -1,0 +1,405 @@
+"""strict: runs layers under their contract, so that a layer which breaks it is found and named at once."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import pickle
+import threading
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nanonet.checking.view import View
+from nanonet.core.arrays import Array, Shape, is_finite, read_only
+from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.core.layer import Layer
+from nanonet.core.parameter import Parameter, Random
+from nanonet.core.repr import called
+from nanonet.core.tree import Tree
+from nanonet.models.sequential import Sequential, checked_views
+
+PACKAGE = Path(__file__).parent
+METHODS = ("forward", "backward", "backward_parameters")
+
+L = TypeVar("L", bound=Layer)
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Check the contract of every layer in every pass of a model that this thread makes, until the block ends.
+
+    The first batch of every ``fit`` runs like this. Other threads, which may use the same models, notice nothing.
+    Arguments and results are read-only, gradients are filled with NaN before ``backward`` to find those that are never
+    assigned or added to, shapes are compared with what ``output_shape`` said, both backward methods are compared, and
+    the first NaN or infinity is traced to its layer.
+
+    Raises
+    ------
+    ContractError
+        (in the block) If a layer writes to what is not its own, or changes its state in inference.
+    GradientError
+        If a gradient is never assigned, or added to, or the two backward methods differ.
+    ShapeError
+        If a shape is wrong.
+    NonFiniteError
+        If a layer makes a NaN or an infinity of finite numbers.
+
+    Examples
+    --------
+    >>> import nanonet
+    >>> class Shift(nanonet.Layer):
+    ...     def forward(self, x, *, training=False):
+    ...         x += 1
+    ...         return x, None
+    ...
+    ...     def backward(self, grad, cache):
+    ...         return grad
+    >>> with nanonet.strict():  # doctest: +ELLIPSIS
+    ...     nanonet.Sequential(Shift())([[1.0]])
+    Traceback (most recent call last):
+    nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
+    """
+    thread = threading.get_ident()
+    before = checked_views.get(thread)
+    checked_views[thread] = _Block().view_of
+    try:
+        yield
+    finally:
+        if before is None:
+            del checked_views[thread]
+        else:
+            checked_views[thread] = before
+
+
+class _Block:
+    """What the calls in one strict block share: the caches that were handed out, and whether a pass is under way."""
+
+    def __init__(self) -> None:
+        self.seen: Seen = _nothing_seen()
+        self._inside = False
+
+    def view_of(self, model: Sequential) -> Sequential | None:
+        """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
+        if self._inside or _is_checked(model):
+            return None
+        view = checked(model, live=True, masks=True, seen=self.seen)
+        for name in METHODS:
+            vars(view)[name] = self._entering(getattr(view, name))
+        return view
+
+    def _entering(self, method: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self._inside = True
+            try:
+                return method(*arguments, **keywords)
+            finally:
+                self._inside = False
+
+        return call
+
+
+Seen = defaultdict[int, deque[tuple[Any, Shape, Shape]]]
+"""For each layer, by id: the caches of its last calls, with the shapes of what went in and came out."""
+
+
+def _nothing_seen() -> Seen:
+    return defaultdict(lambda: deque(maxlen=64))
+
+
+def _is_checked(layer: Layer) -> bool:
+    return "forward" in vars(layer)
+
+
+def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | None = None) -> L:
+    """Return a view of a model whose layers keep the contract, or raise; the model itself is left alone.
+
+    Parameters
+    ----------
+    model : Layer
+    live : bool
+        As for :class:`nanonet.view.View`.
+    masks : bool
+        Whether a layer may give -inf, as one that masks the logits of a CrossEntropy does.
+    seen : optional
+        The calls that earlier views of the model have seen.
+    """
+    view = View(model, live=live)
+    guard = _Guard(view, _nothing_seen() if seen is None else seen, masks)
+    for path, layer in view.tree.layers.items():
+        _CheckedLayer(layer, view.twins[path], path, guard).put_on()
+    return view.root
+
+
+def explain(model: Layer, x: Array, training: bool = False, *, backward: bool = True) -> None:
+    """Run a pass that failed once more on a view, which raises what it finds to be wrong; else return."""
+    try:
+        with np.errstate(all="ignore"):
+            view = checked(model)
+            y, cache = view.forward(x, training=training)
+            if backward:
+                view.backward(np.ones_like(y), cache)
+    except (ContractError, ShapeError):
+        raise
+    except Exception:  # most likely the failure that is to be explained; the caller raises that one
+        return
+
+
+@contextmanager
+def guarded(name: str, method: str) -> Iterator[None]:
+    """Say of a write into a read-only array who did it, and where; of another error, in whose method it arose."""
+    try:
+        yield
+    except ShapeError as error:
+        text = str(error)
+        if text.startswith(("layer ", name.removesuffix("()"))):
+            raise
+        raise ShapeError(f"{name}: {text}") from error
+    except Exception as error:
+        if isinstance(error, ValueError) and "read-only" in str(error):
+            raise ContractError(
+                f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was handed out "
+                f"before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
+            ) from error
+        if not isinstance(error, (ContractError, NonFiniteError)) and not hasattr(error, "__notes__"):
+            error.add_note(f"in {name}, {method}")
+        raise
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE)]
+    frame = (outside or frames)[-1]
+    source = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f" (line {frame.lineno}: {source})" if source else ""
+
+
+class _Guard:
+    """What the checked layers of one view share: how deep the calls are, and the locks on buffers."""
+
+    def __init__(self, view: View[Any], seen: Seen, masks: bool) -> None:
+        self.seen, self.masks, self.comparing = seen, masks, False
+        self._buffers = view.buffers
+        self._depth = 0
+
+    @contextmanager
+    def call(self, *, bufferslocked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
+        """Lock buffers outside training while the outermost layer is called.
+
+        The gradients of the wanted parameters must have been assigned when it returns.
+        """
+        if self._depth:
+            yield
+            return
+        trainable = {name: p for name, p in wanted.items() if p.trainable}
+        for parameter in trainable.values():
+            parameter.grad[...] = np.nan
+        with ExitStack() as locks:
+            for buffer in self._buffers if bufferslocked else []:
+                locks.enter_context(buffer.locked())
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+        missed = [name for name, parameter in trainable.items() if np.isnan(parameter.grad).any()]
+        if missed:
+            raise GradientError(
+                f"{missed[0]}.grad was never assigned: the backward method of its layer was not called"
+                + (f" (likewise {', '.join(missed[1:])})" if missed[1:] else "")
+            )
+
+
+class _CheckedLayer:
+    """The methods of one layer's twin with the contract around them."""
+
+    def __init__(self, layer: Layer, twin: Layer, path: str, guard: _Guard) -> None:
+        self.layer, self.guard = twin, guard
+        self.name = f"layer {path}, {called(layer)}" if path else called(layer)
+        own = dict(twin.owned_parts())
+        self.parameters = {name: part for name, part in own.items() if isinstance(part, Parameter)}
+        self.randoms = [part for part in own.values() if isinstance(part, Random)]
+        deep = any(isinstance(part, Layer) for part in own.values())
+        self.below = Tree(twin).parameters if deep else self.parameters
+        self.seen = guard.seen[id(layer)]
+        self.original = {name: getattr(twin, name) for name in METHODS}
+
+    def put_on(self) -> None:
+        """Let the twin have the checked methods."""
+        vars(self.layer).update({name: getattr(self, name) for name in METHODS})
+
+    # ---- the three methods
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Call forward on a read-only x; check what it returns."""
+        promised, attributes = self._promised(x), dict(vars(self.layer))
+        drawn = [_state(random) for random in self.randoms]
+        with self.guard.call(bufferslocked=not training, wanted={}), guarded(self.name, "forward"):
+            result = self.original["forward"](read_only(x), training=training)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
+        y, cache = result[0], locked(result[1])
+        self._check_array(y, "forward", like=x)
+        if y.shape[:1] != x.shape[:1]:
+            raise ShapeError(
+                f"{self.name}: forward must keep the batch as axis 0, of length {len(x)} here, but gave shape {y.shape}"
+            )
+        self._check_attributes(attributes)
+        if promised is not None and y.shape != (len(x), *promised):
+            raise ShapeError(
+                f"{self.name}: forward gave shape {y.shape}, but output_shape says {(len(x), *promised)} for {x.shape}"
+            )
+        if not training and drawn != [_state(random) for random in self.randoms]:
+            raise ContractError(f"{self.name}: forward draws from its generator although training is False")
+        if not is_finite(y) and _finite(x) and not (self.guard.masks and _is_masked(y)):
+            raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
+        self.seen.append((cache, x.shape, y.shape))
+        return read_only(y), cache
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Call backward on a read-only grad; check what it returns and what it assigned."""
+        with self.guard.call(bufferslocked=True, wanted=self.below):
+            self._fill(np.nan)
+            with guarded(self.name, "backward"):
+                dx: Array = self.original["backward"](read_only(grad), cache)
+            self._check_assigned("backward", grad, cache)
+        self._check_array(dx, "backward", like=grad)
+        shapes = [before for seen, before, after in self.seen if seen is cache and after == grad.shape]
+        if shapes and dx.shape not in shapes:
+            raise ShapeError(f"{self.name}: backward must return dE/dx of the shape of x, {shapes[-1]}, got {dx.shape}")
+        if not is_finite(dx) and is_finite(grad):
+            raise NonFiniteError(f"{self.name}: its dE/dx is the first gradient that is not finite")
+        self._compare("backward", "backward_parameters", grad, cache)
+        return read_only(dx)
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Call backward_parameters on a read-only grad; check what it assigned."""
+        with self.guard.call(bufferslocked=True, wanted=self.below):
+            self._fill(np.nan)
+            with guarded(self.name, "backward_parameters"):
+                self.original["backward_parameters"](read_only(grad), cache)
+            self._check_assigned("backward_parameters", grad, cache)
+        self._compare("backward_parameters", "backward", grad, cache)
+
+    # ---- checks
+
+    def _promised(self, x: Array) -> Shape | None:
+        try:
+            return self.layer.output_shape(x.shape[1:])
+        except ShapeError as error:
+            if error.expected is None or error.got is None:
+                raise ShapeError(f"{self.name}: {str(error).removeprefix(f'{called(self.layer)}: ')}") from None
+            raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
+
+    def _check_attributes(self, before: dict[str, Any]) -> None:
+        """See that forward kept nothing on the layer: the next call, or another thread, would overwrite it."""
+        for name, value in vars(self.layer).items():
+            if name not in before or before[name] is not value:
+                raise ContractError(f"{self.name}: forward sets self.{name}; return what backward needs as the cache")
+
+    def _check_array(self, array: object, method: str, like: Array) -> None:
+        if not isinstance(array, np.ndarray):
+            raise ContractError(f"{self.name}: {method} must give an array, got {type(array).__name__}")
+        if like.dtype.kind == "f" and array.dtype != like.dtype:
+            raise ContractError(
+                f"{self.name}: {method} made {array.dtype} of {like.dtype}; a NumPy scalar such as np.sqrt(2), or a "
+                "float64 array on the layer, widens: write float(np.sqrt(2)), or return result.astype(x.dtype)"
+            )
+
+    def _fill(self, number: float) -> None:
+        for parameter in self.parameters.values():
+            parameter.grad[...] = number
+
+    def _check_assigned(self, method: str, grad: Array, cache: Any) -> None:
+        """See that no gradient still holds a NaN of those that it was filled with."""
+        for name, parameter in self.parameters.items():
+            if not is_finite(parameter.grad):
+                self._blame(name, parameter, method, grad, cache)
+
+    def _blame(self, name: str, parameter: Parameter, method: str, grad: Array, cache: Any) -> None:
+        """Raise what is wrong with a gradient that still holds a NaN: be it forgotten, added to or computed."""
+        left = []
+        for fill in (0.0, 1.0):
+            self._fill(fill)
+            self.original[method](read_only(grad), cache)
+            left.append(parameter.grad.copy())
+        zero, one = left
+        if np.array_equal(zero, one, equal_nan=True):
+            raise NonFiniteError(f"{self.name}: the gradient of {name} is the first that is not finite")
+        where = f"{self.name}: {method}"
+        if not zero.any() and (one == 1).all():
+            raise GradientError(f"{where} never assigns {name}.grad; write self.{name}.grad = ...")
+        with np.errstate(invalid="ignore"):
+            added = np.allclose(one - zero, 1, rtol=1e-3, atol=1e-3)
+        if added:
+            raise GradientError(f"{where} adds to {name}.grad; gradients are assigned: self.{name}.grad = ..., not +=")
+        raise GradientError(f"{where} leaves a part of {name}.grad unassigned, or makes it depend on what was there")
+
+    def _compare(self, method: str, other: str, grad: Array, cache: Any) -> None:
+        """See that the other backward method assigns the same gradients."""
+        default = type(self.layer).backward_parameters is Layer.backward_parameters
+        if self.guard.comparing or default or _is_a_chains_own(self.layer) or not self.below:
+            return
+        wanted = [p for p in self.below.values() if p.trainable]
+        self.guard.comparing = True
+        try:
+            first = [_digest(parameter.grad) for parameter in wanted]  # a large layer has no room for copies
+            getattr(self, other)(grad, cache)
+            if [_digest(parameter.grad) for parameter in wanted] != first:
+                self._refuse_unlike(method, other, wanted, grad, cache)
+        finally:
+            self.guard.comparing = False
+
+    def _refuse_unlike(self, method: str, other: str, wanted: list[Parameter], grad: Array, cache: Any) -> None:
+        """Raise GradientError where the gradients of two methods differ by more than rounding."""
+        seconds = [parameter.grad.copy() for parameter in wanted]
+        getattr(self, method)(grad, cache)
+        for parameter, second in zip(wanted, seconds, strict=True):
+            tolerance = 1e3 * np.finfo(second.dtype).eps * (float(np.abs(parameter.grad).max(initial=0)) or 1.0)
+            if not np.allclose(parameter.grad, second, rtol=0, atol=tolerance):
+                raise GradientError(
+                    f"{self.name}: backward and backward_parameters assign different gradients to {parameter.label}"
+                )
+
+
+def _is_a_chains_own(layer: Layer) -> bool:
+    """Tell whether both backward methods are Sequential's own loops over layers that are compared one by one."""
+    return isinstance(layer, Sequential) and all(
+        getattr(type(layer), name) is getattr(Sequential, name) for name in ("backward", "backward_parameters")
+    )
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.blake2b(array.ravel(order="K").data).digest()
+
+
+def _is_masked(y: Array) -> bool:
+    return bool((np.isfinite(y) | np.isneginf(y)).all())
+
+
+def _finite(x: Array) -> bool:
+    return x.dtype.kind != "f" or is_finite(x)
+
+
+def _state(random: Random) -> bytes:
+    return pickle.dumps(random.generator.bit_generator.state)
+
+
+def locked(cache: Any) -> Any:
+    """Return a cache whose arrays are read-only, in lists, tuples and dicts too; itself where all of them are."""
+    if isinstance(cache, np.ndarray):
+        return read_only(cache) if cache.flags.writeable else cache
+    if type(cache) is dict:
+        entered = {name: locked(value) for name, value in cache.items()}
+        return cache if all(entered[name] is value for name, value in cache.items()) else entered
+    if type(cache) is list or isinstance(cache, tuple):
+        entries = [locked(entry) for entry in cache]
+        if all(new is old for new, old in zip(entries, cache, strict=True)):
+            return cache
+        return cache._make(entries) if hasattr(cache, "_make") else type(cache)(entries)
+    return cache

@@ -1,0 +1,247 @@
+"""check_gradients: holds a backward pass against the numerical derivative of its forward pass."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.diagnosis import diagnose
+from nanonet.checking.finite_differences import Comparison, Terms, compare
+from nanonet.checking.layer_check import LayerCheck, as_gradient_error, blame_child
+from nanonet.checking.situations import (
+    BATCH,
+    FAR_OUT,
+    FEATURES,
+    FLOAT,
+    Situation,
+    differs_in_training,
+    far_out,
+    left_out,
+    others,
+    part_starts,
+    run_in,
+    sample,
+)
+from nanonet.checking.training_contract import checked_loss
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import as_generator, as_shape
+from nanonet.core.errors import ContractError, GradientError
+from nanonet.core.layer import Layer
+from nanonet.core.loss import Loss
+from nanonet.core.repr import called
+from nanonet.models.sequential import Sequential
+
+
+class GradientReport:
+    """What :func:`check_gradients` compared: print it.
+
+    Attributes
+    ----------
+    comparisons : list
+        One for each array, on the main sample; in both modes where they differ.
+    notes : list of str
+        What was left out, and why.
+    """
+
+    def __init__(self, subject: str, comparisons: list[Comparison], notes: list[str], *, fast: bool = False) -> None:
+        self.subject, self.comparisons, self.notes, self.fast = subject, comparisons, notes, fast
+
+    def __repr__(self) -> str:
+        rows = [comparison.cells() for comparison in self.comparisons]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+        lines = ["  " + "  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
+        how = "along random directions, " if self.fast else ""
+        head = f"{self.subject}: backward is the derivative of forward ({how}in float64)"
+        return "\n".join([head, *lines, *(f"  {note}" for note in self.notes)])
+
+
+def check_gradients(
+    layer_or_loss: Layer | Loss,
+    input_shape: int | Shape | None = None,
+    *,
+    x: npt.ArrayLike | None = None,
+    target: npt.ArrayLike | None = None,
+    training: bool | None = None,
+    fast: bool = False,
+    rng: int | np.random.Generator = 0,
+) -> GradientReport:
+    """Compare every gradient with numerical derivatives, and the rest of the contract with what is done.
+
+    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands. Every
+    entry is compared, of a large array some hundred and then all at once along random directions. The same is done on
+    another number of samples and, where x is drawn, on x from 0.03 to 33 of both signs, there along random directions
+    except for a small x. Besides, ``backward`` must be linear in grad, keep nothing from one call to the next, agree
+    with ``backward_parameters`` and take arrays of any memory order.
+
+    Trainable parameters that start where a mistake would not show are moved a little: those that are constant,
+    symmetric, or equal to another. Buffers leave their starts by two passes of training. Generators and buffers are put
+    back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
+
+    Parameters
+    ----------
+    layer_or_loss : Layer or Loss
+        A layer, an activation, a whole model, or a loss; also your own.
+    input_shape : int or tuple of int, optional
+        Without the batch axis; needed where the layer does not pin it.
+    x : array, optional
+        The input to check at, or for a loss the prediction, shape (batch, ...); default: drawn, 5 samples and more.
+    target : array, optional
+        For a loss; default: what its ``draw_target`` gives for the shape of x.
+    training : bool, optional
+        Which passes to check; default: those of inference, and those of training where they differ.
+    fast : bool
+        Compare along random directions alone, a few passes for each array however large it is. What is wrong in
+        entries that weigh little beside the others is not seen.
+    rng : int or Generator
+        For everything drawn.
+
+    Returns
+    -------
+    GradientReport
+        A table with the largest difference for each array.
+
+    Raises
+    ------
+    GradientError
+        With the layer, the array, the entry, both numbers and, where the pattern is known, a diagnosis.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, check_gradients
+    >>> print(check_gradients(Linear(2, 3)))  # doctest: +ELLIPSIS
+    Linear(2, 3): backward is the derivative of forward (in float64)
+      dE/dx       (5, 2)  10 of 10 entries  largest difference ...
+      dE/dweight  (3, 2)  6 of 6 entries    largest difference ...
+      dE/dbias    (3,)    3 of 3 entries    largest difference ...
+    """
+    generator = as_generator(rng, "check_gradients")
+    shape = None if input_shape is None else as_shape(input_shape, "check_gradients: input_shape")
+    if isinstance(layer_or_loss, Loss):
+        if fast or training is not None:
+            raise TypeError("check_gradients: training and fast go with a Layer")
+        return _LossCheck(copy.deepcopy(layer_or_loss), generator).run(shape, x, target)
+    if not isinstance(layer_or_loss, Layer):
+        hint = f"; write {layer_or_loss.__name__}(...)" if isinstance(layer_or_loss, type) else ""
+        raise TypeError(f"check_gradients: expected a Layer or a Loss, got {layer_or_loss!r:.60}{hint}")
+    if target is not None:
+        raise TypeError("check_gradients: target goes with a Loss")
+    layer = copy.deepcopy(layer_or_loss)
+    Sequential(layer, dtype=np.float64, rng=generator)
+    part_starts(layer)
+    main = sample(layer, shape, x, generator)
+    return _LayerChecks(layer, main, generator, fast=fast).run(training, drawn=x is None)
+
+
+class _LayerChecks:
+    """All checks of one layer: on the main sample and besides it, in one mode or in both."""
+
+    def __init__(self, layer: Layer, main: Array, rng: np.random.Generator, *, fast: bool) -> None:
+        self.layer, self.main, self.rng, self.fast = layer, main, rng, fast
+        self.notes: list[str] = []
+
+    def run(self, training: bool | None, *, drawn: bool) -> GradientReport:
+        """Return the report, or raise the first thing that is wrong."""
+        if training is not False:
+            with as_gradient_error(called(self.layer)):
+                run_in(self.layer, self.main)
+        found = self._check(Situation(self.main, bool(training)))
+        modes = [bool(training)]
+        if training is None and differs_in_training(self.layer, self.main, self.rng):
+            modes.append(True)
+            trained = self._check(Situation(self.main, True, "in training"))
+            for comparison in trained:
+                comparison.name += ", training"
+            found += trained
+        for mode in modes:
+            for situation in others(self.main, mode, self.rng, drawn=drawn):
+                words = f"in training, {situation.words}" if len(modes) > 1 and mode else situation.words
+                why = left_out(self.layer, situation)
+                if why:
+                    self.notes.append(f"left out {words}: {why}")
+                else:
+                    self._check(situation._replace(words=words))
+        return GradientReport(called(self.layer), found, self.notes, fast=self.fast)
+
+    def _check(self, situation: Situation) -> list[Comparison]:
+        x, training, words, thorough = situation
+        try:
+            with np.errstate(all=None if thorough else "ignore"):
+                return LayerCheck(self.layer, x, training, self.rng, thorough=thorough, fast=self.fast).run()
+        except GradientError as error:
+            named = self._named(error, situation)
+            named.args = (_worded(str(named), words),)
+            raise named from None
+
+    def _named(self, error: GradientError, situation: Situation) -> GradientError:
+        """Return what is wrong with a layer of a chain, if it can be found, or else with the chain."""
+        try:
+            blame_child(self.layer, situation.x, situation.training, self.rng)
+        except GradientError as found:
+            return found
+        return error
+
+
+def _worded(text: str, words: str) -> str:
+    """Add to the first line of an error on what the layer was tried."""
+    first, *diagnosis = text.split("\n")
+    return "\n".join([f"{first}, {words}" if words else first, *diagnosis])
+
+
+class _LossCheck:
+    """A loss's derivative, without and with sample weights, on predictions of several kinds."""
+
+    def __init__(self, loss: Loss, rng: np.random.Generator) -> None:
+        self.loss, self.rng, self.name = loss, rng, repr(loss)
+        self.notes: list[str] = []
+
+    def run(self, shape: Shape | None, x: npt.ArrayLike | None, target: npt.ArrayLike | None) -> GradientReport:
+        """Return the report, or raise the first thing that is wrong."""
+        main = self.rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
+        aim = self.loss.draw_target(main.shape, self.rng) if target is None else target
+        found = self._check(main, aim)
+        one = main[:1].copy()
+        one_aim = self.loss.draw_target(one.shape, self.rng) if target is None else np.asarray(aim)[:1]
+        self._check(one, one_aim, "on a batch of 1")
+        if x is None and target is None:
+            self._check_far_out(far_out(main.shape[1:], self.rng))
+        return GradientReport(self.name, found, self.notes)
+
+    def _check_far_out(self, prediction: Array) -> None:
+        target = self.loss.draw_target(prediction.shape, self.rng)
+        with np.errstate(all="ignore"):
+            if np.isfinite(self.loss.forward(prediction, *self.loss.check(prediction, target, None))[0]):
+                self._check(prediction, target, FAR_OUT)
+            else:
+                self.notes.append(f"left out {FAR_OUT}: it is not finite there")
+
+    def _check(self, prediction: Array, target: npt.ArrayLike, words: str = "") -> list[Comparison]:
+        weights = self.rng.uniform(0.5, 1.5, len(prediction))
+        return [self._compared(prediction, target, weight, words) for weight in (None, weights)]
+
+    def _compared(self, prediction: Array, target: npt.ArrayLike, weight: Array | None, words: str) -> Comparison:
+        checked, weights = self.loss.check(prediction, target, weight)
+        watched = checked_loss(self.loss)
+        with as_gradient_error(self.name):
+            value, cache = watched.forward(prediction, checked, weights)
+            if not isinstance(value, float):
+                raise ContractError(f"{self.name}: forward must return a float and a cache, got {type(value).__name__}")
+            analytic = np.array(watched.backward(cache))
+            again = watched.backward(cache)
+        if analytic.shape != prediction.shape:
+            raise GradientError(f"{self.name}: backward must return shape {prediction.shape}, got {analytic.shape}")
+        if not np.array_equal(again, analytic, equal_nan=True):
+            raise GradientError(f"{self.name}: backward gives two results for one cache: keeps it state?")
+
+        def change() -> Array:
+            return np.array([self.loss.forward(prediction, checked, weights)[0] - value])
+
+        terms = Terms(change, np.array([abs(value)]))
+        name = "dE/dprediction" if weight is None else "dE/dprediction, weighted"
+        found = compare(name, prediction, analytic, terms, self.rng)
+        if found.wrong is not None:
+            hint = diagnose(found, len(prediction), iter(()), iter(()))
+            text = f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else "")
+            raise GradientError(_worded(text, words))
+        return found

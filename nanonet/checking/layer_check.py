@@ -1,0 +1,275 @@
+"""LayerCheck: one layer on one sample, in one mode: its contract, its gradients, and what a derivative always is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.contract import checked
+from nanonet.checking.diagnosis import diagnose
+from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
+from nanonet.checking.snapshot import Snapshot
+from nanonet.core.arrays import Array
+from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.core.layer import Layer
+from nanonet.core.repr import called
+from nanonet.core.tree import Tree
+from nanonet.models.sequential import Sequential
+
+ALIKE = 1e-5  # relative to the largest entry: what is exact in theory, such as backward's linearity, up to rounding
+FLOOR = 1e-9  # relative to the largest entry of grad, for gradients that are 0 but for rounding
+FEW = 60  # of so many entries of x each is looked at in every situation
+SUMS = ((1e3, -7e2), (1e-3, 7e-4))  # (a, b) in backward(a g + b h); large and small ones, to find a limit or a constant
+
+
+class LayerCheck:
+    """One layer, one sample, and E = Σ r y."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        x: Array,
+        training: bool,
+        rng: np.random.Generator,
+        *,
+        thorough: bool = True,
+        fast: bool = False,
+        beside: bool = False,
+    ) -> None:
+        self.layer, self.x, self.training, self.rng = layer, x, training, rng
+        self.thorough, self.fast, self.beside = thorough, fast, beside
+        self.name = called(layer)
+        self.tree = Tree(layer)
+        self.snapshot = Snapshot(self.tree)
+
+    def run(self) -> list[Comparison]:
+        """Return what was compared, or raise the first thing that is wrong."""
+        self._contract()
+        with as_gradient_error(self.name):
+            self._reproduces()
+            analytic = self._unchanged()
+        found = [self._compared(name, place, analytic[name]) for name, place in self._places().items()]
+        with as_gradient_error(self.name):
+            self._linear(analytic)
+            self._any_memory_order(analytic)
+        self.snapshot.restore()
+        return found
+
+    # ---- the passes
+
+    def _forward(self, x: Array, training: bool | None = None) -> tuple[Array, Any]:
+        self.snapshot.restore()
+        return self.layer.forward(x, training=self.training if training is None else training)
+
+    def _backward(self, grad: Array, cache: Any) -> dict[str, Array]:
+        """Return copies of all gradients, by name."""
+        dx = self.layer.backward(grad, cache)
+        gradients = {f"dE/d{name}": parameter.grad.copy() for name, parameter in self.tree.parameters.items()}
+        return {"dE/dx": np.array(dx)} | gradients
+
+    def _change(self) -> Array:
+        """Return the terms of E for x and the parameters as they are now, less what they were at first."""
+        return np.asarray(self.r * (self._forward(self.x)[0] - self.y))
+
+    # ---- the contract
+
+    def _contract(self) -> None:
+        """Run the passes under the strict contract, which compares both backward methods as well; draw r."""
+        self.snapshot.restore()
+        with as_gradient_error(self.name):
+            view = checked(self.layer)
+            view.forward(self.x, training=False)
+            y, cache = view.forward(self.x, training=self.training)
+            self.r = self.rng.normal(size=y.shape)
+            view.backward(self.r, cache)
+
+    def _reproduces(self) -> None:
+        for training, though in ((False, "training is False"), (self.training, "its generators are put back")):
+            first, second = self._forward(self.x, training)[0].copy(), self._forward(self.x, training)[0]
+            if not np.array_equal(first, second, equal_nan=True):
+                raise ContractError(f"{self.name}: forward gives two results for one input, though {though}")
+        self.y, self.terms = first, Terms(self._change, np.abs(self.r * first))
+
+    def _other_pass(self) -> None:
+        """Run forward on another x, with generators that have gone on: it must leave no trace."""
+        self.layer.forward(self.x * 0.5 if self.x.dtype.kind == "f" else self.x[::-1], training=self.training)
+
+    def _unchanged(self) -> dict[str, Array]:
+        """Run both passes raw, see that they change nothing handed out, and return the gradients by name."""
+        before = self.x.copy(), self.r.copy()
+        self._other_pass()
+        y, cache = self._forward(self.x)
+        handed_out = y.copy()
+        self._other_pass()
+        dx = self.layer.backward(self.r, cache)
+        first, gradients = dx.copy(), {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
+        self.layer.backward(2 * self.r, cache)
+        for what, now, then in (
+            ("x", self.x, before[0]),
+            ("grad", self.r, before[1]),
+            ("output", y, handed_out),
+            ("dE/dx", dx, first),
+        ):
+            if not np.array_equal(now, then, equal_nan=True):
+                raise GradientError(f"{self.name}: its passes change the {what} that was handed over; copy it first")
+        return {"dE/dx": first} | gradients
+
+    # ---- numerical derivatives
+
+    def _places(self) -> dict[str, Array]:
+        """Return the arrays that E depends on, to be moved in place."""
+        places = {} if self.layer.integer_input else {"dE/dx": self.x}
+        return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
+
+    def _compared(self, name: str, place: Array, analytic: Array) -> Comparison:
+        """Compare one gradient: each entry where that is asked for or there are few, else along random directions.
+
+        Where these differ the entries tell which of them is wrong, or that it was a kink or a jump of some of them.
+        """
+        each = self.thorough or (name == "dE/dx" and place.size <= FEW)
+        found: Comparison
+        if self.fast or not each:
+            found = project(name, place, analytic, self.terms, self.rng)
+            if found.wrong is None or place.size > LIMIT:
+                return self._judged(found)
+        found = self._judged(compare(name, place, analytic, self.terms, self.rng))
+        if place.size > LIMIT:
+            self._judged(project(name, place, analytic, self.terms, self.rng))
+        return found
+
+    def _judged(self, found: Comparison) -> Comparison:
+        """Return a comparison that is right, or excused by kinks; of another raise what is wrong."""
+        if found.wrong is not None and not self._excused(found):
+            hint = diagnose(found, len(self.x), self._shares(found), self._transposed(found))
+            raise GradientError(f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
+        return found
+
+    def _excused(self, found: Comparison) -> bool:
+        """Tell whether it differs on kinks alone, where a sum of several slopes need not lie between its two sides."""
+        return found.wrong_only_on_kinks and (isinstance(found, Projection) or self._right_beside())
+
+    def _right_beside(self) -> bool:
+        """Tell whether a net is right a little beside a sample on which several of its layers' kinks fall together.
+
+        A layer by itself has no such excuse: its slope on a kink is one of those between the two sides.
+        """
+        if self.beside or len(self.tree.layers) == 1 or self.layer.integer_input:
+            return False
+        x = self.x + self.rng.normal(scale=1e-2, size=self.x.shape)
+        try:
+            blame_child(self.layer, self.x, self.training, self.rng)
+            LayerCheck(self.layer, x, self.training, self.rng, beside=True).run()
+        except GradientError:
+            return False
+        return True
+
+    def _shares(self, found: Comparison) -> Iterator[Array]:
+        """Yield the gradient that each sample by itself gives, for what is not summed over the batch."""
+        if found.name == "dE/dx" or isinstance(found, Projection):
+            return
+        whole = self.r
+        for i in range(len(whole)):
+            self.r = np.zeros_like(whole)
+            self.r[i] = whole[i]
+            place = self._places()[found.name]
+            yield compare(found.name, place, found.analytic, self.terms, self.rng).numerical
+        self.r = whole
+
+    def _transposed(self, found: Comparison) -> Iterator[tuple[str, Array]]:
+        """Yield what dE/dx becomes when a square parameter is transposed between the passes."""
+        if found.name != "dE/dx" or isinstance(found, Projection):
+            return
+        for name, parameter in self.tree.parameters.items():
+            if len(parameter.shape) == 2 and parameter.shape[0] == parameter.shape[1]:
+                _, cache = self._forward(self.x)
+                kept = parameter.value.copy()
+                parameter.value = kept.T
+                yield name, np.array(self.layer.backward(self.r, cache))
+                parameter.value = kept
+
+    # ---- what needs no step: backward beside itself
+
+    def _linear(self, analytic: dict[str, Array]) -> None:
+        """See that backward gives the same twice, and backward(a g + b h) = a backward(g) + b backward(h)."""
+        g, h = self.r, np.random.default_rng(1).normal(size=self.r.shape)
+        self._other_pass()
+        _, cache = self._forward(self.x)
+        first, second = self._backward(g, cache), self._backward(h, cache)
+        sums = [self._backward(a * g + b * h, cache) for a, b in SUMS]
+        self._same(self._backward(g, cache), first, "backward gives two results for one grad and cache")
+        self._same(first, analytic, "backward depends on more than grad and cache: what is kept from the last call?")
+        for (a, b), found in zip(SUMS, sums, strict=True):
+            expected = {name: a * first[name] + b * second[name] for name in first}
+            what = "backward is not linear in grad: backward(a g + b h) is not a backward(g) + b backward(h)"
+            self._same(found, expected, what, a)
+
+    def _any_memory_order(self, analytic: dict[str, Array]) -> None:
+        """See that x and grad may lie in memory in another order, as they do behind a transposition or a slice."""
+        self.snapshot.restore()
+        y, cache = self.layer.forward(_scattered(self.x), training=self.training)
+        what = "{} is another for an array that lies in memory in another order, such as a transposed one"
+        self._same({"y": y}, {"y": self.y}, what.format("forward"))
+        self._same(self._backward(_scattered(self.r), cache), analytic, what.format("backward"))
+
+    def _same(self, found: dict[str, Array], expected: dict[str, Array], what: str, scale: float = 1.0) -> None:
+        floor = FLOOR * scale * float(np.abs(self.r).max(initial=0.0))
+        for name, array in found.items():
+            true = expected[name]
+            allowed = ALIKE * float(np.abs(true).max(initial=0.0)) + floor
+            if array.shape != true.shape or not bool((np.abs(array - true) <= allowed).all()):
+                raise GradientError(f"{self.name}: {what} ({name})")
+
+
+def blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
+    """Check the layers of a chain one by one, each on what it gets there, to name the one that is wrong."""
+    if not isinstance(layer, Sequential):
+        return
+    snapshot = Snapshot(Tree(layer))
+    for i, child in enumerate(layer):
+        free = copy.deepcopy(child)
+        Sequential(free, dtype=np.float64, rng=0)
+        try:
+            LayerCheck(free, x, training, rng).run()
+        except GradientError as error:
+            blame_child(free, x, training, rng, f"{path}{i}.")
+            raise GradientError(f"layer {path}{i}, {error}") from None
+        x = child.forward(x, training=training)[0]
+    snapshot.restore()
+
+
+@contextmanager
+def as_gradient_error(name: str) -> Iterator[None]:
+    """Let what the strict contract finds be a GradientError, with a diagnosis where its pattern is known."""
+    try:
+        yield
+    except (ContractError, ShapeError, NonFiniteError) as error:
+        text, bare = str(error), name.removesuffix("()")
+        if text.startswith(f"{bare}: "):  # a loss names itself without the brackets
+            text = name + text.removeprefix(bare)
+        patterns: dict[str, Callable[[str], bool]] = {
+            "argument modified": lambda text: "writes to its argument" in text,
+            "never assigned": lambda text: "never assign" in text,
+            "added instead of assigned": lambda text: " adds to " in text,
+            "not summed over the batch": lambda text: "sum it over the batch" in text,
+            "transposed": lambda text: "transpose it?" in text,
+        }
+        hint = next((f"\ndiagnosis: {hint}" for hint, fits in patterns.items() if fits(text)), "")
+        raise GradientError((text if name in text else f"{name}: {text}") + hint) from None
+    except Exception as error:
+        raise GradientError(f"{name}: its passes fail with {type(error).__name__}: {error}") from error
+
+
+def _scattered(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy that lies in memory column after column, with gaps."""
+    if array.ndim == 0:
+        return array.copy()
+    shape = array.shape[::-1]
+    room = np.zeros((*shape[:-1], 2 * shape[-1]), array.dtype)
+    view: npt.NDArray[Any] = room[..., ::2].T
+    view[...] = array
+    return view

@@ -1,0 +1,132 @@
+"""Overlooked: what a layer computes with but training would never move, found and named before a fit begins."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from types import CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from nanonet.core.errors import ContractError
+from nanonet.core.holding import attributes, entries
+from nanonet.core.layer import OURS, Layer, found
+from nanonet.core.parameter import Parameter, State
+from nanonet.core.repr import called
+from nanonet.core.tree import Tree
+
+PASSES = ("forward", "backward", "backward_parameters", "function", "derivative")
+FURTHEST = 6  # objects within objects that are looked into
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
+
+
+def refuse_overlooked(model: Layer) -> None:
+    """See that every layer and parameter that a model computes with is a part of it.
+
+    Raises
+    ------
+    ContractError
+        If a layer reaches one with something to train that is no part of the model, or if the model's lists of layers
+        were changed since it was built.
+    """
+    tree = Tree(model)
+    tree.refuse_changed()
+    known = {id(layer) for layer in tree.layers.values()} | set(tree.parents)
+    for path, layer in _of_users(tree):
+        for place, hidden in _hidden(layer, known):
+            what = called(hidden) if isinstance(hidden, Layer) else repr(hidden)
+            raise ContractError(
+                f"{_named(path, layer)}: {what}, which it reaches through {place}, is no part of the model and would "
+                "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
+                "dataclass that is one; if that is meant, freeze its parameters"
+            )
+
+
+def warn_of_plain_arrays(model: Layer) -> None:
+    """Warn of attributes that look like weights, but that training would not move."""
+    for path, layer in _of_users(Tree(model)):
+        for name in _plain_arrays(layer):
+            warnings.warn(
+                f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
+                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant",
+                stacklevel=2,
+            )
+
+
+def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
+    """Return the layers, by path, whose classes are not nanonet's."""
+    return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
+
+
+def _named(path: str, layer: Layer) -> str:
+    return f"layer {path}, {called(layer)}" if path else called(layer)
+
+
+def _plain_arrays(layer: Layer) -> Iterator[str]:
+    """Yield the attributes that are arrays of floats, and writable."""
+    for name, value in attributes(layer):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and value.flags.writeable:
+            yield name
+
+
+def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]]:
+    """Yield what has something to train and is reached from a layer by a way that Tree does not take."""
+    seen = set(known)
+    waiting = [(f"self.{name}", value, 0) for name, value in attributes(layer)]
+    for name in PASSES:
+        method = inspect.getattr_static(type(layer), name, None)
+        if isinstance(method, FunctionType) and not method.__module__.startswith(OURS):
+            waiting.append((f"{type(layer).__name__}.{name}", method, 0))
+    while waiting:
+        place, value, depth = waiting.pop()
+        if id(value) in seen or isinstance(value, OPAQUE) or _is_numpys(value) or depth > FURTHEST:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (Layer, State)):
+            if _has_trainable(value):
+                yield place, value
+        else:
+            waiting += [(f"{place}{step}", inner, depth + 1) for step, inner in _reached(value)]
+
+
+def _is_numpys(value: object) -> bool:
+    return type(value).__module__.partition(".")[0] == "numpy"
+
+
+def _has_trainable(thing: Layer | State) -> bool:
+    parameters = Tree(thing).parameters.values() if isinstance(thing, Layer) else [thing]
+    return any(isinstance(parameter, Parameter) and parameter.trainable for parameter in parameters)
+
+
+def _reached(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object leads to: entries, attributes, and what a function has closed over or names."""
+    if isinstance(value, FunctionType):
+        yield from _reached_by_function(value)
+    elif isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+        yield "", value.__func__
+    elif isinstance(value, functools.partial):
+        yield from ((" (partial)", part) for part in (value.func, *value.args, *value.keywords.values()))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((" (a set, which has no order)", entry) for entry in value)
+    elif isinstance(value, Mapping) or any(True for _ in entries(value)):
+        pairs = value.items() if isinstance(value, Mapping) else entries(value)
+        yield from ((f"[{key!r:.20}]", entry) for key, entry in pairs)
+    elif isinstance(getattr(value, "__dict__", None), dict):
+        yield from ((f".{name}", inner) for name, inner in attributes(value))
+
+
+def _reached_by_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    cells: tuple[CellType, ...] = function.__closure__ or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        try:
+            yield f" (closure over {name})", cell.cell_contents
+        except ValueError:  # empty: not assigned yet
+            continue
+    for name in function.__code__.co_names:
+        inner = function.__globals__.get(name)
+        if next(found("", inner), None) is not None:
+            yield f" (global {name})", inner

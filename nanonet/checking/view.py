@@ -1,0 +1,70 @@
+"""View: a private twin of a layer and of all below it, which sees the same numbers and can be given other methods."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from nanonet.core.arrays import read_only
+from nanonet.core.holding import stand_in, with_entries
+from nanonet.core.layer import Layer, found
+from nanonet.core.parameter import Buffer, State
+from nanonet.core.tree import Tree
+
+L = TypeVar("L", bound=Layer)
+Methods = Mapping[str, Callable[..., Any]]
+
+
+class View(Generic[L]):
+    """Twins of the layers of a model. Nothing that is done to a twin is done to the model, in this thread or another.
+
+    Parameters
+    ----------
+    root : Layer
+        A model, or a layer of one.
+    live : bool
+        Whether gradients, buffers and generators are the model's own, for a pass that counts. Otherwise they are
+        copies, and the pass leaves no trace. Parameters are read-only in either case, and so are arrays that a layer
+        keeps.
+
+    Attributes
+    ----------
+    tree : Tree
+        Of the model itself.
+    twins : dict of Layer
+        By path; the root's is "".
+    buffers : list of Buffer
+        The twins of all buffers.
+    """
+
+    def __init__(self, root: L, *, live: bool) -> None:
+        self.live = live
+        self.tree = Tree(root)
+        self._made: dict[int, Layer | State] = {}
+        self.twins: dict[str, Layer] = {}
+        for path, layer in reversed(self.tree.layers.items()):  # the innermost first
+            for _, part in layer.owned_parts():
+                if isinstance(part, State):
+                    self._made[id(part)] = part.viewed(live=live)
+            twin = stand_in(layer, {}, self._replaced)
+            self._made[id(layer)] = self.twins[path] = twin
+
+        self.buffers = [part for part in self._made.values() if isinstance(part, Buffer)]
+
+    @property
+    def root(self) -> L:
+        """The twin of the root."""
+        return self.twins[""]  # type: ignore[return-value]  # a twin is of its layer's class
+
+    def _replaced(self, value: Any) -> Any:
+        """Return what a twin has for an attribute of its layer."""
+        if id(value) in self._made:
+            return self._made[id(value)]
+        if isinstance(value, np.ndarray):
+            return read_only(value)
+        if isinstance(value, np.random.Generator) and not self.live:
+            return copy.deepcopy(value)
+        return with_entries(value, self._replaced) if next(found("", value), None) is not None else value

@@ -1,0 +1,65 @@
+"""The few exceptions of our own: they tell a wrong shape from a wrong gradient and from a training that diverged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanonet.training.history import History
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Write a shape without its batch axis as a reader sees it: ``(batch, 3)``."""
+    return f"({', '.join(['batch', *map(str, shape)])})"
+
+
+class ShapeError(ValueError):
+    """An array, or a neighbouring layer, has a shape that does not fit."""
+
+    expected: tuple[int, ...] | None = None
+    got: tuple[int, ...] | None = None
+
+    @classmethod
+    def misfit(
+        cls, subject: object, *, expected: tuple[int, ...], got: tuple[int, ...], batch: int | None = None
+    ) -> ShapeError:
+        """Return the error of a layer that gets another input than it takes.
+
+        Parameters
+        ----------
+        subject : object
+            The layer, or its name.
+        expected, got : tuple of int
+            Shapes without the batch axis.
+        batch : int, optional
+            The length of the batch axis, where it is known.
+
+        Examples
+        --------
+        >>> str(ShapeError.misfit("Linear(3, 1)", expected=(3,), got=(5,), batch=4))
+        'Linear(3, 1): expected input of shape (batch, 3), got (4, 5)'
+        """
+        came = shape_text(got) if batch is None else str((batch, *got))
+        error = cls(f"{subject}: expected input of shape {shape_text(expected)}, got {came}")
+        error.expected, error.got = expected, got
+        return error
+
+
+class ContractError(AssertionError):
+    """A layer, loss or optimizer does what its contract forbids, such as writing into its argument."""
+
+
+class GradientError(ContractError):
+    """A backward pass is not the derivative of its forward pass, or leaves a gradient unassigned."""
+
+
+class NonFiniteError(FloatingPointError):
+    """A NaN or an infinity arose where a finite number was needed.
+
+    Attributes
+    ----------
+    history : History or None
+        The epochs that were completed before, when training raised it.
+    """
+
+    history: History | None = None

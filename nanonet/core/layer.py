@@ -1,0 +1,203 @@
+"""Layer: the contract that every part of a net keeps, ours and yours."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.errors import ShapeError
+from nanonet.core.holding import attributes, entries, set_attribute
+from nanonet.core.parameter import State
+from nanonet.core.repr import Recorded, obey_override
+from nanonet.core.vector import Vector
+
+PLAIN = frozenset({int, float, bool, str, type(None)})  # looked at first, since most attributes are of these types
+OURS = "nanonet."  # before the names of nanonet's own modules
+
+
+class Layer(Recorded, ABC):
+    """One step of a net: a function of its input and its parameters, and that function's derivative.
+
+    Write ``__init__`` (no ``super().__init__()`` needed), ``forward`` and ``backward``:
+
+    >>> import numpy as np
+    >>> from nanonet import Array, Constant, Layer, Parameter, check_gradients
+    >>> class Scale(Layer):
+    ...     '''y = x * gain, one gain for each feature.'''
+    ...
+    ...     def __init__(self, features: int) -> None:
+    ...         self.input_shape = (features,)
+    ...         self.gain = Parameter((features,), Constant(1.0))
+    ...
+    ...     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
+    ...         return x * self.gain.value, x
+    ...
+    ...     def backward(self, grad: Array, cache: Array) -> Array:
+    ...         self.gain.grad = (grad * cache).sum(axis=0)
+    ...         return grad * self.gain.value
+    >>> report = check_gradients(Scale(3))  # raises GradientError where it is wrong
+
+    The rules, which :func:`nanonet.check_gradients` checks, and all but the mathematics the first batch of every
+    ``fit``:
+
+    - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
+      in lists, tuples, deques, dicts and dataclasses too. They get their numbers when a :class:`Sequential` is built
+      around them. What is hidden elsewhere, in a closure say, is refused in the first batch.
+    - ``forward`` returns the output and a cache: whatever ``backward`` needs. It sets no attribute, changes buffers and
+      generators only when ``training``, and parameters never, so that many threads may predict with one model.
+    - ``backward`` gets dE/dy and the cache, **assigns** (never adds) ``parameter.grad`` for each of its own
+      parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
+    - Neither writes into ``x``, ``grad``, the cache, or an array that was already handed out: ``y = y + x``, not
+      ``y += x``, where y came from another layer.
+
+    Attributes
+    ----------
+    input_shape : tuple of int or None
+        What it takes, without the batch axis; None where it takes more than one shape.
+    integer_input : bool
+        Whether x holds integers, such as the rows of a table to look up.
+    """
+
+    input_shape: Shape | None = None
+    integer_input: bool = False
+    _home: Vector | None = None  # its part of the vector of the model that owns it
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Check what the class itself holds, and let an override of ``backward`` alone reach ``backward_parameters``.
+
+        Raises
+        ------
+        TypeError
+            If a parameter, buffer or generator is an attribute of the class, which all of its layers would share.
+        """
+        super().__init_subclass__(**keywords)
+        obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
+        for name, value in vars(cls).items():
+            for _, part in found(name, value):
+                if isinstance(part, State) or any(isinstance(each, State) for _, each in part.owned_parts()):
+                    raise TypeError(
+                        f"{cls.__name__}.{name} is an attribute of the class, which all of its layers would share; "
+                        f"set it in __init__: self.{name} = {type(part).__name__}(...)"
+                    )
+
+    @abstractmethod
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return the output for x, and the cache that ``backward`` will need."""
+
+    @abstractmethod
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Take dE/dy, assign dE/dparameter to each own ``parameter.grad``, return dE/dx."""
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Assign the gradients of the parameters alone: the lowest layer of a net is not asked for dE/dx."""
+        self.backward(grad, cache)
+
+    def output_shape(self, input_shape: Shape) -> Shape | None:
+        """Return the output's shape, both without the batch axis; None where it is not known beforehand.
+
+        This default sees to it that ``input_shape`` is kept, and tells no more.
+
+        Raises
+        ------
+        ShapeError
+            If the layer does not take such an input.
+        """
+        if self.input_shape is not None and input_shape != self.input_shape:
+            raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
+        return None
+
+    def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
+        """Yield what the layer owns, with its name, in the order in which the attributes were set."""
+        for name, value in attributes(self):
+            yield from found(name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
+        """Return a copy free of any model, made from the innermost layer outwards: depth costs no recursion."""
+        for layer in reversed(list(below(self))):
+            if id(layer) not in memo:
+                memo[id(layer)] = _copied(layer, memo)
+        twin: Layer = memo[id(self)]
+        return twin
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "input_shape" and not isinstance(value, tuple | None):
+            raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
+        old = self._attribute(name)
+        if name not in vars(self):
+            self._refuse_hiding(name)
+        kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
+        if isinstance(old, State) and not isinstance(value, State | None):
+            raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
+        if self._home is not None and value is not old and (_holds(old) or _holds(value)):
+            raise TypeError(f"{label} cannot be set: {self!r} is part of a model; set it before, and build anew")
+        if isinstance(value, State):
+            value.label = label
+        super().__setattr__(name, value)
+
+    def _attribute(self, name: str) -> object:
+        """Return an attribute of the instance, be it in a slot; None where there is none."""
+        in_slot = inspect.ismemberdescriptor(inspect.getattr_static(type(self), name, None))
+        return getattr(self, name, None) if in_slot else vars(self).get(name)
+
+    def _refuse_hiding(self, name: str) -> None:
+        """Raise TypeError for an attribute that would hide a method of nanonet's, or that seems to freeze a layer."""
+        kind = type(self).__name__
+        if name == "trainable" and self._home is not None:
+            raise TypeError(f"{kind} has no trainable; freeze its parameters: layer.weight.trainable = False")
+        ours = [vars(cls)[name] for cls in type(self).__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
+        if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
+            raise TypeError(
+                f"{kind}: self.{name} = ... would hide the method {name}, which every layer of its kind has; choose "
+                "another name, or override the method in a subclass"
+            )
+
+    def __delattr__(self, name: str) -> None:
+        if self._home is not None and _holds(self._attribute(name)):
+            raise TypeError(f"{type(self).__name__}.{name} cannot be deleted: {self!r} is part of a model")
+        super().__delattr__(name)
+
+
+def _copied(layer: Layer, memo: dict[int, Any]) -> Layer:
+    """Return a deep copy of one layer, as the copy module makes it; the layers below it are in memo already."""
+    reduced: Any = layer.__reduce_ex__(4)
+    make, arguments, state = reduced[:3]
+    twin: Layer = make(*copy.deepcopy(arguments, memo))
+    copied = copy.deepcopy(state, memo)
+    if hasattr(twin, "__setstate__"):
+        twin.__setstate__(copied)
+        return twin
+    own, slots = copied if isinstance(copied, tuple) else (copied, None)
+    for name, value in {**(own or {}), **(slots or {})}.items():
+        set_attribute(twin, name, value)
+    return twin
+
+
+def below(root: Layer) -> Iterator[Layer]:
+    """Yield a layer and all layers below it, each after the one that owns it."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        layer = waiting.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            waiting += [part for _, part in layer.owned_parts() if isinstance(part, Layer)]
+
+
+def found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
+    """Yield the states and layers in one attribute: itself, or the entries of a container, with their names."""
+    if type(value) in PLAIN:
+        return
+    if isinstance(value, (State, Layer)):
+        yield name, value
+    else:
+        for key, entry in entries(value):
+            yield from found(f"{name}.{key}", entry)
+
+
+def _holds(value: object) -> bool:
+    """Tell whether an attribute is, or holds, a state or a layer."""
+    return next(found("", value), None) is not None

@@ -1,0 +1,203 @@
+"""Loss: one number that says how far a prediction is from its target, and its derivative."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, as_weights
+from nanonet.core.errors import ShapeError
+from nanonet.core.repr import Recorded, obey_override
+
+_SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
+
+
+"""The methods of a loss after whose change its parent's formulas may be wrong."""
+
+
+class Loss(Recorded, ABC):
+    """E = Σ wᵢ eᵢ / Σ wᵢ over the samples of a batch, with wᵢ = 1 unless weights are given.
+
+    Write eᵢ and its derivative; everything else is done here:
+
+    >>> import numpy as np
+    >>> from nanonet import Array, Loss, check_gradients
+    >>> class Quartic(Loss):
+    ...     '''Sum of (prediction - target)^4 over the outputs, mean over the batch.'''
+    ...
+    ...     def function(self, prediction: Array, target: Array) -> Array:
+    ...         each: Array = ((prediction - target) ** 4).sum(axis=1)
+    ...         return each
+    ...
+    ...     def derivative(self, prediction: Array, target: Array) -> Array:
+    ...         return 4 * (prediction - target) ** 3
+    >>> report = check_gradients(Quartic())  # raises GradientError where it is wrong
+    >>> Quartic()([[3.0]], [[1.0]])
+    16.0
+
+    Attributes
+    ----------
+    integer_target : bool
+        Whether the target holds integers, such as class labels: one for each row of the prediction.
+    formula, derivative_formula : str or None
+        E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n, the number of
+        outputs, and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the numbers are
+        shown. nanonet/inspection/explanation/formulas.py says what may stand in them.
+    """
+
+    integer_target: ClassVar[bool] = False
+    formula: ClassVar[str | None] = None
+    derivative_formula: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """See to it that a class that overrides only a short method is obeyed."""
+        super().__init_subclass__(**keywords)
+        obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
+        obey_override(cls, Loss, chosen=_SAID_BY_FORMULAS, dependent=("formula", "derivative_formula"))
+
+    def __str__(self) -> str:
+        return repr(self).removesuffix("()")  # as errors call it
+
+    @abstractmethod
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return eᵢ, one number a sample, shape (batch,)."""
+
+    @abstractmethod
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return deᵢ/dprediction, the shape of prediction."""
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
+        """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them, weight in float64."""
+        each = self.function(prediction, target)
+        if each.shape != prediction.shape[:1]:
+            hint = "; sum over the outputs, axis=1, and leave the batch as it is"
+            raise ShapeError(
+                f"{self}: function must return one number a sample, shape {prediction.shape[:1]}, "
+                f"got {each.shape}{hint}"
+            )
+        return self.mean(each, target, weight), (prediction, target, weight)
+
+    def backward(self, cache: Any) -> Array:
+        """Return dE/dprediction."""
+        prediction, target, weight = cache
+        grad = self.derivative(prediction, target)
+        if grad.shape != prediction.shape:
+            raise ShapeError(
+                f"{self}: derivative must return the shape of prediction, {prediction.shape}, got {grad.shape}"
+            )
+        scaled: Array = grad * self.shares(grad, target, weight)
+        return scaled.astype(prediction.dtype, copy=False)
+
+    def counts(self, target: Array) -> Array | None:
+        """Return cᵢ, how much each sample counts in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
+        return None
+
+    def divisor(self, target: Array, weight: Array | None) -> float:
+        """Return Σ wᵢ cᵢ, by which the sum over the samples is divided, or raise ValueError where it is 0."""
+        total = self.total(target, weight)
+        if total == 0:
+            raise nothing_counts(f"{self}: no sample of this batch counts")
+        return total
+
+    def total(self, target: Array, weight: Array | None) -> float:
+        """Return Σ wᵢ cᵢ, the number of samples as a rule; where it is 0 nothing counts, and there is no mean."""
+        counts = self.counts(target)
+        if counts is None:
+            return float(len(target) if weight is None else weight.sum())
+        return float(counts.sum() if weight is None else np.dot(weight, counts))
+
+    def mean(self, each: Array, target: Array, weight: Array | None) -> float:
+        """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ, in float64; a sample of weight 0 counts nothing, whatever its eᵢ."""
+        divisor = self.divisor(target, weight)
+        if weight is None:
+            return float(each.sum(dtype=np.float64)) / divisor
+        value = float(np.vdot(weight / divisor, each))
+        if math.isfinite(value):
+            return value
+        counted = weight > 0
+        return float(np.vdot(weight[counted] / divisor, each[counted]))
+
+    def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
+        """Return wᵢ / Σ wᵢ cᵢ, ready to be multiplied with grad: 1/batch as a rule."""
+        divisor = self.divisor(target, weight)
+        if weight is None:
+            return 1 / divisor
+        return (weight / divisor).astype(grad.dtype, copy=False).reshape(-1, *[1] * (grad.ndim - 1))
+
+    def check_target(self, prediction: Array, target: object) -> Array:
+        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
+        if self.integer_target:
+            array: npt.NDArray[Any] = as_integers(target, self, "target")
+            expected = prediction.shape[:-1]
+        else:
+            array, expected = as_floats(target, prediction.dtype, self, "target"), prediction.shape
+        if array.shape != expected:
+            raise self._misfit(prediction, array)
+        return array
+
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return a target for a prediction of this shape, to check gradients at; override where not all will do."""
+        return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
+
+    def check(
+        self, prediction: Array, target: object, weight: npt.ArrayLike | None = None
+    ) -> tuple[Array, Array | None]:
+        """Return target and weight as the passes need them, or raise what is wrong with them.
+
+        Raises
+        ------
+        ShapeError
+            If target does not have the shape of prediction, or weight that of its batch axis.
+        ValueError
+            If the batch is empty, or a weight is negative or not finite. Where all are 0 there is no mean: see total.
+        """
+        if prediction.ndim == 0 or len(prediction) == 0:
+            raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
+        checked = self.check_target(prediction, target)
+        return checked, None if weight is None else self._check_weight(prediction, weight)
+
+    def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
+        array = as_weights(weight, self, "weight")
+        if array.shape != prediction.shape[:1]:
+            raise ShapeError(f"{self}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
+        return array
+
+    def _misfit(self, prediction: Array, target: npt.NDArray[Any]) -> ShapeError:
+        hint = ""
+        columns = prediction.size == len(prediction) and target.size == max(target.shape, default=0)
+        if target.size == prediction.size and (columns or target.shape[:1] == prediction.shape[:1]):
+            rest = ", ".join(str(size) for size in prediction.shape[1:])
+            hint = f"; try target.reshape(-1, {rest})" if rest else "; try target.reshape(-1)"
+        return ShapeError(f"{self}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}")
+
+    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
+        """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
+        checked = float_array(prediction, self, "prediction")
+        return self.forward(checked, *self.check(checked, target, weight))[0]
+
+
+def nothing_counts(what: str) -> ValueError:
+    """Return the error that says what is refused because no sample counts, by its own weight or by its class's."""
+    return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
+
+
+def mean_over_outputs(numbers: Array) -> Array:
+    """Return the mean over all axes but the batch."""
+    each: Array = numbers.reshape(len(numbers), -1).mean(axis=1)
+    return each
+
+
+def outputs(prediction: Array) -> int:
+    """Return the number of outputs of one sample."""
+    return prediction.size // len(prediction)
+
+
+def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
+    """Return data that came by hand as floats: float32 stays, everything else becomes float64."""
+    given = as_numbers(data, owner, name)
+    dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    return as_floats(given, dtype, owner, name)

@@ -1,0 +1,367 @@
+"""What a layer owns: Parameter, Buffer and Random."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, Shape, as_numbers, read_only
+from nanonet.core.checks import as_shape
+from nanonet.core.errors import ShapeError
+from nanonet.core.vector import Memory, Vector, copy_in
+
+# The name in quotes leaves the import of numpy.random to the first model, as NumPy itself leaves it for later.
+Init = Callable[[Shape, "np.random.Generator"], Array] | npt.ArrayLike
+
+
+class State:
+    """Base of what a layer declares as an attribute and what gets its numbers when a model is built."""
+
+    __slots__ = ("__weakref__", "_home", "label")
+
+    def __init__(self) -> None:
+        self.label = type(self).__name__
+        self._home: Vector | None = None  # that of the layer which owns it
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not there: a slot without numbers, or a name that this class does not have.
+        if name in ("_value", "_grad", "_generator", "value", "grad", "generator"):
+            raise RuntimeError(
+                f"{self.label} is used before it is built; put its layer into a model first: Sequential(layer)"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its numbers are in .value")
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> npt.NDArray[Any]:
+        """Refuse: else NumPy would make an array of objects."""
+        raise TypeError(f"{self.label} is a {type(self).__name__}; its numbers are in .value")
+
+    def __array_ufunc__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Refuse, as in ``x * parameter``."""
+        return self.__array__()
+
+    @property
+    def home(self) -> Vector | None:
+        """The part of the vector of the layer that owns it, or None before it is built."""
+        return self._home
+
+    def viewed(self, *, live: bool) -> State:
+        """Return a twin that sees the same numbers; see :class:`nanonet.view.View`."""
+        raise TypeError(f"{type(self).__name__} cannot be viewed")
+
+    def _twin(self) -> Any:
+        twin = object.__new__(type(self))
+        twin.label, twin._home = self.label, self._home
+        return twin
+
+
+def _starting(init: Init, shape: Shape, kind: str) -> Init:
+    """Check the start of a Parameter or Buffer: a callable as it is, an array by its shape."""
+    if isinstance(init, type) and init.__module__.startswith("nanonet"):
+        raise TypeError(f"{kind}: expected an initializer, got the class {init.__name__}; write {init.__name__}(...)")
+    if callable(init):
+        return init
+    array = as_numbers(init, kind)
+    if array.shape != shape:
+        hint = f"; for one number everywhere try Constant({array})" if array.ndim == 0 else ""
+        raise ShapeError(f"{kind}: expected a starting array of shape {shape}, got {array.shape}{hint}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{kind}: expected finite starting numbers, got {_first_non_finite(array)}")
+    return array.copy()
+
+
+def _true_or_false(value: object, subject: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{subject}: expected trainable as True or False, got {value!r:.60}")
+    return bool(value)
+
+
+def _first_non_finite(array: npt.NDArray[Any]) -> str:
+    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return f"{array[place]} at {place}"
+
+
+def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> npt.NDArray[Any]:
+    """Return the first numbers, checked, for a shape."""
+    drawn = as_numbers(init(shape, rng) if callable(init) else init, label)
+    if drawn.shape != shape:
+        raise ShapeError(f"{label}: its initializer gave shape {drawn.shape}, expected {shape}")
+    return drawn
+
+
+class Parameter(State):
+    """Numbers that training moves, and their gradient.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    init : callable or array
+        An initializer, called with (shape, rng) when the model is built, or the numbers to start from.
+    trainable : bool
+        A frozen parameter (False) is never moved; it may be thawed and frozen at any time.
+    order : {"C", "F"}
+        How the numbers lie in memory, in NumPy's words: row after row, or column after column. Which is faster is up
+        to the products that a layer makes of them; files hold rows in either case.
+
+    Raises
+    ------
+    ShapeError
+        If the starting array, or what is assigned to value or grad, has another shape.
+
+    Examples
+    --------
+    >>> from nanonet import Constant, Parameter
+    >>> Parameter(3, Constant(1.5))
+    Parameter((3,), not built)
+    """
+
+    __slots__ = ("_grad", "_init", "_memory", "_start", "_trainable", "_value", "order", "shape")
+
+    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, order: Literal["C", "F"] = "C") -> None:
+        super().__init__()
+        self.shape = as_shape(shape, "Parameter")
+        if order not in ("C", "F"):
+            raise ValueError(f'Parameter: expected order "C" or "F", got {order!r:.60}')
+        self.order = order
+        self._init: Init | None = _starting(init, self.shape, "Parameter")
+        self._trainable = _true_or_false(trainable, "Parameter")
+        self._value: Array
+        self._grad: Array
+        self._memory: Memory | None = None
+        self._start = 0
+
+    @property
+    def value(self) -> Array:
+        """The numbers, a view of the model's vector; assigning checks the shape and copies in."""
+        return self._value
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        if self._memory is not None:
+            self._memory.version += 1
+        if numbers is not self._value:  # `value += x` comes back with the array itself
+            copy_in(self._value, numbers, f"{self.label}.value")
+
+    @property
+    def grad(self) -> Array:
+        """dE/dvalue, a view of the vector's grad unless frozen; assigning checks the shape and copies in."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self._grad:
+            copy_in(self._grad, numbers, f"{self.label}.grad")
+
+    if not TYPE_CHECKING:  # read several times in each step: attrgetter spares the call of a Python function
+        value = property(attrgetter("_value"), value.fset, doc=value.__doc__)
+        grad = property(attrgetter("_grad"), grad.fset, doc=grad.__doc__)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves it."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        if _true_or_false(trainable, self.label) != self._trainable:
+            self._trainable = bool(trainable)
+            if self._memory is not None:
+                self._place_grad(self._memory)
+                self._memory.layout = object()
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    @property
+    def offset(self) -> int:
+        """Where it starts in the vector of the outermost model."""
+        return self._start
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has numbers."""
+        return self._init is None
+
+    def first_numbers(self, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return the numbers it has, or else those that it starts from."""
+        return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
+
+    def laid(self, flat: Array) -> Array:
+        """Return a piece of a vector, of this parameter's size, as a view in its shape and order."""
+        return flat.reshape(self.shape, order=self.order)
+
+    def move_to(self, memory: Memory, start: int, home: Vector) -> None:
+        """Become a view of memory, whose value already holds the numbers."""
+        self._memory, self._start, self._init, self._home = memory, start, None, home
+        self._value = self.laid(memory.value[start : start + self.size])
+        self._place_grad(memory)
+
+    def _place_grad(self, memory: Memory) -> None:
+        """Let grad be a view of the vector's, or, where frozen, an array beside it and 0 in the vector."""
+        shared = self.laid(memory.grad[self._start : self._start + self.size])
+        shared[...] = 0
+        self._grad = shared if self._trainable else np.zeros_like(self._value)
+
+    def viewed(self, *, live: bool) -> Parameter:
+        """Return a twin with the same numbers, read-only, and with this gradient if live, else one of its own."""
+        twin: Parameter = self._twin()
+        twin.shape, twin.order, twin._trainable, twin._start = self.shape, self.order, self._trainable, self._start
+        twin._memory, twin._init = None, None
+        twin._value = read_only(self._value)
+        twin._grad = self._grad if live else np.zeros(self.shape, self._value.dtype, order=self.order)
+        return twin
+
+    def __repr__(self) -> str:
+        frozen = "" if self._trainable else ", trainable=False"
+        return f"Parameter({self.shape}, {self._value.dtype if self.is_built else 'not built'}{frozen})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: the numbers themselves, free of the vector."""
+        return {
+            "shape": self.shape,
+            "order": self.order,
+            "label": self.label,
+            "_trainable": self._trainable,
+            "_init": self._init,
+            "_value": np.array(self._value, order="C") if self.is_built else None,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        value = state["_value"]
+        self.shape, self.order, self.label = state["shape"], state["order"], state["label"]
+        self._trainable, self._init = state["_trainable"], state["_init"]
+        self._memory, self._start, self._home = None, 0, None
+        if value is not None:
+            self._value, self._grad = value, np.zeros_like(value)
+
+
+class Buffer(State):
+    """Numbers that belong to a layer but that no optimizer moves, such as a running mean; saved with the model.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        () for a single number.
+    init : callable or array
+        As for a Parameter.
+    dtype : dtype, optional
+        Default: the model's.
+    """
+
+    __slots__ = ("_dtype", "_init", "_value", "shape")
+
+    def __init__(self, shape: int | Shape, init: Init, dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__()
+        self.shape = as_shape(shape, "Buffer")
+        self._init: Init | None = _starting(init, self.shape, "Buffer")
+        self._dtype = None if dtype is None else np.dtype(dtype)
+        self._value: npt.NDArray[Any]
+
+    @property
+    def value(self) -> npt.NDArray[Any]:
+        """The numbers; assigning checks the shape and copies in."""
+        return self._value
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        if numbers is not self._value:
+            copy_in(self._value, numbers, f"{self.label}.value")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has numbers."""
+        return self._init is None
+
+    def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return a copy of the numbers it has, or else of those that it starts from, in its dtype."""
+        numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
+        return np.array(numbers, dtype=self._dtype or dtype, order="C")
+
+    def settle(self, value: npt.NDArray[Any], home: Vector) -> None:
+        """Take value as its numbers."""
+        self._value, self._init, self._home = value, None, home
+
+    def viewed(self, *, live: bool) -> Buffer:
+        """Return a twin with the same numbers, or a copy of them unless live; both can be locked."""
+        twin: Buffer = self._twin()
+        twin.shape, twin._dtype, twin._init = self.shape, self._dtype, None
+        twin._value = self._value if live else self._value.copy()
+        return twin
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let value be read-only for a while; only for a twin, which nobody else holds."""
+        open_value, self._value = self._value, read_only(self._value)
+        try:
+            yield
+        finally:
+            self._value = open_value
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in ("shape", "label", "_dtype", "_init")}
+        return state | {"_value": self._value.copy() if self.is_built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            if name != "_value" or value is not None:
+                setattr(self, name, value)
+        self._home = None
+
+
+class Random(State):
+    """A generator of a layer's own, spawned from the model's when it is built.
+
+    It takes nothing from the model's own stream, so that a Dropout more leaves the first weights as they were.
+    """
+
+    __slots__ = ("_generator",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._generator: np.random.Generator
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The generator; a forward pass draws from it only when training."""
+        return self._generator
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it has its generator."""
+        try:
+            object.__getattribute__(self, "_generator")
+        except AttributeError:
+            return False
+        return True
+
+    def settle(self, generator: np.random.Generator, home: Vector) -> None:
+        """Take generator as its own."""
+        self._generator, self._home = generator, home
+
+    def viewed(self, *, live: bool) -> Random:
+        """Return a twin with the same generator, or with a copy of it unless live."""
+        twin: Random = self._twin()
+        twin._generator = self._generator if live else copy.deepcopy(self._generator)
+        return twin
+
+    def __repr__(self) -> str:
+        return f"Random({'' if self.is_built else 'not built'})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"label": self.label, "_generator": self._generator if self.is_built else None}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.label, self._home = state["label"], None
+        if state["_generator"] is not None:
+            self._generator = state["_generator"]

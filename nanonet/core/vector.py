@@ -1,0 +1,165 @@
+"""Vector: the one flat array that all parameters of a model share, and the one of their gradients."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, as_numbers
+from nanonet.core.errors import ShapeError
+
+
+def copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
+    """Copy numbers into place; a shape that is not the same is an error, never a broadcast."""
+    array = as_numbers(numbers, label)
+    if array.shape != place.shape:
+        kept = array.size == place.size and array.ndim > place.ndim
+        summed = array.ndim > place.ndim and array.shape[-place.ndim or array.ndim :] == place.shape
+        turned = array.ndim == 2 and array.shape == place.shape[::-1]
+        hint = "; leave out keepdims?" if kept and 1 in array.shape else ""
+        hint = hint or ("; sum it over the batch axis?" if summed else "; transpose it?" if turned else "")
+        raise ShapeError(f"{label}: expected shape {place.shape}, got {array.shape}{hint}")
+    place[...] = array
+
+
+def _nobody() -> None:
+    return None
+
+
+_sketching: ContextVar[bool] = ContextVar("_sketching", default=False)
+
+
+@contextmanager
+def sketching() -> Iterator[None]:
+    """Let what is built within be a sketch: a model with names and shapes, but with one 0 in place of all its numbers.
+
+    It takes no memory and draws nothing. Built once more outside, as when it is put into a model, it gets room for
+    numbers of its own.
+    """
+    token = _sketching.set(True)
+    try:
+        yield
+    finally:
+        _sketching.reset(token)
+
+
+def _one_zero(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return a vector whose entries are all the same place."""
+    return np.ndarray((size,), dtype, np.zeros(1, dtype), strides=(0,))
+
+
+class Memory:
+    """The two arrays of one outermost model.
+
+    Attributes
+    ----------
+    layout : object
+        A token that is another one when their parts are cut anew.
+    version : int
+        Counts the assignments to values, so that what was proven for the old ones is not taken for true of the new.
+    """
+
+    __slots__ = ("dtype", "grad", "is_sketch", "layout", "value", "version")
+
+    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
+        self.dtype, self.is_sketch = dtype, _sketching.get()
+        self.value: Array = _one_zero(size, dtype) if self.is_sketch else np.empty(size, dtype)
+        self.grad: Array = _one_zero(size, dtype) if self.is_sketch else np.zeros(size, dtype)
+        self.layout, self.version = object(), 0
+
+    @property
+    def memory(self) -> Memory:
+        """Itself: what a Vector finds outermost."""
+        return self
+
+
+class Vector:
+    """All parameters of a model as one flat array, and all gradients as another.
+
+    A model inside another, and a slice of a model, has a part of the outer vector.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> model = Sequential(Linear(2, 3), Linear(3, 1))
+    >>> model.vector.value.shape
+    (13,)
+    >>> model[1:].vector.value.shape
+    (4,)
+    """
+
+    __slots__ = ("_keeper", "_layer", "_parent", "_source", "_start", "_stop", "dtype")
+
+    def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
+        self._layer: Callable[[], Any] = weakref.ref(layer)
+        self._parent: Callable[[], Any] = _nobody
+        self._keeper = keeper  # a slice keeps the model that owns its layers
+        self.move_to(source, start, stop)
+
+    def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
+        """Become another part of a vector; slices of this one follow."""
+        self._source, self._start, self._stop = source, start, stop
+        self.dtype: np.dtype[Any] = source.dtype  # float32 or float64
+
+    @property
+    def value(self) -> Array:
+        """The numbers, shape (size,); assigning checks the shape and copies in."""
+        return self._source.value[self._start : self._stop]
+
+    @value.setter
+    def value(self, numbers: npt.ArrayLike) -> None:
+        self.memory.version += 1
+        copy_in(self.value, numbers, "vector.value")
+
+    @property
+    def grad(self) -> Array:
+        """The gradients, shape (size,), 0 where a parameter is frozen; assigning checks the shape and copies in."""
+        return self._source.grad[self._start : self._stop]
+
+    @grad.setter
+    def grad(self, numbers: npt.ArrayLike) -> None:
+        copy_in(self.grad, numbers, "vector.grad")
+
+    @property
+    def memory(self) -> Memory:
+        """The arrays of the outermost model."""
+        return self._source.memory
+
+    @property
+    def layout(self) -> object:
+        """A token that is another one as soon as a parameter was moved, frozen or thawed."""
+        return self._source.layout
+
+    def stand_in(self, parent: Any) -> None:
+        """Say which layer owns the one that this is a part for."""
+        self._parent = weakref.ref(parent)
+
+    def owner(self) -> Any:
+        """Return the outermost layer that owns it and is still there; None when even its own layer is gone."""
+        layer, home = self._layer(), self
+        while (parent := home._parent()) is not None:
+            layer, home = parent, parent._home
+        return layer
+
+    @property
+    def offset(self) -> int:
+        """Where it starts in the outermost model's vector."""
+        return self._start + (self._source.offset if isinstance(self._source, Vector) else 0)
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self._stop - self._start
+
+    def __repr__(self) -> str:
+        return f"Vector({self.size} parameters, {self.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy as None: a copied layer is free, and a copied model makes a vector of its own."""
+        return type(None), ()

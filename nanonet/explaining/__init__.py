@@ -1,1 +1,0 @@
-"""The chain rule for one entry of a parameter, worked out line by line."""

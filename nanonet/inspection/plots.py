@@ -1,0 +1,300 @@
+"""Pictures where people would rather look than read: what a net decides, and what its weights look like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, Shape, as_numbers
+from nanonet.core.checks import as_shape, finite_number, positive_int
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.layer import Layer
+from nanonet.core.parameter import Parameter
+from nanonet.core.repr import called
+from nanonet.layers.activations import Sigmoid
+from nanonet.models.sequential import Sequential
+
+Floats = npt.NDArray[np.float64]
+BOUNDARY, WEIGHTS = "plot_decision_boundary", "plot_weights"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # of Okabe and Ito (2008)
+MARKERS = "os^DvPX<>"  # with 7 colours, 63 pairs that differ
+
+
+def axes_for(ax: Any, subject: str) -> Any:
+    """Return ax, or the Axes of a new figure where it is None; subject is who needs matplotlib, for the message."""
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.axes import Axes
+    except ImportError:
+        raise ImportError(f"{subject} needs matplotlib: pip install 'nanonet[plot]'") from None
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        hint = "; give one of them, such as ax[0]" if isinstance(ax, np.ndarray) else ""
+        raise TypeError(f"{subject}: expected ax as a matplotlib Axes, got {type(ax).__name__}{hint}")
+    return ax
+
+
+# ---- what a net decides
+
+
+def plot_decision_boundary(
+    model: Sequential,
+    x: npt.ArrayLike,
+    target: npt.ArrayLike,
+    *,
+    threshold: float | None = None,
+    resolution: int = 200,
+    ax: Any = None,
+) -> Any:
+    """Draw which class a net of two inputs predicts where, and the samples on it; return the matplotlib Axes.
+
+    With several outputs the largest wins. With one output there are two classes, and the net predicts the second
+    where the output is above the threshold. Where an output is NaN the picture stays empty.
+
+    Parameters
+    ----------
+    model : Sequential
+        Takes two inputs; it is not changed.
+    x : array
+        Samples, shape (batch, 2). The picture reaches a little beyond them.
+    target : array
+        Labels, shape (batch,), or rows such as one-hot ones, shape (batch, classes). For a net with one output 0 and 1,
+        or -1 and 1, shape (batch,) or (batch, 1).
+    threshold : float, optional
+        For a net with one output; default: 0.5 where its last layer is a Sigmoid, else 0, as for logits.
+    resolution : int
+        At how many places on each axis the net is asked.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ShapeError
+        If the net does not take two inputs, or x, target and the net's output do not fit.
+    TypeError
+        If model is not a Sequential.
+    ValueError
+        If x is empty or not finite, target holds no labels of this net, or a threshold is given to several outputs.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential, Tanh
+    >>> model = Sequential(Linear(2, 8), Tanh(), Linear(8, 1), rng=0)
+    >>> ax = plot_decision_boundary(model, [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])  # doctest: +SKIP
+    >>> ax.figure.savefig("xor.svg")  # doctest: +SKIP
+    """
+    points = _points(model, x)
+    outputs = _outputs(model.predict(points[:1]))
+    bar = _threshold(model, outputs, threshold)
+    labels, names = _labels(target, len(points), outputs)
+    places = positive_int(resolution, BOUNDARY, "resolution")
+    across, up = (_edges(column, places) for column in points.T)
+    grid = np.stack(np.meshgrid(_centres(across), _centres(up)), axis=-1)
+    scores = _scores(model.predict(grid.reshape(-1, 2), batch_size=4096), bar).reshape(*grid.shape[:2], -1)
+    ax = axes_for(ax, BOUNDARY)
+    _draw_regions(ax, across, up, scores)
+    _draw_samples(ax, points, labels, names)
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", xlim=(across[0], across[-1]), ylim=(up[0], up[-1]))
+    return ax
+
+
+def _points(model: object, x: npt.ArrayLike) -> Floats:
+    if not isinstance(model, Sequential):
+        hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
+        raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
+    if model.input_shape not in (None, (2,)):
+        taken = shape_text(model.input_shape)
+        raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
+    points = as_numbers(x, BOUNDARY, "x").astype(float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ShapeError(f"{BOUNDARY}: expected x of shape (batch, 2), got {points.shape}")
+    if len(points) == 0 or not np.isfinite(points).all():
+        came = "none" if len(points) == 0 else "NaN or infinity"
+        raise ValueError(f"{BOUNDARY}: expected x of one sample or more, all of it finite, got {came}")
+    return points
+
+
+def _outputs(prediction: Array) -> int:
+    """Return how many outputs a net has."""
+    if prediction.ndim > 2:
+        came = shape_text(prediction.shape[1:])
+        raise ShapeError(f"{BOUNDARY}: expected a net whose output is (batch, classes), got one that gives {came}")
+    return int(np.prod(prediction.shape[1:]))
+
+
+def _threshold(model: Sequential, outputs: int, threshold: float | None) -> float | None:
+    """Return what the one output is compared with, or None where there are several."""
+    if outputs > 1 and threshold is not None:
+        raise ValueError(f"{BOUNDARY}: a threshold is for one output, and this net has {outputs}; leave it out")
+    if outputs > 1:
+        return None
+    if threshold is not None:
+        return finite_number(threshold, BOUNDARY, "threshold")
+    return 0.5 if _ends_in_sigmoid(model) else 0.0
+
+
+def _ends_in_sigmoid(layer: Layer) -> bool:
+    inner = layer.layers[-1:] if isinstance(layer, Sequential) else ()
+    return isinstance(layer, Sigmoid) or any(map(_ends_in_sigmoid, inner))
+
+
+def _labels(target: npt.ArrayLike, samples: int, outputs: int) -> tuple[npt.NDArray[Any], Sequence[int]]:
+    """Return the class of each sample, counted from 0, and what the classes are called."""
+    truth = as_numbers(target, BOUNDARY, "target")
+    if truth.shape not in ((samples,), (samples, outputs)):
+        wanted = f"({samples},) or ({samples}, {outputs})"
+        raise ShapeError(f"{BOUNDARY}: expected target of shape {wanted}, for {samples} samples, got {truth.shape}")
+    if truth.shape == (samples, outputs) and outputs > 1:
+        return truth.argmax(axis=1), range(outputs)
+    labels = truth.ravel()
+    for names in [range(outputs)] if outputs > 1 else [(0, 1), (-1, 1)]:
+        if np.isin(labels, names).all():
+            return np.searchsorted(names, labels), names
+    several = f"0 to {outputs - 1} for a net of {outputs} outputs"
+    wanted = several if outputs > 1 else "0 and 1, or -1 and 1, for a net of one output"
+    raise ValueError(f"{BOUNDARY}: expected labels {wanted}, got {labels!r:.60}")
+
+
+def _edges(column: Floats, places: int) -> Floats:
+    """Return the edges of the pixels on one axis, from a little below the samples to a little above them."""
+    low, high = column.min(), column.max()
+    beyond = (high - low) / 8 or 1.0
+    return np.linspace(low - beyond, high + beyond, places + 1)
+
+
+def _centres(edges: Floats) -> Floats:
+    centres: Floats = (edges[1:] + edges[:-1]) / 2
+    return centres
+
+
+def _scores(prediction: Array, threshold: float | None) -> Array:
+    """Return one score a class; of two classes from one output the first has the threshold for its score."""
+    scores = prediction.reshape(len(prediction), -1)
+    return scores if threshold is None else np.hstack([np.full_like(scores, threshold), scores])
+
+
+def _draw_regions(ax: Any, across: Floats, up: Floats, scores: Array) -> None:
+    from matplotlib.colors import ListedColormap
+
+    classes = scores.shape[-1]
+    predicted = np.ma.masked_where(np.isnan(scores).any(axis=-1), scores.argmax(axis=-1))
+    colours = ListedColormap([COLOURS[k % len(COLOURS)] for k in range(classes)])
+    style = {"cmap": colours, "alpha": 0.25, "vmin": -0.5, "vmax": classes - 0.5, "interpolation": "nearest"}
+    ax.imshow(predicted, extent=(across[0], across[-1], up[0], up[-1]), origin="lower", aspect="auto", **style)
+    for k in range(classes - 1):  # the last class has its boundaries with those before it
+        lead = _lead(scores, k)
+        if lead.min() < 0 < lead.max():
+            ax.contour(_centres(across), _centres(up), lead, levels=[0], colors=[ax.xaxis.label.get_color()])
+
+
+def _lead(scores: Array, k: int) -> np.ma.MaskedArray[Any, Any]:
+    """Return how far class k is ahead of the best of the others, masked where that is not finite."""
+    with np.errstate(invalid="ignore"):
+        return np.ma.masked_invalid(scores[..., k] - np.delete(scores, k, axis=-1).max(axis=-1))
+
+
+def _draw_samples(ax: Any, points: Floats, labels: npt.NDArray[Any], names: Sequence[int]) -> None:
+    edge = {"edgecolors": ax.xaxis.label.get_color(), "linewidths": 0.5}
+    for k, name in enumerate(names):
+        look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "label": f"class {name}"}
+        ax.scatter(*points[labels == k].T, **look, **edge, s=36, zorder=3)
+    place = {"loc": "best"} if len(names) < 5 else {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    ax.legend(**place)
+
+
+# ---- what its weights look like
+
+
+def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, ax: Any = None) -> Any:
+    """Draw what each unit of a layer weighs its inputs with, as an image a unit; return the matplotlib Axes.
+
+    Blue is positive, red is negative and white is 0, on one scale for all images. The units go from left to right, then
+    down.
+
+    Parameters
+    ----------
+    layer : Layer
+        Has a weight of shape (out_features, in_features), as Linear has. A first layer's images look like its inputs.
+    shape : tuple of int, optional
+        (height, width) of an image, where height * width is in_features; default: a square.
+    units : int
+        How many units are drawn at most, from the first on.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    RuntimeError
+        If the layer is not built.
+    ShapeError
+        If the inputs do not fill such an image, or make no square where no shape is given.
+    TypeError
+        If the layer has no weight of two axes.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> model = Sequential(Linear(784, 30), rng=0)
+    >>> ax = plot_weights(model[0], units=16)  # doctest: +SKIP
+    >>> ax.figure.savefig("weights.png")  # doctest: +SKIP
+    """
+    weight = _weight(layer)
+    height, width = _image_shape(layer, weight.shape[1], shape)
+    images = weight[: positive_int(units, WEIGHTS, "units")].reshape(-1, height, width)
+    ax = axes_for(ax, WEIGHTS)
+    _draw_images(ax, images)
+    ax.set(title=f"{len(images)} of {len(weight)} units" if len(images) < len(weight) else f"{len(weight)} units")
+    return ax
+
+
+def _weight(layer: Layer) -> Array:
+    weight = getattr(layer, "weight", None)
+    if not isinstance(layer, Layer) or not isinstance(weight, Parameter) or len(weight.shape) != 2:
+        came = f"one of shape {weight.shape}" if isinstance(weight, Parameter) else "none"
+        hint = "; give one of its layers, such as model[0]" if isinstance(layer, Sequential) else ""
+        wanted = "a layer with a weight of shape (out_features, in_features), as Linear has"
+        raise TypeError(f"{WEIGHTS}: expected {wanted}; {called(layer)} has {came}{hint}")
+    return weight.value
+
+
+def _image_shape(layer: Layer, inputs: int, shape: Shape | None) -> tuple[int, int]:
+    side = math.isqrt(inputs)
+    if shape is None and side * side != inputs:
+        raise ShapeError(
+            f"{WEIGHTS}: the {inputs} inputs of {called(layer)} make no square; give shape=(height, width)"
+        )
+    sizes = (side, side) if shape is None else as_shape(shape, f"{WEIGHTS}: shape")
+    if len(sizes) != 2 or sizes[0] * sizes[1] != inputs:
+        wanted = f"shape=(height, width) with height * width = {inputs}, the inputs of {called(layer)}"
+        raise ShapeError(f"{WEIGHTS}: expected {wanted}, got {sizes}")
+    return sizes[0], sizes[1]
+
+
+def _draw_images(ax: Any, images: Array) -> None:
+    """Draw images side by side, in a picture that is about as wide as it is high."""
+    count, height, width = images.shape
+    columns = min(count, math.ceil(math.sqrt(count * height / width)))
+    rows, gap = math.ceil(count / columns), 0.1 * min(height, width)
+    largest = float(np.abs(images[np.isfinite(images)]).max(initial=0)) or 1.0
+    style = {"cmap": "RdBu", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
+    for i, image in enumerate(images):
+        left, top = i % columns * (width + gap), i // columns * (height + gap)
+        right, bottom = left + width, top + height
+        drawn = ax.imshow(image, extent=(left, right, bottom, top), **style)
+        ax.fill([left, right, right, left], [top, top, bottom, bottom], fill=False, edgecolor="0.6", linewidth=0.6)
+    ax.set(xlim=(-gap, columns * (width + gap)), ylim=(rows * (height + gap), -gap), xticks=[])
+    middles = [row * (height + gap) + height / 2 for row in range(rows)]
+    ax.set_yticks(middles, [str(row * columns) for row in range(rows)])
+    ax.set_ylabel("first unit of the row")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0, 0.05, 1)), label="weight")

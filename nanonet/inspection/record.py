@@ -1,0 +1,131 @@
+"""Record: every number of one pass through a model, layer by layer, as it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.activation import Activation
+from nanonet.core.arrays import Array
+from nanonet.core.layer import Layer
+from nanonet.core.repr import called
+from nanonet.layers.linear import Linear
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class LayerTrace:
+    """The numbers of one layer in one pass.
+
+    Attributes
+    ----------
+    name : str
+        "0", "1", ...; a layer within another is named as its parameters are, "1.inner.0".
+    layer : Layer
+        The layer, in the copy of the model that the pass ran on.
+    input, output : array
+        x and y, shape (batch, ...).
+    grad_output, grad_input : array or None
+        dE/dy and dE/dx, of the same shapes; None without a backward pass.
+    parameters, gradients : dict of array
+        Its own parameters by name, and dE/dparameter; no gradients without a backward pass.
+    """
+
+    name: str
+    layer: Layer
+    input: npt.NDArray[Any]
+    output: Array = field(default_factory=lambda: np.empty(0))
+    grad_output: Array | None = None
+    grad_input: Array | None = None
+    parameters: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def symbol(self) -> str:
+        """What its output is called: "a", the sums of a Linear, or "y"."""
+        return "a" if self.is_dense else "y"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its output is the sums x Wᵀ + b, on rows: a Linear, or a subclass that leaves forward as it is."""
+        return type(self.layer).forward is Linear.forward if isinstance(self.layer, Linear) else False
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether it is an Activation, unit by unit."""
+        plain = isinstance(self.layer, Activation) and type(self.layer).forward is Activation.forward
+        return plain and self.output.shape == self.input.shape
+
+    def __repr__(self) -> str:
+        return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
+
+
+def nearest(name: str, names: Mapping[str, Any]) -> str:
+    """Return a hint at the name that was most likely meant, and at those there are."""
+    import difflib  # only for an error
+
+    close = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    shown = list(names)
+    listed = ", ".join(map(repr, shown[:8])) + (", ..." if len(shown) > 8 else "")
+    return f"; there are {listed}" if shown else "; there is none"
+
+
+class _Recorder:
+    """Keeps what goes into one layer and comes out of it."""
+
+    def __init__(self, name: str, layer: Layer, twin: Layer, found: list[LayerTrace]) -> None:
+        self.name, self.layer, self.found = name, layer, found
+        self.entered = 0
+        self.calls: list[tuple[Any, LayerTrace]] = []  # each with its cache
+        self.original = {method: getattr(twin, method) for method in ("forward", "backward", "backward_parameters")}
+        vars(twin).update({method: getattr(self, method) for method in self.original})
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        self.entered += 1
+        name = self.name if self.entered == 1 else f"{self.name}#{self.entered}"
+        record = LayerTrace(name, self.layer, np.array(x))
+        self.found.append(record)
+        y, cache = self.original["forward"](x, training=training)
+        record.output = np.array(y)
+        self.calls.append((cache, record))
+        return y, cache
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        record, before = self._record(cache), np.array(grad)
+        dx: Array = self.original["backward"](grad, cache)
+        if record is None:
+            return dx
+        record.grad_output = before
+        if np.shape(dx) != record.input.shape:
+            wanted = f"dE/dx of the shape of x, {record.input.shape}"
+            raise ValueError(f"{self._called}: backward must return {wanted}, got {np.shape(dx)}")
+        record.grad_input = np.array(dx)
+        return dx
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        record, before = self._record(cache), np.array(grad)
+        self.original["backward_parameters"](grad, cache)
+        if record is not None:
+            record.grad_output = before
+
+    def _record(self, cache: Any) -> LayerTrace | None:
+        """Return the last call with this cache that has not been gone back through.
+
+        None where there was no call: forward was gone past, as in ``self.inner.function(x)``.
+        """
+        open_calls = [record for kept, record in self.calls if kept is cache and record.grad_output is None]
+        if open_calls:
+            return open_calls[-1]
+        return self.calls[-1][1] if self.calls else None
+
+    @property
+    def _called(self) -> str:
+        return f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)

@@ -1,0 +1,56 @@
+"""The summary of a model as a table, of text or of HTML: shapes in, shapes out, and what there is to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nanonet.core.arrays import Shape
+from nanonet.core.errors import shape_text
+from nanonet.core.layer import Layer
+from nanonet.core.tree import Tree
+from nanonet.inspection.html import shortened, table
+
+Row = tuple[Layer, Shape | None, Shape | None]
+HEAD = ("", "layer", "input", "output", "parameters", "numbers")
+
+
+def summary_table(model: Any, rows: Mapping[str, Row]) -> str:
+    """Return a title, a head and one line a layer; rows gives, by name, a layer and its shapes in and out."""
+    lines = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in lines]
+    return "\n".join([_title(model, rows), *text])
+
+
+def summary_html(model: Any, rows: Mapping[str, Row]) -> str:
+    """Return the same as a table of HTML, without the middle of a long chain."""
+    cells = [_cells(name, *row) for name, row in rows.items()]
+    return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
+
+
+def _title(model: Any, rows: Mapping[str, Row]) -> str:
+    total, frozen = Tree(model).size, sum(_count(layer, trainable=False) for layer, _, _ in rows.values())
+    title = f"{type(model).__name__}: {_counted(len(rows), 'layer')}, {_counted(total, 'parameter')}, {model.dtype}"
+    return title + (f", {frozen} of them frozen" if frozen else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:
+    parameters = Tree(layer).parameters
+    owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
+    listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
+    numbers = sum(p.size for p in parameters.values())
+    label = " ".join(repr(layer).split())
+    return (name, label[:60], _shape(before), _shape(after), listed or "-", str(numbers))
+
+
+def _count(layer: Layer, *, trainable: bool) -> int:
+    return sum(p.size for p in Tree(layer).parameters.values() if p.trainable is trainable)
+
+
+def _shape(shape: Shape | None) -> str:
+    return "?" if shape is None else shape_text(shape)

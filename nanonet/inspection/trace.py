@@ -1,0 +1,249 @@
+"""Trace: a record that shows itself, as a table, as a figure and as the calculation of one gradient."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.view import View
+from nanonet.core.loss import Loss
+from nanonet.core.parameter import Parameter
+from nanonet.models.sequential import Sequential
+
+if TYPE_CHECKING:
+    from nanonet.inspection.drawing.figure import Figure
+    from nanonet.inspection.explanation.explanation import Explanation
+from nanonet.inspection.record import LayerTrace, _Recorder, nearest
+
+
+class Trace(Mapping[str, LayerTrace]):
+    """Every number of one pass; :meth:`nanonet.Sequential.trace` makes it.
+
+    ``trace[0]`` and ``trace["0"]`` are the numbers of the first layer, ``trace["1.inner.0"]`` those of a layer within
+    another. A layer that is called again in the same pass is there again, as "1.cell#2".
+
+    Attributes
+    ----------
+    model : Sequential
+        The copy that the pass ran on.
+    x : array
+        Shape (batch, ...).
+    target : array or None
+    prediction : array
+        The model's output.
+    grad_x : array or None
+        dE/dx, of the shape of x.
+    loss : Loss or None
+    value : float or None
+        E, the mean over the samples; gradients are those of E.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential, Sigmoid, SquaredError
+    >>> model = Sequential(Linear(1, 1, weight=[[2.0]]), Sigmoid())
+    >>> trace = model.trace([[0.5]], [[1.0]], SquaredError())
+    >>> trace[0].output, trace["1"].output.round(4), trace["0"].gradients["weight"].round(4)
+    (array([[1.]], dtype=float32), array([[0.7311]], dtype=float32), array([[-0.0264]], dtype=float32))
+    >>> print(trace)
+    Trace of Sequential: 1 sample, float32, E = 0.036165 (SquaredError)
+    <BLANKLINE>
+        x           (batch, 1)   0.50000
+        dE/dx       (batch, 1)  -0.10575
+    0   Linear(1, 1, weight=...)
+        weight      (1, 1)       2.0000
+        dE/dweight  (1, 1)      -0.026439
+        bias        (1,)         0
+        dE/dbias    (1,)        -0.052877
+        a           (batch, 1)   1.0000
+        g = dE/da   (batch, 1)  -0.052877
+    1   Sigmoid()
+        y           (batch, 1)   0.73106
+        dE/dy       (batch, 1)  -0.26894
+        t           (batch, 1)   1.0000
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        x: npt.NDArray[Any],
+        target: npt.NDArray[Any] | None,
+        loss: Loss | None,
+        value: float | None,
+        whole: LayerTrace,
+        layers: Mapping[str, LayerTrace],
+    ) -> None:
+        self.model, self.x, self.target, self.loss, self.value = model, x, target, loss, value
+        self.prediction, self.grad_x = whole.output, whole.grad_input
+        self._layers = dict(layers)
+
+    # ---- reaching the layers
+
+    def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
+        name = self._name(key)
+        if name in self._layers:
+            return self._layers[name]
+        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            if not -len(self.model) <= key < len(self.model):
+                raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
+            return str(int(key) % len(self.model))
+        if isinstance(key, str):
+            return key
+        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether there was a backward pass."""
+        return self.value is not None
+
+    def sample(self, i: int) -> Trace:
+        """Return the pass of one sample by itself, whose loss is its own.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        """
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise TypeError(f"trace: expected a sample's number, such as 0, got {i!r:.60}")
+        count = len(self.x)
+        if not -count <= i < count:
+            raise IndexError(f"trace: there is no sample {i}; it holds {count}, from 0 to {count - 1}")
+        i %= count
+        target = None if self.target is None else self.target[i : i + 1]
+        return trace_of(self.model, self.x[i : i + 1], target, self.loss)
+
+    def one_sample(self, sample: int | None, what: str) -> Trace:
+        """Return the trace of the sample that was asked for, or raise ValueError where it has to be said which."""
+        if sample is not None:
+            return self.sample(sample)
+        if len(self.x) > 1:
+            example = "draw(sample=0)" if what == "draw" else "sample=0"
+            raise ValueError(
+                f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: {example}"
+            )
+        return self
+
+    # ---- looking at it
+
+    def __str__(self) -> str:
+        from nanonet.inspection.table import trace_table  # it is written only when it is looked at
+
+        return trace_table(self)
+
+    def __repr__(self) -> str:
+        told = f", E = {self.value:.5g}" if self.value is not None else ""
+        return f"Trace({len(self._layers)} layers, {len(self.x)} samples{told})"
+
+    def _repr_html_(self) -> str:
+        from nanonet.inspection.table import trace_html
+
+        return trace_html(self)
+
+    def draw(self, sample: int | None = None) -> Figure:
+        """Return a figure of the whole net with its numbers, for one sample.
+
+        Raises
+        ------
+        ValueError
+            If the trace holds several samples and none is chosen.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, Sequential, Sigmoid
+        >>> figure = Sequential(Linear(2, 2), Sigmoid(), rng=0).trace([[1, 2]]).draw()
+        >>> figure.svg[:4]
+        '<svg'
+        """
+        from nanonet.inspection.drawing.net import draw
+
+        return draw(self.one_sample(sample, "draw"))
+
+    def explain(
+        self,
+        name: str,
+        entry: tuple[int, ...] | int,
+        *,
+        learning_rate: float | None = None,
+        lang: str = "en",
+        sample: int | None = None,
+    ) -> Explanation:
+        """Return the chain rule for one entry of a parameter, line by line, in symbols and in the numbers of this pass.
+
+        Parameters
+        ----------
+        name : str
+            Of the parameter, such as "0.weight".
+        entry : tuple of int
+            Such as (1, 0), the weight from input 0 to output 1.
+        learning_rate : float, optional
+            To end with the update that SGD makes.
+        lang : {"en", "ja"}
+        sample : int, optional
+            Which sample, where the trace holds several.
+
+        Raises
+        ------
+        KeyError, IndexError
+            If there is no such parameter or entry.
+        ValueError
+            If there was no backward pass, or the trace holds several samples and none is chosen.
+        """
+        from nanonet.inspection.explanation.explanation import explain
+
+        return explain(self.one_sample(sample, "explain"), name, entry, learning_rate=learning_rate, lang=lang)
+
+
+def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | None = None) -> Trace:
+    """Run the pass on a copy of model, and return all of its numbers; see :meth:`nanonet.Sequential.trace`."""
+    _check_pair(target, loss)
+    twin = copy.deepcopy(model)
+    entered = np.array(twin._enter(x))
+    if len(entered) == 0:
+        raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
+    kept = entered.copy()
+    view = View(twin, live=True)
+    found: list[LayerTrace] = []
+    for name, layer in view.tree.layers.items():
+        _Recorder(name, layer, view.twins[name], found)
+    value, checked = None, None
+    try:
+        with np.errstate(all="ignore"):
+            prediction, cache = view.root.forward(entered)
+            if loss is not None:
+                checked, _ = loss.check(prediction, target)
+                value, loss_cache = loss.forward(prediction, checked)
+                view.root.backward(loss.backward(loss_cache), cache)
+    except Exception as error:
+        twin._explain(error, entered)
+    for record in found:
+        own = {name: part for name, part in record.layer.owned_parts() if isinstance(part, Parameter)}
+        record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}
+        if record.grad_output is not None:
+            record.gradients = {name: parameter.grad.copy() for name, parameter in own.items()}
+    layers = {record.name: record for record in found}
+    return Trace(twin, kept, checked, loss, value, layers.pop(""), layers)
+
+
+def _check_pair(target: object, loss: object) -> None:
+    if loss is not None and not isinstance(loss, Loss):
+        hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
+        raise TypeError(f"trace: expected loss as a Loss, got {loss!r:.60}{hint}")
+    if (target is None) != (loss is None):
+        given, missing = ("target", "a loss") if loss is None else ("loss", "a target")
+        raise TypeError(f"trace: a {given} needs {missing}: trace(x, target, SquaredError())")

@@ -1,0 +1,189 @@
+"""Graph: what an ONNX file says of values, nodes and constants, of which only those before one output count."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.interchange.onnx.node import Node, Schemas
+from nanonet.storage.archive import ALLOWED, UNFOLDED
+
+Numbers = npt.NDArray[Any]
+
+OWN = ("", "ai.onnx")  # two names of the domain of ONNX's own operators
+OLDEST = 9  # opset; before it, operators broadcast in other ways
+
+
+class Graph:
+    """The part of a graph that an output needs."""
+
+    def __init__(self, onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> None:
+        self.onnx, self.folder, self.size = onnx, folder, size
+        self.opset = self._opset(proto)
+        self._tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+        self._nodes = [Node(node, place) for place, node in enumerate(proto.graph.node)]
+        self._makers = {name: node for node in self._nodes for name in node.outputs if name}
+        self._taken: set[int] = set()
+        self._read_bytes: dict[Path, int] = defaultdict(int)
+        self._unfolded = 0
+        self._set_input(proto)
+        self._refuse_two_of_a_name(proto)
+        self.output = self._chosen([value.name for value in proto.graph.output], output)
+        self._users: dict[str, list[Node]] = defaultdict(list)
+        schemas = Schemas(onnx, self.opset)
+        for node in self._before(self.output):
+            node.read(schemas)
+            for name in dict.fromkeys(node.inputs):
+                self._users[name].append(node)
+
+    def _opset(self, proto: Any) -> int:
+        opsets = [each.version for each in proto.opset_import if each.domain in OWN]
+        if not proto.HasField("graph") or len(opsets) != 1 or opsets[0] < OLDEST:
+            got = " and ".join(map(str, opsets)) or "none"
+            raise ValueError(f"expected a graph of ONNX's operators, opset {OLDEST} or later, got {got}")
+        anew = [function.name for function in proto.functions if function.domain in OWN]
+        if anew:
+            raise ValueError(f"says anew what operators of ONNX's own do: {anew}")
+        return int(opsets[0])
+
+    def _refuse_two_of_a_name(self, proto: Any) -> None:
+        names = [self.input, *(tensor.name for tensor in proto.graph.initializer)]
+        names += [name for node in self._nodes for name in node.outputs if name]
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise ValueError(f"two things in it are called {twice!r}")
+
+    def _set_input(self, proto: Any) -> None:
+        inputs = [value for value in proto.graph.input if value.name not in self._tensors]
+        if len(inputs) != 1:
+            raise ValueError(f"expected a graph of one input, got {[value.name for value in inputs]}")
+        kind = inputs[0].type.tensor_type
+        dtypes: dict[int, Any] = {self.onnx.TensorProto.FLOAT: np.float32, self.onnx.TensorProto.DOUBLE: np.float64}
+        if kind.elem_type not in dtypes:
+            raise ValueError(f"expected an input of floats or doubles, got element type {kind.elem_type}")
+        self.input, self.input_dtype = inputs[0].name, np.dtype(dtypes[kind.elem_type])
+        lengths = [each.dim_value if each.dim_value > 0 else None for each in kind.shape.dim]
+        self.batch = lengths[0] if lengths else None
+        self.input_shape = tuple(lengths[1:]) if lengths else None  # None where the file does not tell
+
+    def _chosen(self, outputs: list[str], wanted: str | None) -> str:
+        if wanted is None and len(outputs) == 1:
+            return outputs[0]
+        if wanted is None:
+            raise ValueError(f"has the outputs {outputs}; write load(path, output=...) with one of them")
+        if wanted not in self._makers:
+            raise ValueError(f"nothing in it gives {wanted!r}; its outputs are {outputs}")
+        return wanted
+
+    def _before(self, output: str) -> list[Node]:
+        """Return the nodes that an output needs, in the order of the file, in which each comes after what it takes."""
+        found: dict[int, Node] = {}
+        names = [output]
+        while names:
+            node = self._makers.get(names.pop())
+            if node is not None and node.place not in found:
+                found[node.place] = node
+                names += node.inputs
+        return [found[place] for place in sorted(found)]
+
+    def users(self, value: str) -> list[Node]:
+        """Return the nodes that take a value and were not taken yet, in the order of the file."""
+        return [node for node in self._users[value] if node.place not in self._taken]
+
+    def take(self, node: Node) -> None:
+        """Count a node as dealt with."""
+        self._taken.add(node.place)
+
+    def make_room(self, size: int) -> None:
+        """Raise ValueError where a small file makes much of little, before size more bytes of it are made."""
+        self._unfolded += size
+        if self._unfolded > UNFOLDED * self.size + ALLOWED:
+            raise ValueError(f"what it holds would take more than {UNFOLDED} times its {self.size} bytes")
+
+    def constant(self, name: str) -> Numbers | None:
+        """Return the array that a name always stands for, None where it depends on the input."""
+        steps: list[Node] = []
+        while name not in self._tensors:
+            node = self._makers.get(name)
+            if node is None or node.operator not in ("Constant", "Identity", "Transpose", "Cast") or len(steps) > 99:
+                return None
+            if node.operator == "Constant":
+                return self._folded(self._held(node), steps)
+            steps.append(node)
+            name = node.inputs[0]
+        return self._folded(self.array(self._tensors[name]), steps)
+
+    def _folded(self, array: Numbers, steps: list[Node]) -> Numbers:
+        for node in reversed(steps):
+            try:
+                if node.operator == "Transpose":
+                    array = array.transpose(node.attributes.get("perm"))
+                if node.operator == "Cast":
+                    dtype = self._dtype(node.attributes["to"])
+                    self.make_room(array.size * dtype.itemsize)
+                    array = _numbers(array.astype(dtype))
+            except ValueError as error:
+                raise ValueError(f"{node}: {error}") from None
+        return array
+
+    def _dtype(self, kind: int) -> np.dtype[Any]:
+        try:
+            dtype: np.dtype[Any] = self.onnx.helper.tensor_dtype_to_np_dtype(kind)
+        except KeyError:
+            raise ValueError(f"{kind} is no type of elements") from None
+        return dtype
+
+    def _held(self, node: Node) -> Numbers:
+        """Return what a node of the operator Constant holds."""
+        if len(node.attributes) == 1:
+            ((name, value),) = node.attributes.items()
+            if name == "value":
+                return self.array(value)
+            if name in ("value_float", "value_floats"):
+                return np.array(value, np.float32)
+            if name in ("value_int", "value_ints"):
+                return np.array(value, np.int64)
+        raise ValueError(f"{node}: expected numbers, got {' and '.join(node.attributes) or 'none'}")
+
+    def array(self, tensor: Any) -> Numbers:
+        """Return the numbers of a constant, from the file or from one beside it."""
+        try:
+            if min(tensor.dims, default=0) < 0:
+                raise ValueError(f"a shape of {list(tensor.dims)}")
+            if tensor.data_location == tensor.EXTERNAL:
+                tensor = self._fetched(tensor)
+            array = _numbers(self.onnx.numpy_helper.to_array(tensor))
+            self.make_room(array.nbytes)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise ValueError(f"constant {tensor.name}: {error}") from None
+        return array
+
+    def _fetched(self, tensor: Any) -> Any:
+        """Return a tensor with its bytes, which stand in a file beside this one."""
+        told = {entry.key: entry.value for entry in tensor.external_data}
+        place = (self.folder / told["location"]).resolve()
+        if not place.is_relative_to(self.folder.resolve()) or not place.is_file():
+            raise ValueError(f"expected its numbers in a file beside this one, got {told['location']!r}")
+        size = place.stat().st_size
+        dtype = self._dtype(tensor.data_type)
+        start, wanted = int(told.get("offset", 0)), math.prod(tensor.dims) * dtype.itemsize
+        length = int(told.get("length", wanted))
+        self._read_bytes[place] += length
+        if length != wanted or self._read_bytes[place] > size or start + length > size:
+            raise ValueError(f"{length} bytes from {start} of {place.name}, which has {size}, are not its {wanted}")
+        self.size += length
+        with open(place, "rb") as file:
+            file.seek(start)
+            raw = file.read(length)
+        return self.onnx.helper.make_tensor(tensor.name, tensor.data_type, tensor.dims, raw, raw=True)
+
+
+def _numbers(array: Numbers) -> Numbers:
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"expected numbers, got {array.dtype}")
+    return array

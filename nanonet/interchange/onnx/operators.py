@@ -1,0 +1,161 @@
+"""Operators: what becomes of each of ONNX's that is a layer of nanonet by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nanonet.core.layer import Layer
+from nanonet.interchange.onnx.elementwise import meant
+from nanonet.interchange.onnx.expression import CLOSE
+from nanonet.interchange.onnx.graph import Graph
+from nanonet.interchange.onnx.node import Node
+from nanonet.layers.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from nanonet.layers.dropout import Dropout
+from nanonet.layers.flatten import Flatten
+from nanonet.layers.softmax import LogSoftmax, Softmax
+
+
+class Reached:
+    """The value that a walk through a graph has reached, its dtype, and its shape, without the batch axis, if known."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.value, self.shape, self.dtype = graph, graph.input, graph.input_shape, graph.input_dtype
+
+    @property
+    def axes(self) -> int | None:
+        """How many axes it has, the batch's among them; None where that is unknown."""
+        return None if self.shape is None else 1 + len(self.shape)
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers a sample has; None where that is unknown."""
+        lengths = [] if self.shape is None else [length for length in self.shape if length is not None]
+        return math.prod(lengths) if self.shape is not None and len(lengths) == len(self.shape) else None
+
+    @property
+    def stop(self) -> str:
+        """What to type to stop here."""
+        first = self.value == self.graph.input
+        return "" if first else f"; to stop before it write load(path, output={self.value!r})"
+
+    def put_last(self, length: int) -> None:
+        """Give the last axis another length."""
+        if self.shape is not None:
+            self.shape = *self.shape[:-1], length
+
+
+def _along_last(reached: Reached, node: Node, layer: type[Layer]) -> Layer:
+    axis = node.attributes["axis"]
+    if axis not in (-1, (reached.axes or 0) - 1) or reached.axes == 1:
+        raise ValueError(f"{node}: goes along axis {axis}; nanonet's goes along the last one")
+    return layer()
+
+
+def _flatten(reached: Reached, node: Node) -> Layer:
+    axis = node.attributes["axis"]
+    if axis != 1:
+        raise ValueError(f"{node}: flattens from axis {axis}; nanonet's Flatten from axis 1")
+    reached.shape = (reached.size,)
+    return Flatten()
+
+
+def _reshape(reached: Reached, node: Node) -> Layer | None:
+    """Return Flatten, or None for a reshape that leaves each sample as it is."""
+    wanted = reached.graph.constant(node.inputs[1])
+    lengths = [] if wanted is None or wanted.ndim != 1 else [int(length) for length in wanted]
+    keeps_batch = lengths[:1] == [reached.graph.batch] or (lengths[:1] == [0] and not node.attributes.get("allowzero"))
+    if keeps_batch or lengths[:1] == [-1]:
+        sample, size = tuple(lengths[1:]), reached.size
+        if size is not None and sample == reached.shape:
+            return None
+        if len(sample) == 1 and (sample[0] == size or (keeps_batch and sample[0] == -1)):
+            flat = reached.axes == 2
+            reached.shape = (size,)
+            return None if flat else Flatten()
+    raise ValueError(
+        f"{node}: to {lengths}, from samples of shape {reached.shape}; load takes what leaves samples as they are, or "
+        f"flattens them{reached.stop}"
+    )
+
+
+def _cast(reached: Reached, node: Node) -> None:
+    types = reached.graph.onnx.TensorProto
+    dtypes: dict[int, Any] = {types.FLOAT: np.float32, types.DOUBLE: np.float64}
+    if node.attributes["to"] not in dtypes:
+        raise ValueError(f"{node}: to another type than float or double")
+    reached.dtype = np.dtype(dtypes[node.attributes["to"]])
+
+
+def _dropout(reached: Reached, node: Node) -> Layer:
+    rate: Any = np.float32(node.attributes.get("ratio", 0.5))  # an attribute until opset 11, an input since
+    for name, what in zip(node.inputs[1:], ("rate", "training mode"), strict=False):
+        constant = reached.graph.constant(name) if name else None
+        if name and (constant is None or constant.size != 1):
+            raise ValueError(f"{node}: expected its {what}, {name}, as a constant of one number")
+        if constant is not None and what == "rate":
+            rate = constant.reshape(())[()]
+        elif constant is not None and constant.any():
+            raise ValueError(f"{node}: drops in inference too; export the model in evaluation mode")
+    return Dropout(meant(rate))
+
+
+def _selu(reached: Reached, node: Node) -> Layer:
+    alpha, scale = node.attributes["alpha"], node.attributes["gamma"]
+    if not np.allclose([alpha, scale], [SELU.alpha, SELU.scale], rtol=CLOSE):
+        raise ValueError(f"{node}: with alpha {alpha:g} and gamma {scale:g}; nanonet's SELU has those of its paper")
+    return SELU()
+
+
+def _gelu(reached: Reached, node: Node) -> Layer:
+    form = node.attributes["approximate"]
+    if form not in ("none", "tanh"):
+        raise ValueError(f"{node}: expected approximate as 'none' or 'tanh', got {form!r}")
+    return GELU(approximate=form == "tanh")
+
+
+def _swish(reached: Reached, node: Node) -> Layer:
+    if node.attributes["alpha"] != 1:
+        raise ValueError(f"{node}: with alpha {node.attributes['alpha']:g}; nanonet's SiLU has 1")
+    return SiLU()
+
+
+def _alpha(node: Node) -> float:
+    return meant(np.float32(node.attributes["alpha"]))
+
+
+READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
+    "Sigmoid": lambda reached, node: Sigmoid(),
+    "Tanh": lambda reached, node: Tanh(),
+    "Relu": lambda reached, node: ReLU(),
+    "Softplus": lambda reached, node: Softplus(),
+    "Softsign": lambda reached, node: Softsign(),
+    "Identity": lambda reached, node: Identity(),
+    "LeakyRelu": lambda reached, node: LeakyReLU(_alpha(node)),
+    "Elu": lambda reached, node: ELU(_alpha(node)),
+    "Selu": _selu,
+    "Gelu": _gelu,
+    "Swish": _swish,
+    "Softmax": lambda reached, node: _along_last(reached, node, Softmax),
+    "LogSoftmax": lambda reached, node: _along_last(reached, node, LogSoftmax),
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Cast": _cast,
+    "Dropout": _dropout,
+}
+"""A layer for an operator, or None where it changes nothing."""

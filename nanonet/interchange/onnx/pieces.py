@@ -1,0 +1,185 @@
+"""Pieces: a function of one number that may have kinks and steps, as an expression between each two of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.lib.mixins
+
+from nanonet.interchange.onnx import expression as ex
+from nanonet.interchange.onnx.expression import Expression, Unproven
+
+KNOTS = 8  # more than any activation has
+
+ERF = np.frompyfunc(math.erf, 1, 1)
+"""erf, which NumPy does not have."""
+
+
+class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
+    """A function on open intervals, each with an expression, and at the knots between them, each with a number.
+
+    NumPy's functions take it like an array, and make the pieces of what they compute: nothing is rounded or sampled,
+    so that two functions with the same pieces are equal.
+
+    Examples
+    --------
+    >>> a = Pieces.variable()
+    >>> np.minimum(np.maximum(a, 0), 6).knots
+    (0.0, 6.0)
+    >>> (np.maximum(a, 0) - np.maximum(-a, 0)).is_close(a)
+    True
+    """
+
+    def __init__(self, knots: tuple[float, ...], between: list[Expression], at: list[float]) -> None:
+        self.knots, self.between, self.at = knots, between, at
+        if len(knots) > KNOTS:
+            raise Unproven("too many knots")
+
+    @classmethod
+    def variable(cls) -> Pieces:
+        """Return the function a itself."""
+        return cls((), [Expression({(1, ()): 1.0})], [])
+
+    @classmethod
+    def of(cls, value: Any) -> Pieces:
+        """Return pieces as they are, and a number as the function that is that number everywhere."""
+        return value if isinstance(value, cls) else cls((), [ex.number(float(value))], [])
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Answer NumPy's functions."""
+        rule = RULES.get(ufunc)
+        if rule is None or method != "__call__" or keywords:
+            raise Unproven(f"no rule for {ufunc}")
+        return rule(*map(Pieces.of, inputs))
+
+    def cut(self, knots: tuple[float, ...]) -> Pieces:
+        """Return the same function with more knots."""
+        every = tuple(sorted({*self.knots, *knots}))
+        if every == self.knots:
+            return self
+        places = [sum(knot <= start for knot in self.knots) for start in (-math.inf, *every)]
+        known = dict(zip(self.knots, self.at, strict=True))
+        at = [
+            known[knot] if knot in known else self.between[i](knot) for knot, i in zip(every, places[1:], strict=True)
+        ]
+        return Pieces(every, [self.between[i] for i in places], at)
+
+    @property
+    def simplest(self) -> Pieces:
+        """The same function without the knots at which nothing happens."""
+        knots, between, at = [], [self.between[0]], []
+        for knot, after, value in zip(self.knots, self.between[1:], self.at, strict=True):
+            if after != between[-1] or not ex.is_close(value, after(knot)):
+                knots.append(knot)
+                at.append(value)
+                between.append(after)
+        return Pieces(tuple(knots), between, at)
+
+    def is_close(self, other: Any) -> bool:
+        """Tell whether two are the same function, but for the rounding of their constants."""
+        one, two = self.simplest, Pieces.of(other).simplest
+        return (
+            len(one.knots) == len(two.knots)
+            and all(map(ex.is_close, (*one.knots, *one.at), (*two.knots, *two.at)))
+            and all(p.is_close(q) for p, q in zip(one.between, two.between, strict=True))
+        )
+
+
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """Return np.where(condition, yes, no), which does not ask its arguments how."""
+    if not any(isinstance(each, Pieces) for each in (condition, yes, no)):
+        return np.where(condition, yes, no)
+    return _each(lambda c, p, q: p if _known(c) else q)(*map(Pieces.of, (condition, yes, no)))
+
+
+def _each(rule: Callable[..., Expression]) -> Callable[..., Pieces]:
+    """Return what applies a rule to each piece."""
+
+    def apply(*functions: Pieces) -> Pieces:
+        knots = tuple({knot for function in functions for knot in function.knots})
+        cut = [function.cut(knots) for function in functions]
+        between = [rule(*parts) for parts in zip(*(function.between for function in cut), strict=True)]
+        at = [_known(rule(*map(ex.number, values))) for values in zip(*(function.at for function in cut), strict=True)]
+        return Pieces(cut[0].knots, between, at)
+
+    return apply
+
+
+def _by_sign(rule: Callable[[float, Expression, Expression], Expression]) -> Callable[..., Pieces]:
+    """Return what applies a rule to the sign of p - q, and to p and q, once they are cut where it changes."""
+
+    def apply(p: Pieces, q: Pieces) -> Pieces:
+        return _each(lambda sign, *both: rule(_known(sign), *both))(_sign(_each(Expression.__sub__)(p, q)), p, q)
+
+    return apply
+
+
+def _sign(p: Pieces) -> Pieces:
+    """Return -1, 0 or 1."""
+    ends = (-math.inf, *p.knots, math.inf)
+    roots = [
+        root
+        for expression, low, high in zip(p.between, ends[:-1], ends[1:], strict=True)
+        if (root := expression.root) is not None and low < root < high
+    ]
+    p = p.cut(tuple(roots))
+    ends = (-math.inf, *p.knots, math.inf)
+    signs = [_sign_within(*each) for each in zip(p.between, ends[:-1], ends[1:], strict=True)]
+    return Pieces(p.knots, [ex.number(sign) for sign in signs], [float(np.sign(value)) for value in p.at])
+
+
+def _sign_within(expression: Expression, low: float, high: float) -> float:
+    """Return the sign of an expression in an interval in which it has no root."""
+    if expression.constant is not None:
+        return float(np.sign(expression.constant))
+    sign = float(np.sign(expression(_inside(low, high))))
+    if sign == 0 or math.isnan(sign):
+        raise Unproven("its sign is not known")
+    return sign
+
+
+def _inside(low: float, high: float) -> float:
+    if math.isinf(low):
+        return 0.0 if math.isinf(high) else high - 1 - abs(high)
+    return low + 1 + abs(low) if math.isinf(high) else low / 2 + high / 2
+
+
+def _known(expression: Expression) -> float:
+    if expression.constant is None:
+        raise Unproven("a condition that is not known")
+    return expression.constant
+
+
+def _compared(test: Callable[[float], bool]) -> Callable[..., Pieces]:
+    return _by_sign(lambda sign, p, q: ex.number(test(sign)))
+
+
+RULES: dict[Any, Callable[..., Pieces]] = {
+    np.add: _each(Expression.__add__),
+    np.subtract: _each(Expression.__sub__),
+    np.multiply: _each(Expression.__mul__),
+    np.divide: _each(lambda p, q: p * ex.reciprocal(q)),
+    np.negative: _each(Expression.__neg__),
+    np.reciprocal: _each(ex.reciprocal),
+    np.power: _each(ex.power),
+    np.sqrt: _each(ex.sqrt),
+    np.exp: _each(ex.exp),
+    np.log: _each(ex.log),
+    np.tanh: _each(ex.tanh),
+    ERF: _each(ex.erf),
+    np.maximum: _by_sign(lambda sign, p, q: q if sign < 0 else p),
+    np.minimum: _by_sign(lambda sign, p, q: p if sign < 0 else q),
+    np.absolute: lambda p: np.maximum(p, -p),
+    np.greater: _compared(lambda sign: sign > 0),
+    np.greater_equal: _compared(lambda sign: sign >= 0),
+    np.less: _compared(lambda sign: sign < 0),
+    np.less_equal: _compared(lambda sign: sign <= 0),
+    np.equal: _compared(lambda sign: sign == 0),
+    np.logical_not: _each(lambda p: ex.number(1) - p),
+    np.logical_and: _each(Expression.__mul__),
+    np.logical_or: lambda p, q: np.maximum(p, q),
+}
+"""What each of NumPy's functions makes of pieces."""

@@ -1,0 +1,234 @@
+"""Reading ONNX: a graph is followed from its input to its output, and each operator on the way becomes a layer."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.layer import Layer
+from nanonet.interchange.onnx.elementwise import OPERATORS, Number, Step, recognised
+from nanonet.interchange.onnx.graph import Graph
+from nanonet.interchange.onnx.node import Node
+from nanonet.interchange.onnx.operators import READERS, Reached
+from nanonet.layers.linear import Linear
+from nanonet.layers.residual import Residual
+from nanonet.models.sequential import Sequential
+
+Numbers = npt.NDArray[Any]
+
+LONGEST = 64  # operators that an activation is spelled out in: GELU of float64 without Erf takes 48
+DEEPEST = 40  # residual blocks within one another
+
+
+class NoActivation(ValueError):
+    """What follows a value is no activation that nanonet has."""
+
+
+class Sums:
+    """A Linear to be, whose bias may follow as an operator of its own, and whose numbers come last."""
+
+    def __init__(self, weight: Numbers, bias: Numbers | None = None) -> None:
+        self.weight, self.bias = weight, bias
+        self.made: Linear | None = None
+
+    def layer(self) -> Linear:
+        """Return the layer, without its numbers."""
+        outputs, inputs = self.weight.shape
+        self.made = Linear(inputs, outputs) if self.bias is not None else Linear(inputs, outputs, bias=False)
+        return self.made
+
+    def fill(self) -> None:
+        """Give the layer its numbers."""
+        if self.made is not None:
+            self.made.weight.value = self.weight
+            if self.made.bias is not None and self.bias is not None:
+                self.made.bias.value = self.bias
+
+
+def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
+    """Return the chain that a file of size bytes holds, up to an output."""
+    graph = Graph(onnx, proto, folder, size, output)
+    walk = _Walk(graph)
+    layers = walk.layers(graph.output)
+    dtypes = [sums.weight.dtype for sums in walk.sums] or [graph.input_dtype]
+    model = Sequential(*layers, dtype=np.result_type(*dtypes))
+    for sums in walk.sums:
+        sums.fill()
+    return model
+
+
+class _Walk:
+    """The way through a graph, from value to value."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.reached = Reached(graph)
+        self.sums: list[Sums] = []
+        self.depth = 0
+
+    def layers(self, goal: str) -> list[Layer]:
+        """Return the layers on the way to a value."""
+        parts: list[Layer | Sums] = []
+        while self.reached.value != goal:
+            users = self.graph.users(self.reached.value)
+            if not users:
+                raise ValueError(f"{goal} does not come of {self.graph.input}")
+            if len(users) > 1 or (users[0].operator, *users[0].inputs) == ("Add", *[self.reached.value] * 2):
+                parts.append(self._branches(users))
+            elif not (users[0].operator == "Add" and self._bias(users[0], parts)):
+                parts += self._step(users[0])
+        return [part.layer() if isinstance(part, Sums) else part for part in parts]
+
+    def _step(self, node: Node) -> list[Layer | Sums]:
+        """Take one operator, or several where it is the first of an activation's."""
+        if node.operator in ("Gemm", "MatMul"):
+            found: Layer | Sums | None = self._sums(node)
+        elif node.operator in READERS:
+            found = READERS[node.operator](self.reached, node)
+        else:
+            return [self._activation()]
+        self._go_on(node)
+        return [] if found is None else [found]
+
+    def _go_on(self, *nodes: Node) -> None:
+        for node in nodes:
+            self.graph.take(node)
+        self.reached.value = nodes[-1].outputs[0]
+
+    def _branches(self, users: list[Node]) -> Layer:
+        """Take what stands between here and the value in which several ways come together again."""
+        try:
+            return self._activation()
+        except NoActivation:
+            start, join = self.reached.value, users[-1]
+            ends = [name for name in join.inputs if name != start] or [start]
+            if join.operator != "Add" or len(ends) != 1 or self.graph.constant(ends[0]) is not None:
+                raise
+        if self.depth == DEEPEST:
+            raise ValueError(f"{join}: stands around {DEEPEST} residual blocks within one another; load takes no more")
+        self.graph.take(join)
+        self.depth += 1
+        inner = self.layers(ends[0])
+        self.depth -= 1
+        self._go_on(join)
+        return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
+
+    # ---- weighted sums
+
+    def _sums(self, node: Node) -> Sums:
+        """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the value reached."""
+        matrix = self.graph.constant(node.inputs[1]) if node.inputs[0] == self.reached.value else None
+        if matrix is None or matrix.ndim != 2:
+            got = "another value" if matrix is None else f"shape {matrix.shape}"
+            raise ValueError(f"{node}: expected the chain's value times a constant of two axes, got {got}")
+        if matrix.dtype != self.reached.dtype:
+            raise ValueError(f"{node}: expected weights of {self.reached.dtype}, got {matrix.dtype}")
+        turned, factor, added_factor = False, 1.0, 1.0
+        if node.operator == "Gemm":
+            turned, factor, added_factor = (node.attributes[name] for name in ("transB", "alpha", "beta"))
+            if node.attributes["transA"]:
+                raise ValueError(f"{node}: transposes its input (transA), and so mixes the samples of a batch")
+            if self.reached.axes not in (None, 2):
+                raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
+            self.reached.shape = self.reached.shape or (None,)
+        weight = _times(factor, matrix if turned else matrix.T)
+        sums = Sums(weight)
+        self.sums.append(sums)
+        if node.operator == "Gemm" and node.inputs[2]:
+            added = self._row(node.inputs[2], len(weight), axes=2)
+            if added is None:
+                raise ValueError(f"{node}: expected C as a constant, one number for each of {len(weight)} outputs")
+            sums.bias = _times(added_factor, added)
+        self.reached.put_last(len(weight))
+        return sums
+
+    def _bias(self, node: Node, parts: list[Layer | Sums]) -> bool:
+        """Take Add as the bias of the weighted sums before it; False where it is none."""
+        other = [name for name in node.inputs if name != self.reached.value]
+        if not parts or not isinstance(parts[-1], Sums) or len(other) != 1:
+            return False
+        sums = parts[-1]
+        row = self._row(other[0], len(sums.weight), axes=self.reached.axes or 2)
+        if row is None:
+            return False
+        sums.bias = row if sums.bias is None else sums.bias + row
+        self._go_on(node)
+        return True
+
+    def _row(self, name: str, outputs: int, axes: int) -> Numbers | None:
+        """Return a constant as one number for each output; None where it is no such constant."""
+        added = self.graph.constant(name)
+        if added is None or added.ndim > axes or added.size not in (1, outputs) or added.dtype != self.reached.dtype:
+            return None
+        if added.size > 1 and added.shape[-1] != outputs:
+            return None
+        return np.broadcast_to(added.reshape(-1), (outputs,))
+
+    # ---- activations in several operators
+
+    def _activation(self) -> Layer:
+        """Take the operators up to a value in which all others come together, and that is an activation's."""
+        start = self.reached.value
+        places = {start: 0}
+        waiting = [(node.place, node) for node in self.graph.users(start)]
+        seen = {place for place, _ in waiting}
+        taken: list[Node] = []
+        steps: list[Step] = []
+        while waiting and len(waiting) + len(taken) <= LONGEST:
+            _, node = heapq.heappop(waiting)
+            if node.operator not in OPERATORS:
+                raise self._refusal(node, taken)
+            steps.append(self._step_of(node, places))
+            taken.append(node)
+            places[node.outputs[0]] = len(steps)
+            if not waiting:
+                found = recognised(tuple(steps), self.reached.dtype)
+                if found is not None:
+                    self._go_on(*taken)
+                    return found
+                if node.operator == "Add" and start in node.inputs and len(set(node.inputs) & set(places)) == 2:
+                    break  # the end of a residual block
+            for user in self.graph.users(node.outputs[0]):
+                if user.place not in seen:
+                    seen.add(user.place)
+                    heapq.heappush(waiting, (user.place, user))
+        raise NoActivation(f"{_named(taken)} after {start}: no activation that nanonet has{self.reached.stop}")
+
+    def _step_of(self, node: Node, places: dict[str, int]) -> Step:
+        inputs = [places[name] if name in places else self._number(name, node) for name in node.inputs]
+        attributes = {
+            name: self._bound(value) if isinstance(value, float) else value for name, value in node.attributes.items()
+        }
+        return Step(node.operator, tuple(inputs), tuple(attributes.items()))
+
+    def _number(self, name: str, node: Node) -> Number | None:
+        constant = self.graph.constant(name) if name else None
+        if name and (constant is None or constant.size != 1 or constant.ndim > (self.reached.axes or 1)):
+            what = "another value" if constant is None else f"an array of shape {constant.shape}"
+            raise NoActivation(f"{node}: takes {what}, {name}; load takes chains")
+        return None if constant is None else Number(self._bound(float(constant.reshape(()))))
+
+    def _bound(self, number: float) -> float:
+        """Return the largest number of the file's dtype, and what is beyond, as infinity: as a bound it is none."""
+        return math.copysign(math.inf, number) if abs(number) >= float(np.finfo(self.reached.dtype).max) else number
+
+    def _refusal(self, node: Node, taken: list[Node]) -> NoActivation:
+        value = self.reached.value
+        if taken:
+            return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
+        if node.operator in ("Gemm", "MatMul", *READERS):
+            return NoActivation(f"{node}: stands on one of several ways on from {value}; load takes chains")
+        return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
+
+
+def _times(factor: float, array: Numbers) -> Numbers:
+    return array if factor == 1 else array * array.dtype.type(factor)
+
+
+def _named(nodes: list[Node]) -> str:
+    return f"operators {', '.join(node.operator for node in nodes)}"

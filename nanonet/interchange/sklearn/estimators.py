@@ -1,0 +1,503 @@
+"""Estimators: nets that scikit-learn's tools take for its own, pipelines, searches and cross-validation among them."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array
+from nanonet.core.checks import positive_int
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.layer import Layer
+from nanonet.core.loss import Loss
+from nanonet.core.optimizer import Optimizer
+from nanonet.interchange.sklearn.samples import EvenBatches, Samples
+from nanonet.layers.activations import ReLU
+from nanonet.layers.linear import Linear
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.regression import Hinge, SquaredError
+from nanonet.models.sequential import Sequential
+from nanonet.optimizers.adam import Adam
+from nanonet.training.callback import Callback
+from nanonet.training.callbacks import EarlyStopping
+from nanonet.training.trainer import Trainer
+
+try:
+    from sklearn.base import (
+        BaseEstimator,
+        ClassifierMixin,
+        ClassNamePrefixFeaturesOutMixin,
+        RegressorMixin,
+        TransformerMixin,
+    )
+    from sklearn.utils import check_random_state
+    from sklearn.utils.class_weight import compute_class_weight
+    from sklearn.utils.metaestimators import available_if
+    from sklearn.utils.multiclass import check_classification_targets, unique_labels
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+except ModuleNotFoundError:
+    from nanonet.interchange.sklearn.absent import (
+        BaseEstimator,
+        ClassifierMixin,
+        ClassNamePrefixFeaturesOutMixin,
+        RegressorMixin,
+        TransformerMixin,
+        available_if,
+    )
+
+Numbers = npt.NDArray[Any]
+Activations = Layer | type[Layer] | Sequence[Layer | type[Layer]] | None
+Model = Callable[[int, int], Sequential | Iterable[Layer]]
+
+DTYPES = (np.float64, np.float32)  # kept as they come; all else becomes the first
+
+
+class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # untyped
+    """What both estimators have in common; their docstrings tell the parameters."""
+
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = (100,),
+        activation: Activations = None,
+        *,
+        model: Model | None = None,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        epochs: int = 200,
+        batch_size: int = 32,
+        validation: float | None = None,
+        early_stopping: bool = False,
+        patience: int = 10,
+        callbacks: Sequence[Callback] = (),
+        random_state: Any = None,
+        verbose: int | None = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation = validation
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ---- what comes out of a fit
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The loss of every epoch."""
+        curve: list[float] = self.history_["loss"]
+        return curve
+
+    @property
+    def validation_loss_curve_(self) -> list[float]:
+        """The loss of every epoch on the samples kept to validate with."""
+        curve: list[float] = self.history_["validation_loss"]
+        return curve
+
+    @property
+    def n_iter_(self) -> int:
+        """The number of epochs."""
+        return len(self.loss_curve_)
+
+    def transform(self, X: Any) -> Array:
+        """Return the outputs of the layer below the last, the features that the net has learned, one row a sample."""
+        entered = self._let_in_again(X)
+        hidden: Array = self.model_[:-1](entered)
+        return hidden.reshape(len(hidden), -1)
+
+    @property
+    def _n_features_out(self) -> int:
+        hidden: Array = self.model_[:-1](np.zeros((1, self.n_features_in_)))  # transform may return a table of names
+        return hidden.size
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the net's outputs, one row a sample."""
+        entered = self._let_in_again(X)
+        outputs: Array = self.model_(entered)
+        return outputs
+
+    # ---- data
+
+    def _let_in(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, **checks: Any
+    ) -> tuple[Array, Numbers, Array]:
+        """Return X, y and one weight a sample, checked, without the samples whose weight is 0."""
+        X, y = validate_data(self, X, y, dtype=DTYPES, reset=reset, **checks)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        counts = weight > 0
+        if not counts.any():
+            raise ValueError(f"{type(self).__name__}: sample_weight is 0 for all {len(X)} samples")
+        return X[counts], y[counts], weight[counts]
+
+    def _let_in_again(self, X: Any) -> Array:
+        check_is_fitted(self, "model_")
+        entered: Array = validate_data(self, X, dtype=DTYPES, reset=False)
+        return entered
+
+    # ---- the net
+
+    def _build(self, outputs: int, dtype: Any) -> None:
+        """Make the net; all chance comes from one generator."""
+        seed = self.random_state
+        rng = np.random.default_rng(None if seed is None else check_random_state(seed).randint(2**31))
+        make = self._layers if self.model is None else self.model
+        made = make(self.n_features_in_, outputs)
+        self.model_ = made if isinstance(made, Sequential) else Sequential(*made, dtype=dtype, rng=rng)
+        shape = self.model_.predict(np.zeros((1, self.n_features_in_))).shape[1:]
+        if shape != (outputs,):
+            raise ShapeError(
+                f"{type(self).__name__}: expected model({self.n_features_in_}, {outputs}) to give a net whose output "
+                f"has shape {shape_text((outputs,))}, got {shape_text(shape)}"
+            )
+        self._rng = rng
+        self._trainer: Trainer | bytes | None = None
+
+    def _layers(self, features: int, outputs: int) -> Iterator[Layer]:
+        """Yield the layers that hidden and activation ask for."""
+        hidden = self.hidden if isinstance(self.hidden, Iterable) else (self.hidden,)
+        sizes = [features, *hidden]
+        given = self.activation
+        activations = given if isinstance(given, (list, tuple)) else [given] * (len(sizes) - 1)
+        if len(activations) != len(sizes) - 1:
+            raise ValueError(
+                f"{type(self).__name__}: expected one activation for each of the {len(sizes) - 1} hidden sizes, "
+                f"got {len(activations)}"
+            )
+        for (below, above), activation in zip(pairwise(sizes), activations, strict=True):
+            yield Linear(below, above)
+            yield _fresh(activation)
+        yield Linear(sizes[-1], outputs)
+
+    # ---- training
+
+    def _new_trainer(self) -> Trainer:
+        optimizer = Adam() if self.optimizer is None else copy.deepcopy(self.optimizer)
+        return Trainer(self.model_, loss=self._chosen_loss(), optimizer=optimizer, rng=self._rng)
+
+    def _train(self, samples: Samples) -> None:
+        """Train for all epochs, keeping samples to validate with where that is asked for."""
+        self.callbacks_ = copy.deepcopy(list(self.callbacks))  # fit leaves the parameters as they are
+        fraction, held = self.validation, None
+        if self.early_stopping:
+            self.callbacks_.append(EarlyStopping(patience=self.patience))
+            fraction = 0.1 if fraction is None else fraction
+        if fraction is not None:
+            samples, kept = samples.split(fraction, self._rng, stratified=hasattr(self, "classes_"))
+            held = kept.x, self._target(kept), kept.weight
+        trainer = self._new_trainer()
+        self.history_ = trainer.history
+        self._go_through(trainer, samples, epochs=self.epochs, validation=held, callbacks=self.callbacks_)
+
+    def _train_on(self, samples: Samples) -> None:
+        """Go once through further samples, with the optimizer as the last call left it."""
+        trainer = self._trainer if isinstance(self._trainer, Trainer) else self._new_trainer()
+        if isinstance(self._trainer, bytes):
+            _unpack(self._trainer, trainer)
+        elif self._trainer is None:
+            trainer.history = getattr(self, "history_", trainer.history)
+        self._trainer, self.history_ = trainer, trainer.history
+        self._go_through(trainer, samples, epochs=1)
+
+    def _go_through(self, trainer: Trainer, samples: Samples, **settings: Any) -> None:
+        size = positive_int(self.batch_size, type(self).__name__, "batch_size")
+        settings |= {"verbose": self.verbose}
+        target = self._target(samples)
+        if samples.is_even:
+            trainer.fit(samples.x, target, batch_size=size, **settings)
+        else:
+            weighted = Samples(samples.x, target, samples.weight)
+            trainer.fit(EvenBatches(weighted, size, self._rng), **settings)
+
+    @abstractmethod
+    def _chosen_loss(self) -> Loss:
+        """Return the loss that was given, or the one that fits the kind of estimator."""
+
+    @abstractmethod
+    def _target(self, samples: Samples) -> Numbers:
+        """Return the target as the loss takes it."""
+
+    def __getstate__(self) -> Any:
+        """Return what a copy is made of; a trainer becomes a checkpoint."""
+        state = super().__getstate__()
+        if isinstance(trainer := state.get("_trainer"), Trainer):
+            state = {**state, "_trainer": _packed(trainer)}
+        return state
+
+
+def _fresh(activation: Layer | type[Layer] | None) -> Layer:
+    """Return an activation for one place alone."""
+    if activation is None:
+        return ReLU()
+    return activation() if isinstance(activation, type) else copy.deepcopy(activation)
+
+
+def _packed(trainer: Trainer) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trainer.npz")
+        trainer.save(path)
+        return path.read_bytes()
+
+
+def _unpack(packed: bytes, trainer: Trainer) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trainer.npz")
+        path.write_bytes(packed)
+        trainer.resume(path)
+
+
+def _has_probabilities(classifier: Any) -> bool:
+    loss = classifier._chosen_loss()
+    if not hasattr(loss, "probabilities"):
+        raise AttributeError(f"{loss}: gives no probabilities; a loss that does has a method probabilities(outputs)")
+    return True
+
+
+class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """A net with one output for each class; the largest wins.
+
+    A weight is what a repeat is, exactly: identical samples become one with the sum of their weights, and the batches
+    of an epoch have one and the same total weight (:class:`nanonet.interchange.samples.EvenBatches`). The order of the
+    samples does not matter either. With equal weights these are mini-batches as everywhere, of distinct samples.
+
+    Parameters
+    ----------
+    hidden : int or sequence of int
+        The sizes of the hidden layers; () for none.
+    activation : Layer, class of Layer, or a sequence of them, optional
+        After each hidden layer the same, or one for each; default: ReLU.
+    model : callable, optional
+        Of (features, outputs): returns the layers, or a Sequential, in place of hidden and activation. Layers get
+        their first weights from random_state and their dtype from X; a Sequential keeps its own.
+    loss : Loss, optional
+        Default: CrossEntropy. It and losses with ``integer_target`` get labels from 0, Hinge rows of -1 and 1, all
+        others rows of 0 and 1, one column a class.
+    optimizer : Optimizer, optional
+        Default: Adam().
+    epochs, batch_size : int
+        As in :meth:`nanonet.Trainer.fit`.
+    validation : float, optional
+        The fraction of the distinct samples, of each class, to keep and measure the loss on.
+    early_stopping : bool
+        Whether to stop when the loss on those, a tenth unless ``validation`` says otherwise, has not got better for
+        ``patience`` epochs; the best epoch's net is kept.
+    patience : int
+    callbacks : sequence of Callback
+        A fit uses copies, which are in ``callbacks_`` afterwards.
+    class_weight : dict, "balanced" or None
+        Multiplies the weights of the samples of each class.
+    random_state : int, RandomState or None
+        Fixes first weights, batches and dropout. None draws a new number, and leaves NumPy's global state alone.
+    verbose : int or None
+        As in :meth:`nanonet.Trainer.fit`.
+
+    Attributes
+    ----------
+    model_ : Sequential
+    history_ : History
+    classes_, n_features_in_, feature_names_in_, n_iter_, loss_curve_, validation_loss_curve_
+        As in scikit-learn.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from nanonet.interchange.sklearn import NanonetClassifier
+    >>> from sklearn.datasets import load_iris  # doctest: +SKIP
+    >>> X, y = load_iris(return_X_y=True)  # doctest: +SKIP
+    >>> NanonetClassifier(50, random_state=0).fit(X, y).score(X, y) > 0.95  # doctest: +SKIP
+    True
+    """
+
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = (100,),
+        activation: Activations = None,
+        *,
+        model: Model | None = None,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        epochs: int = 200,
+        batch_size: int = 32,
+        validation: float | None = None,
+        early_stopping: bool = False,
+        patience: int = 10,
+        callbacks: Sequence[Callback] = (),
+        class_weight: Mapping[Any, float] | str | None = None,
+        random_state: Any = None,
+        verbose: int | None = 0,
+    ) -> None:
+        super().__init__(
+            hidden,
+            activation,
+            model=model,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation=validation,
+            early_stopping=early_stopping,
+            patience=patience,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetClassifier:
+        """Train a new net on X, shape (samples, features), and y, one class each."""
+        X, y, weight = self._let_in(X, y, sample_weight, reset=True)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        self._build(self._count(), X.dtype)
+        self._train(self._samples(X, y, weight))
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NanonetClassifier:
+        """Go once through further samples; the first call makes the net, and has to be given all classes.
+
+        The optimizer goes on from call to call; after ``fit`` it starts afresh. ``early_stopping``, ``validation`` and
+        ``callbacks`` play no part.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(f"{type(self).__name__}: class_weight='balanced' needs all samples; give a dict")
+        first = not hasattr(self, "model_")
+        X, y, weight = self._let_in(X, y, sample_weight, reset=first)
+        check_classification_targets(y)
+        self._agree_on_classes(classes, y, first)
+        if first:
+            self._build(self._count(), X.dtype)
+        self._train_on(self._samples(X, y, weight))
+        return self
+
+    def predict(self, X: Any) -> Numbers:
+        """Return the class of each sample."""
+        places = self._outputs(X).argmax(axis=1)
+        chosen: Numbers = self.classes_[places]
+        return chosen
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class, one row a sample; there where the loss has ``probabilities``."""
+        outputs = self._outputs(X)
+        each = self._chosen_loss().probabilities(outputs)  # type: ignore[attr-defined]  # asked for above
+        rows: Array = each / each.sum(axis=1, keepdims=True)
+        return rows
+
+    def _count(self) -> int:
+        if len(self.classes_) < 2:
+            raise ValueError(f"{type(self).__name__}: expected 2 classes or more, got {len(self.classes_)} class")
+        return len(self.classes_)
+
+    def _agree_on_classes(self, classes: Any, y: Numbers, first: bool) -> None:
+        name = type(self).__name__
+        if first and classes is None:
+            raise ValueError(f"{name}: classes must be passed on the first call to partial_fit")
+        known = self.classes_ if classes is None else unique_labels(classes)
+        if not first and not np.array_equal(known, self.classes_):
+            raise ValueError(f"{name}: expected the classes of the first call, {self.classes_}, got {known}")
+        if strangers := set(np.unique(y)) - set(known):
+            raise ValueError(f"{name}: y holds {strangers!r:.60}, which are not among the classes {known}")
+        self.classes_ = known
+
+    def _samples(self, X: Array, y: Numbers, weight: Array) -> Samples:
+        """Return distinct samples, with labels from 0 and with the weights of their classes."""
+        samples = Samples.distinct(X, np.searchsorted(self.classes_, y), weight)
+        if self.class_weight is None:
+            return samples
+        each = compute_class_weight(
+            self.class_weight,
+            classes=self.classes_,
+            y=self.classes_[samples.target],
+            sample_weight=samples.weight,
+        )
+        return samples.scaled(each[samples.target])
+
+    def _chosen_loss(self) -> Loss:
+        return CrossEntropy() if self.loss is None else self.loss
+
+    def _target(self, samples: Samples) -> Numbers:
+        loss, labels = self._chosen_loss(), samples.target
+        if loss.integer_target or isinstance(loss, CrossEntropy):
+            return labels
+        rows = np.eye(len(self.classes_), dtype=self.model_.dtype)[labels]
+        return 2 * rows - 1 if isinstance(loss, Hinge) else rows
+
+
+class NanonetRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """A net with one output for each column of y.
+
+    Parameters are those of :class:`NanonetClassifier` but ``class_weight``; the loss is by default SquaredError, and
+    gets y as rows. Weights are repeats here too. y is taken as it is: where its numbers are far from 1, train on scaled
+    ones, with scikit-learn's TransformedTargetRegressor.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from nanonet.interchange.sklearn import NanonetRegressor
+    >>> from nanonet import Adam
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> y = np.sin(3 * X[:, 0])
+    >>> NanonetRegressor(50, optimizer=Adam(0.01), random_state=0).fit(X, y).score(X, y) > 0.99  # doctest: +SKIP
+    True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
+        """Train a new net on X, shape (samples, features), and y, shape (samples,) or (samples, outputs)."""
+        X, y, weight = self._let_in(X, y, sample_weight, reset=True, multi_output=True, y_numeric=True)
+        self._start(X, y)
+        self._train(Samples.distinct(X, self._rows(y), weight))
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
+        """Go once through further samples, as :meth:`NanonetClassifier.partial_fit` does."""
+        first = not hasattr(self, "model_")
+        X, y, weight = self._let_in(X, y, sample_weight, reset=first, multi_output=True, y_numeric=True)
+        if first:
+            self._start(X, y)
+        self._train_on(Samples.distinct(X, self._rows(y), weight))
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return a prediction of the shape of y."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if self._is_flat else outputs
+
+    def _start(self, X: Array, y: Numbers) -> None:
+        self._is_flat = y.ndim == 1
+        self._build(self._rows(y).shape[1], X.dtype)
+
+    def _rows(self, y: Numbers) -> Numbers:
+        return y.reshape(len(y), -1)
+
+    def _chosen_loss(self) -> Loss:
+        return SquaredError() if self.loss is None else self.loss
+
+    def _target(self, samples: Samples) -> Numbers:
+        return samples.target
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks an estimator for."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,112 @@
+"""Samples: the distinct samples of a data set, so that one with a weight of 3 is one that is there three times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.training.data import Batch
+
+Numbers = npt.NDArray[Any]
+
+
+class Samples:
+    """Distinct samples in an order of their own, each with its weight.
+
+    What is made of them depends neither on the order in which they came, nor on whether one came three times, or once
+    with a weight of 3.
+
+    Parameters
+    ----------
+    x, target, weight : array
+        Shapes (samples, features), (samples,) or (samples, outputs), and (samples,).
+
+    Examples
+    --------
+    >>> samples = Samples.distinct(np.array([[2.0], [1.0], [2.0]]), np.array([5, 4, 5]))
+    >>> sorted(zip(samples.target.tolist(), samples.weight.tolist()))
+    [(4, 1.0), (5, 2.0)]
+    """
+
+    def __init__(self, x: Numbers, target: Numbers, weight: Numbers) -> None:
+        self.x, self.target, self.weight = x, target, weight
+
+    @classmethod
+    def distinct(cls, x: Numbers, target: Numbers, weight: Numbers | None = None) -> Samples:
+        """Return each sample once, with the sum of its weights, which are above 0 and by default 1."""
+        rows = np.column_stack([x, target]) + 0.0  # -0.0 is 0.0
+        keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        return cls(x[first], target[first], np.bincount(place, weight).astype(float))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def scaled(self, factor: Numbers) -> Samples:
+        """Return the same samples with other weights: each one's own times its factor; 0 leaves a sample out."""
+        kept = factor > 0
+        return Samples(self.x[kept], self.target[kept], self.weight[kept] * factor[kept])
+
+    def split(self, fraction: float, rng: np.random.Generator, *, stratified: bool) -> tuple[Samples, Samples]:
+        """Return two parts, drawn from rng, the second with the fraction of the samples, and of each target's.
+
+        Raises
+        ------
+        ValueError
+            If the fraction is not between 0 and 1, or leaves a part empty.
+        """
+        held = round(fraction * len(self)) if 0 < fraction < 1 else 0
+        if not 0 < held < len(self):
+            raise ValueError(
+                f"validation: expected a fraction that leaves some of the {len(self)} distinct samples on both sides, "
+                f"got {fraction}"
+            )
+        order = rng.permutation(len(self))
+        if stratified:
+            order = order[np.argsort(self.target[order], kind="stable")]
+        chosen = np.zeros(len(self), bool)
+        chosen[order[((np.arange(held) + rng.random()) * len(self) / held).astype(int)]] = True
+        return self._part(~chosen), self._part(chosen)
+
+    def _part(self, chosen: Numbers) -> Samples:
+        return Samples(self.x[chosen], self.target[chosen], self.weight[chosen])
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all weigh the same."""
+        return bool((self.weight == self.weight[0]).all())
+
+
+class EvenBatches:
+    """Batches of one and the same total weight, as many as the number of samples asks for, in a new order each time.
+
+    The samples are laid end to end in a drawn order, each as long as it weighs, and the whole is cut into equal pieces.
+    A sample that lies across a cut is in both batches, with its share in each: as if repeats stood side by side. So
+    the mean over a batch needs no correction, and one epoch adds up to the weighted mean over all samples.
+
+    Examples
+    --------
+    >>> samples = Samples(np.array([[1], [2], [3]]), np.array([1, 2, 3]), np.array([1.0, 4.0, 1.0]))
+    >>> for batch in EvenBatches(samples, 2, np.random.default_rng(1)):
+    ...     print(batch.target, batch.weight)
+    [1 2] [1. 2.]
+    [2 3] [2. 1.]
+    """
+
+    def __init__(self, samples: Samples, batch_size: int, rng: np.random.Generator) -> None:
+        self.samples, self.rng = samples, rng
+        self.count = -(-len(samples) // batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        samples = self.samples
+        order = self.rng.permutation(len(samples))
+        ends = np.cumsum(samples.weight[order])
+        starts = np.concatenate([[0.0], ends[:-1]])
+        for low, high in pairwise(np.linspace(0.0, ends[-1], self.count + 1)):
+            inside = slice(np.searchsorted(ends, low, side="right"), np.searchsorted(starts, high, side="left"))
+            share = np.minimum(ends[inside], high) - np.maximum(starts[inside], low)
+            yield Batch(samples.x[order[inside]], samples.target[order[inside]], share)

@@ -1,0 +1,437 @@
+"""The activations: functions of one number, each with its derivative."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nanonet.core.activation import Activation
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number
+from nanonet.core.stable import HALF, ONE, ZERO, in_blocks, sigmoid, softplus
+from nanonet.layers.erf import END, normal_tail
+
+
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-a)) = (1 + tanh(a/2)) / 2, y' = y (1 - y); the second form never overflows.
+
+    Examples
+    --------
+    >>> Sigmoid().function(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+
+    derivative_formula = "y * (1 - y)"
+
+    def function(self, a: Array) -> Array:
+        """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
+        half = HALF.get(a.dtype, 0.5)
+        y: Array = half * a
+        np.tanh(y, out=y)
+        y *= half
+        y += half
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return y (1 - y)."""
+        return y * (ONE.get(y.dtype, 1) - y)
+
+
+class Tanh(Activation):
+    """y = tanh(a), y' = 1 - y^2.
+
+    Examples
+    --------
+    >>> Tanh().function(np.array([0.0, 1000.0]))
+    array([0., 1.])
+    """
+
+    derivative_formula = "1 - y**2"
+
+    def function(self, a: Array) -> Array:
+        """Return tanh(a)."""
+        return np.tanh(a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 - y^2 as (1 - y) (1 + y), in which nothing underflows."""
+        one = ONE.get(y.dtype, 1)
+        return (one - y) * (one + y)
+
+
+class ReLU(Activation):
+    """y = max(a, 0); y' = 1 where a > 0 and 0 elsewhere, at 0 too, as in PyTorch.
+
+    Examples
+    --------
+    >>> ReLU().function(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 3.])
+    """
+
+    derivative_formula = "1 if a > 0 else 0"
+
+    def function(self, a: Array) -> Array:
+        """Return max(a, 0)."""
+        return np.maximum(a, ZERO.get(a.dtype, 0))
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where a > 0, else 0."""
+        return (a > ZERO.get(a.dtype, 0)).astype(a.dtype)
+
+
+class Identity(Activation):
+    """y = a, y' = 1: a linear output, or a place kept free.
+
+    Examples
+    --------
+    >>> Identity().function(np.array([-2.0, 3.0]))
+    array([-2.,  3.])
+    """
+
+    derivative_formula = "1"
+
+    def function(self, a: Array) -> Array:
+        """Return a copy of a."""
+        return a.copy()
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 everywhere."""
+        return np.ones_like(a)
+
+
+class LeakyReLU(Activation):
+    """y = a where a > 0, slope a elsewhere; y' = 1 or slope, at 0 slope, as in PyTorch (Maas et al. 2013).
+
+    Examples
+    --------
+    >>> LeakyReLU(0.1).function(np.array([-2.0, 3.0]))
+    array([-0.2,  3. ])
+    """
+
+    derivative_formula = "1 if a > 0 else slope"
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = finite_number(slope, "LeakyReLU", "slope")
+
+    def function(self, a: Array) -> Array:
+        """Return a where a > 0, else slope a."""
+        return np.where(a > 0, a, self.slope * a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where a > 0, else slope."""
+        return np.where(a > 0, a.dtype.type(1), a.dtype.type(self.slope))
+
+
+class Clip(Activation):
+    """y = min(max(a, low), high); y' = 1 where low < a < high and 0 elsewhere, at the bounds too.
+
+    That is PyTorch's Hardtanh; ``torch.clamp`` has slope 1 at its bounds. NaN stays NaN.
+
+    Parameters
+    ----------
+    low, high : float or None
+        low is not above high; None or an infinity: no bound on that side.
+
+    Examples
+    --------
+    >>> Clip(0, 6).function(np.array([-2.0, 3.0, 7.0]))
+    array([0., 3., 6.])
+    """
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low = _bound(low, "low", -math.inf)
+        self.high = _bound(high, "high", math.inf)
+        if self.low == -math.inf and self.high == math.inf:
+            raise ValueError("Clip: expected a bound on one side at least, got none; for y = a write Identity()")
+        if self.low > self.high:
+            raise ValueError(f"Clip: expected low of at most high, got {low} and {high}")
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the bounds that there are
+        """f'(a), by the bounds that there are."""
+        if self.high == math.inf:
+            return "1 if a > low else 0"
+        return "1 if a < high else 0" if self.low == -math.inf else "(1 if a < high else 0) if a > low else 0"
+
+    def function(self, a: Array) -> Array:
+        """Return min(max(a, low), high)."""
+        y: Array = np.clip(a, *self._bounds(a.dtype))
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where low < a < high, else 0."""
+        low, high = self._bounds(a.dtype)
+        inside: Array = ((a > low) & (a < high)).astype(a.dtype)
+        return inside
+
+    def _bounds(self, dtype: np.dtype[Any]) -> Any:
+        """Return both bounds in a dtype, whose largest number a bound may exceed."""
+        with np.errstate(over="ignore"):
+            return np.array([self.low, self.high]).astype(dtype)
+
+
+def _bound(value: float | None, name: str, none: float) -> float:
+    if value is None or (isinstance(value, (float, np.floating)) and value == none):
+        return none
+    return finite_number(value, "Clip", name)
+
+
+def ReLU6() -> Clip:
+    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras.
+
+    Examples
+    --------
+    >>> ReLU6()
+    Clip(0.0, 6.0)
+    """
+    return Clip(0.0, 6.0)
+
+
+def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
+    """Return Clip(low, high), which has this name and these bounds in PyTorch.
+
+    Examples
+    --------
+    >>> Hardtanh()
+    Clip(-1.0, 1.0)
+    """
+    return Clip(low, high)
+
+
+class ELU(Activation):
+    """y = a where a > 0, alpha (exp(a) - 1) elsewhere; y' = 1 or y + alpha (Clevert et al. 2016, eq. 15).
+
+    Examples
+    --------
+    >>> ELU().function(np.array([-1000.0, 0.0, 3.0]))
+    array([-1.,  0.,  3.])
+    """
+
+    derivative_formula = "1 if a > 0 else y + alpha"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = finite_number(alpha, "ELU", "alpha")
+
+    def function(self, a: Array) -> Array:
+        """Return a where a > 0, else alpha (exp(a) - 1)."""
+        return np.where(a > 0, a, self.alpha * np.expm1(np.minimum(a, 0)))
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 where a > 0, else y + alpha, which is alpha exp(a)."""
+        return np.where(a > 0, a.dtype.type(1), y + self.alpha)
+
+
+class SELU(Activation):
+    """y = scale ELU(a), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, eq. 2).
+
+    alpha = 1.6732632423543772, scale = 1.0507009873554805.
+
+    Examples
+    --------
+    >>> SELU().function(np.array([0.0, 1.0])).round(6)
+    array([0.      , 1.050701])
+    """
+
+    derivative_formula = "scale if a > 0 else y + scale * alpha"
+    alpha = 1.6732632423543772
+    scale = 1.0507009873554805
+
+    def function(self, a: Array) -> Array:
+        """Return scale a where a > 0, else scale alpha (exp(a) - 1)."""
+        return np.where(a > 0, self.scale * a, self.scale * self.alpha * np.expm1(np.minimum(a, 0)))
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return scale where a > 0, else y + scale alpha."""
+        return np.where(a > 0, a.dtype.type(self.scale), y + self.scale * self.alpha)
+
+
+class SiLU(Activation):
+    """y = a s, y' = s + y (1 - s), where s = sigmoid(a); also known as swish (Elfwing et al. 2018).
+
+    Examples
+    --------
+    >>> SiLU().function(np.array([-1000.0, 0.0, 1000.0]))
+    array([  -0.,    0., 1000.])
+    """
+
+    derivative_formula = "s = 1 / (1 + exp(-a)); s + y * (1 - s)"
+
+    def function(self, a: Array) -> Array:
+        """Return a sigmoid(a)."""
+        return a * sigmoid(a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return s + y (1 - s)."""
+        s = sigmoid(a)
+        d: Array = s + y * (1 - s)
+        return d
+
+
+class GELU(Activation):
+    """y = a Φ(a), y' = Φ(a) + a φ(a): a number times the share of normal ones below it (Hendrycks and Gimpel 2016).
+
+    Φ(a) = (1 + erf(a/√2)) / 2 and φ(a) = exp(-a²/2) / √(2π); small values at negative a keep the digits that 1 + erf
+    would lose.
+
+    Parameters
+    ----------
+    approximate : bool
+        True: y = a/2 (1 + tanh u), u = √(2/π) (a + 0.044715 a³), PyTorch's ``GELU(approximate="tanh")``; it differs by
+        less than 0.0005.
+
+    Examples
+    --------
+    >>> GELU().function(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+    >>> GELU(approximate=True).function(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158808,  0.      ,  0.841192])
+    """
+
+    cubic = 0.044715
+    root = math.sqrt(2 / math.pi)
+    pi = math.pi
+
+    def __init__(self, *, approximate: bool = False) -> None:
+        if not isinstance(approximate, (bool, np.bool_)):
+            hint = "; PyTorch's 'tanh' is True, its 'none' is False" if isinstance(approximate, str) else ""
+            raise TypeError(f"GELU: expected approximate as True or False, got {approximate!r}{hint}")
+        self.approximate = bool(approximate)
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # each of the two forms has its own
+        """f'(a) of the form that this layer has."""
+        if self.approximate:
+            return (
+                "u = root * (a + cubic * a**3); h = tanh(u); "
+                "(1 + h) / 2 + a / 2 * (1 - h**2) * root * (1 + 3 * cubic * a**2)"
+            )
+        return "p = erfc(-a / sqrt(2)) / 2; p + a * exp(-a**2 / 2) / sqrt(2 * pi)"
+
+    def function(self, a: Array) -> Array:
+        """Return a Φ(a), or a/2 (1 + tanh u)."""
+        return in_blocks(self._by_tanh if self.approximate else self._exact, a)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return Φ(a) + a φ(a), or (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
+        return in_blocks(self._slope_by_tanh if self.approximate else self._exact_slope, a, y)
+
+    @staticmethod
+    def _exact(a: Array) -> Array:
+        """Return max(a, 0) - |a| Φ(-|a|), which is a Φ(a) without cancellation on either side of 0."""
+        z = np.minimum(np.abs(a), END[a.dtype])
+        tail = normal_tail(z)
+        tail *= z
+        y: Array = np.maximum(a, 0)
+        y -= tail
+        return y
+
+    def _exact_slope(self, a: Array, y: Array) -> Array:
+        near = np.clip(a, -END[a.dtype], END[a.dtype])  # beyond which φ is 0
+        slope: Array = near * near
+        slope *= -0.5
+        np.exp(slope, out=slope)
+        slope *= near
+        slope *= self.root / 2  # 1 / √(2π)
+        share = np.full_like(a, 0.5)  # Φ(a) = y / a, and 1/2 where a is 0 or so small that y has lost digits
+        slope += np.divide(y, a, out=share, where=np.abs(a) > 1e-30)
+        return slope
+
+    def _by_tanh(self, a: Array) -> Array:
+        y = self._tanh(self._near(a))
+        y += 1
+        y *= 0.5
+        y *= a
+        return y
+
+    def _slope_by_tanh(self, a: Array, y: Array) -> Array:
+        a = self._near(a)
+        t = self._tanh(a)
+        slope: Array = a * a
+        slope *= 3 * self.cubic * self.root
+        slope += self.root
+        slope *= a
+        slope *= 1 - t * t
+        slope += t
+        slope += 1
+        slope *= 0.5
+        return slope
+
+    @staticmethod
+    def _near(a: Array) -> Array:
+        """Return a held within ±30, beyond which tanh u is ±1."""
+        return np.clip(a, -30, 30)
+
+    def _tanh(self, a: Array) -> Array:
+        """Return tanh u."""
+        u: Array = a * a
+        u *= self.cubic * self.root
+        u += self.root
+        u *= a
+        return np.tanh(u, out=u)
+
+
+class Softplus(Activation):
+    """y = log(1 + exp(beta a)) / beta, y' = sigmoid(beta a).
+
+    Parameters
+    ----------
+    beta : float
+        Above 0; the larger, the nearer to ReLU.
+    threshold : float
+        Where beta a is larger, y = a and y' = 1. PyTorch has 20; in float32 that is the same but for rounding, in
+        float64 it leaves out 2e-9.
+
+    Examples
+    --------
+    >>> Softplus().function(np.array([0.0, 1000.0])).round(6)
+    array([6.93147e-01, 1.00000e+03])
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = math.inf) -> None:
+        self.beta = finite_number(beta, "Softplus", "beta")
+        if self.beta <= 0:
+            raise ValueError(f"Softplus: expected beta above 0, got {beta}")
+        self.threshold = math.inf if threshold == math.inf else finite_number(threshold, "Softplus", "threshold")
+
+    @property
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the settings that are not the usual ones
+        """f'(a), by the settings."""
+        z = "a" if self.beta == 1 else "beta * a"
+        curve = f"1 / (1 + exp(-{z}))" if self.beta == 1 else f"1 / (1 + exp(-({z})))"
+        return curve if self.threshold == math.inf else f"1 if {z} > threshold else {curve}"
+
+    def function(self, a: Array) -> Array:
+        """Return (max(z, 0) + log(1 + exp(-|z|))) / beta for z = beta a."""
+        if self.beta == 1 and self.threshold == math.inf:
+            return softplus(a)
+        z = self.beta * a
+        return np.where(z > self.threshold, a, softplus(z) / self.beta)
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return sigmoid(beta a), and 1 from the threshold on."""
+        z: Array = a if self.beta == 1 else self.beta * a
+        slope = sigmoid(z)
+        return slope if self.threshold == math.inf else np.where(z > self.threshold, a.dtype.type(1), slope)
+
+
+class Softsign(Activation):
+    """y = a / (1 + |a|), y' = 1 / (1 + |a|)^2.
+
+    Examples
+    --------
+    >>> Softsign().function(np.array([-1.0, 0.0, 3.0]))
+    array([-0.5 ,  0.  ,  0.75])
+    """
+
+    derivative_formula = "1 / (1 + abs(a))**2"
+
+    def function(self, a: Array) -> Array:
+        """Return a / (1 + |a|)."""
+        y: Array = a / (1 + np.abs(a))
+        return y
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return 1 / (1 + |a|)^2."""
+        root: Array = 1 / (1 + np.abs(a))
+        return root * root

@@ -1,0 +1,168 @@
+"""Losses for targets that are numbers, and the hinge for those that are -1 and 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, Shape, stranger
+from nanonet.core.checks import finite_number
+from nanonet.core.loss import Loss, mean_over_outputs, outputs
+
+
+class SquaredError(Loss):
+    """Half the sum of squares over the outputs, mean over the batch: E = 1/N Σᵢ 1/2 Σⱼ (yᵢⱼ - tᵢⱼ)^2.
+
+    The derivative of one sample's loss is y - t, as in the article and in most textbooks. PyTorch's MSELoss is the
+    mean over the outputs too and has no 1/2.
+
+    Examples
+    --------
+    >>> SquaredError()([[1.0, 3.0]], [[0.0, 1.0]])
+    2.5
+    """
+
+    formula = "sum((y - t)**2) / 2"
+    derivative_formula = "y - t"
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return 1/2 Σⱼ (yⱼ - tⱼ)^2."""
+        return _half_squares(prediction - target)
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return y - t."""
+        return prediction - target
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
+        """Return E, and y - t with the share of each sample, which both passes need."""
+        difference = prediction - target
+        if weight is None:
+            count = len(difference)
+            return 0.5 * float(np.vdot(difference, difference)) / count, (difference, 1 / count)
+        value = self.mean(_half_squares(difference), target, weight)
+        return value, (difference, self.shares(difference, target, weight))
+
+    def backward(self, cache: Any) -> Array:
+        """Return (y - t) times the share of its sample."""
+        difference, share = cache
+        grad: Array = difference * share
+        return grad
+
+
+def _half_squares(difference: Array) -> Array:
+    rows = difference.reshape(len(difference), -1)
+    each: Array = 0.5 * np.einsum("ij,ij->i", rows, rows)
+    return each
+
+
+class MeanSquaredError(Loss):
+    """Mean of (y - t)^2 over the outputs and the batch: PyTorch's MSELoss.
+
+    Examples
+    --------
+    >>> MeanSquaredError()([[1.0, 3.0]], [[0.0, 1.0]])
+    2.5
+    """
+
+    formula = "sum((y - t)**2) / n"
+    derivative_formula = "2 * (y - t) / n"
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return the mean of (yⱼ - tⱼ)^2 over j."""
+        return mean_over_outputs((prediction - target) ** 2)
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return 2 (y - t) / outputs."""
+        return (2 / outputs(prediction)) * (prediction - target)
+
+
+class MeanAbsoluteError(Loss):
+    """Mean of |y - t| over the outputs and the batch: PyTorch's L1Loss. The derivative at y = t is 0.
+
+    Examples
+    --------
+    >>> MeanAbsoluteError()([[1.0, 3.0]], [[0.0, 1.0]])
+    1.5
+    """
+
+    formula = "sum(abs(y - t)) / n"
+    derivative_formula = "(1 if y > t else -1 if y < t else 0) / n"
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return the mean of |yⱼ - tⱼ| over j."""
+        return mean_over_outputs(np.abs(prediction - target))
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return sign(y - t) / outputs."""
+        return np.sign(prediction - target) / outputs(prediction)
+
+
+class Huber(Loss):
+    """Mean over the outputs and the batch of 1/2 d^2 where |d| = |y - t| <= h, else h (|d| - h/2) (Huber 1964).
+
+    PyTorch's HuberLoss: half a square near the target, a straight line beyond the threshold h.
+
+    Parameters
+    ----------
+    threshold : float
+        h, above 0.
+
+    Examples
+    --------
+    >>> Huber()([[0.5, 3.0]], [[0.0, 0.0]])
+    1.3125
+    """
+
+    formula = "sum((y - t)**2 / 2 if abs(y - t) <= threshold else threshold * (abs(y - t) - threshold / 2)) / n"
+    derivative_formula = "max(-threshold, min(y - t, threshold)) / n"
+
+    def __init__(self, threshold: float = 1.0) -> None:
+        self.threshold = finite_number(threshold, "Huber", "threshold", low=0)
+        if self.threshold == 0:
+            raise ValueError("Huber: expected a threshold above 0; at 0 the loss would be 0 everywhere")
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return the mean over the outputs."""
+        distance = np.abs(prediction - target)
+        near = np.minimum(distance, self.threshold)
+        return mean_over_outputs(near * (distance - 0.5 * near))
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return y - t, held within ±h, / outputs."""
+        held: Array = np.clip(prediction - target, -self.threshold, self.threshold) / outputs(prediction)
+        return held
+
+
+class Hinge(Loss):
+    """Sum of max(0, 1 - t y) over the outputs, mean over the batch, for targets t of -1 or 1 (Cortes and Vapnik 1995).
+
+    Examples
+    --------
+    >>> Hinge()([[0.5], [-2.0]], [[1.0], [1.0]])
+    1.75
+    """
+
+    formula = "sum(max(1 - t * y, 0))"
+    derivative_formula = "-t if t * y < 1 else 0"
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return Σⱼ max(0, 1 - tⱼ yⱼ)."""
+        each: Array = np.maximum(1 - target * prediction, 0).reshape(len(prediction), -1).sum(axis=1)
+        return each
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return -t where t y < 1, else 0."""
+        return np.where(target * prediction < 1, -target, 0)
+
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return -1 and 1."""
+        return rng.choice([-1.0, 1.0], size=shape)
+
+    def check_target(self, prediction: Array, target: object) -> Array:
+        """Return target, of the shape of prediction and made of -1 and 1."""
+        array = super().check_target(prediction, target)
+        if not (np.abs(array) == 1).all():
+            raise ValueError(f"Hinge: expected targets of -1 and 1, got {stranger(array, np.abs(array) != 1)}")
+        return array

@@ -1,0 +1,103 @@
+"""Adam and AdamW: the mean of the gradients over their root mean square."""
+
+from __future__ import annotations
+
+import math
+from typing import Unpack
+
+import numpy as np
+
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number
+from nanonet.core.optimizer import (
+    LearningRate,
+    Optimizer,
+    Settings,
+    Step,
+    _expect_pair,
+    _quotient,
+)
+
+
+class Adam(Optimizer):
+    """The mean of the gradients over their root mean square, older ones counting less (Kingma and Ba 2015, alg. 1).
+
+    ::
+
+        m <- b1 m + g                            s <- b2 s + g^2
+        w <- w - learning_rate (m / c1) / (sqrt(s / c2) + epsilon)       c = 1 + b + ... + b^(t-1)
+
+    Kept are discounted sums, so that m / c1 and s / c2 are the means, freed of their start at 0, that the paper gets
+    from (1 - b) m and (1 - b) s.
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        _expect_pair(betas, name, "betas")
+        first, second = (finite_number(beta, name, "beta", low=0, high=1, open_high=True) for beta in betas)
+        self.betas = first, second
+        self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the discounted sums of g and of g^2."""
+        return {"sum": 0.0, "square_sum": 0.0}
+
+    def update(self, value: Array, grad: Array, step: Step, total: Array, square_total: Array) -> None:
+        """Step by the mean over the root mean square; one array holds all that is in between, and stays in the cache.
+
+        The root of c2 goes over to epsilon and the rate, which spares a pass.
+        """
+        b1, b2 = self.betas
+        root, rate = self._factors(step)
+
+        total *= b1
+        total += grad
+
+        between = grad * grad
+        square_total *= b2
+        square_total += between
+
+        np.sqrt(square_total, out=between)
+        between += self.epsilon * root
+        np.divide(total, between, out=between)
+        between *= rate
+        value -= between
+
+    def _factors(self, step: Step) -> tuple[float, float]:
+        """Return sqrt(c2), and the rate times sqrt(c2) / c1."""
+        c1, c2 = ((1 - beta**step.number) / (1 - beta) for beta in self.betas)
+        return math.sqrt(c2), step.learning_rate * math.sqrt(c2) / c1
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, and of the sums."""
+        (b1, b2), (root, rate) = self.betas, self._factors(step)
+        total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
+        return value + _quotient(rate * total, self.epsilon * root), [total, square_total]
+
+
+class AdamW(Adam):
+    """Adam whose weight decay does not pass through the rule: w <- (1 - learning_rate decay) w first.
+
+    Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The decay is 0.01 unless ``weight_decay`` is given.
+    """
+
+    decay_is_decoupled = True
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        **settings: Unpack[Settings],
+    ) -> None:
+        settings.setdefault("weight_decay", 1e-2)
+        super().__init__(learning_rate, betas=betas, epsilon=epsilon, **settings)

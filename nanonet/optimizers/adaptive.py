@@ -1,0 +1,92 @@
+"""Rules that divide by the size of past gradients: Adagrad and RMSprop."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import numpy as np
+
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number
+from nanonet.core.optimizer import (
+    LearningRate,
+    Optimizer,
+    Settings,
+    Step,
+    _quotient,
+)
+
+
+class Adagrad(Optimizer):
+    """Rates that fall where gradients were large (Duchi et al. 2011), in PyTorch's form.
+
+    ::
+
+        s <- s + g^2
+        w <- w - learning_rate g / (sqrt(s) + epsilon)
+    """
+
+    def __init__(
+        self, learning_rate: LearningRate = 1e-2, *, epsilon: float = 1e-10, **settings: Unpack[Settings]
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        self.epsilon = finite_number(epsilon, type(self).__name__, "epsilon", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the sum of squares."""
+        return {"square_sum": 0.0}
+
+    def update(self, value: Array, grad: Array, step: Step, square_sum: Array) -> None:
+        """Divide the step by the root of the sum of squares."""
+        square_sum += grad * grad
+        value -= step.learning_rate * grad / (np.sqrt(square_sum) + self.epsilon)
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, and of the sum of squares."""
+        return value + _quotient(step.learning_rate * grad, self.epsilon), [state[0] + grad * grad]
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient (Tieleman and Hinton 2012), in PyTorch's form.
+
+    ::
+
+        s <- a s + (1 - a) g^2
+        v <- m v + g / (sqrt(s) + epsilon)
+        w <- w - learning_rate v
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        *,
+        smoothing: float = 0.99,
+        epsilon: float = 1e-8,
+        momentum: float = 0.0,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        self.smoothing = finite_number(smoothing, name, "smoothing", low=0, high=1, open_high=True)
+        self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
+        self.momentum = finite_number(momentum, name, "momentum", low=0)
+
+    def states(self) -> dict[str, float]:
+        """Return the mean square, and the velocity where there is momentum."""
+        return {"mean_square": 0.0} | ({"velocity": 0.0} if self.momentum else {})
+
+    def update(self, value: Array, grad: Array, step: Step, mean_square: Array, *velocity: Array) -> None:
+        """Divide the step by the root mean square."""
+        mean_square *= self.smoothing
+        mean_square += (1 - self.smoothing) * grad * grad
+        scaled: Array = grad / (np.sqrt(mean_square) + self.epsilon)
+        if velocity:
+            velocity[0][:] = self.momentum * velocity[0] + scaled
+            scaled = velocity[0]
+        value -= step.learning_rate * scaled
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, of the mean square, and of the velocity."""
+        mean_square, *velocity = state
+        scaled = _quotient(grad, self.epsilon) + self.momentum * sum(velocity)
+        return value + step.learning_rate * scaled, [max(mean_square, grad * grad)] + [scaled] * len(velocity)

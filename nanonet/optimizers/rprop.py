@@ -1,0 +1,62 @@
+"""Rprop: steps by the sign of the gradient alone, for full batches."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import numpy as np
+
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number
+from nanonet.core.optimizer import (
+    LearningRate,
+    Optimizer,
+    Settings,
+    Step,
+    _expect_pair,
+)
+
+
+class Rprop(Optimizer):
+    """Steps by the sign of the gradient alone, for full batches (Riedmiller and Braun 1993), in PyTorch's form.
+
+    Each entry has a step size d, at first the learning rate of step 0 (a schedule is not asked again), which grows
+    while the sign stays and shrinks when it turns::
+
+        d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
+        w <- w - d sign(g);  g' <- g
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-2,
+        *,
+        factors: tuple[float, float] = (0.5, 1.2),
+        sizes: tuple[float, float] = (1e-6, 50.0),
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        name = type(self).__name__
+        for setting, pair in (("factors", factors), ("sizes", sizes)):
+            _expect_pair(pair, name, setting)
+        self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)
+        self.up = finite_number(factors[1], name, "the second factor", low=1)
+        self.least = finite_number(sizes[0], name, "the least size", low=0)
+        self.most = finite_number(sizes[1], name, "the largest size", low=self.least)
+
+    def states(self) -> dict[str, float]:
+        """Return the gradient of the step before, and the step size."""
+        return {"previous": 0.0, "size": self.rate(0)}
+
+    def update(self, value: Array, grad: Array, step: Step, previous: Array, size: Array) -> None:
+        """Step by the size, against the sign."""
+        agreement = np.sign(grad) * np.sign(previous)
+        size *= np.where(agreement > 0, self.up, np.where(agreement < 0, self.down, 1.0)).astype(size.dtype)
+        np.clip(size, self.least, self.most, out=size)
+        previous[:] = np.where(agreement < 0, 0, grad)
+        value -= size * np.sign(previous)
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, of the gradient before, and of the size."""
+        size = max(state[1], self.most)
+        return value + size, [max(state[0], grad), size]

@@ -1,0 +1,148 @@
+"""Schedules: learning rates that change with the step, counted from 0; any callable of the step is one."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from nanonet.core.checks import finite_number, positive_int
+from nanonet.core.repr import Recorded
+
+
+class Schedule(Recorded, ABC):
+    """A learning rate as a function of the step. A plain function does as well; this one has a repr.
+
+    Examples
+    --------
+    >>> from nanonet import SGD, CosineRate
+    >>> SGD(CosineRate(0.1, 100)).rate(50)
+    0.05
+    """
+
+    @abstractmethod
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+
+
+def _rate(rate: float, owner: object, name: str = "rate") -> float:
+    return finite_number(rate, type(owner).__name__, name, low=0)
+
+
+class StepRate(Schedule):
+    """rate * factor^(step // every).
+
+    Examples
+    --------
+    >>> schedule = StepRate(0.1, every=10, factor=0.5)
+    >>> schedule(9), schedule(10)
+    (0.1, 0.05)
+    """
+
+    def __init__(self, rate: float, *, every: int, factor: float = 0.1) -> None:
+        self.start, self.factor = _rate(rate, self), _rate(factor, self, "factor")
+        self.every = positive_int(every, "StepRate", "every")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return self.start * self.factor ** (step // self.every)
+
+
+class ExponentialRate(Schedule):
+    """rate * factor^step.
+
+    Examples
+    --------
+    >>> ExponentialRate(0.1, factor=0.5)(2)
+    0.025
+    """
+
+    def __init__(self, rate: float, *, factor: float) -> None:
+        self.start, self.factor = _rate(rate, self), _rate(factor, self, "factor")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return self.start * self.factor**step
+
+
+class CosineRate(Schedule):
+    """From rate down to end over half a cosine, then end (Loshchilov and Hutter 2017, without restarts).
+
+    Examples
+    --------
+    >>> schedule = CosineRate(0.1, 100, end=0.01)
+    >>> schedule(0), round(schedule(50), 4), schedule(100), schedule(1000)
+    (0.1, 0.055, 0.01, 0.01)
+    """
+
+    def __init__(self, rate: float, steps: int, *, end: float = 0.0) -> None:
+        self.start, self.end = _rate(rate, self), _rate(end, self, "end")
+        self.steps = positive_int(steps, "CosineRate", "steps")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        share = min(step / self.steps, 1.0)
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+class WarmUp(Schedule):
+    """A straight line from start up to the rate that follows, for some steps; then a rate or another schedule.
+
+    ``then`` counts its steps from where the warm-up ends.
+
+    Examples
+    --------
+    >>> schedule = WarmUp(4, then=0.1)
+    >>> [round(schedule(step), 3) for step in range(6)]
+    [0.0, 0.025, 0.05, 0.075, 0.1, 0.1]
+    >>> WarmUp(10, then=CosineRate(0.1, 90))(100)
+    0.0
+    """
+
+    def __init__(self, steps: int, *, then: float | Callable[[int], float], start: float = 0.0) -> None:
+        self.steps = positive_int(steps, "WarmUp", "steps")
+        self.start = _rate(start, self, "start")
+        self.then = then if callable(then) else _rate(then, self, "then")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        if step >= self.steps:
+            return self._after(step - self.steps)
+        return self.start + (self._after(0) - self.start) * step / self.steps
+
+    def _after(self, step: int) -> float:
+        return self.then(step) if callable(self.then) else self.then
+
+
+class OneCycleRate(Schedule):
+    """Up from most/divide to most, then down to most/divide/end_divide, both by half a cosine (Smith 2018).
+
+    PyTorch's OneCycleLR in its default form: the last step has number steps - 1, and the top is reached after the
+    share ``up`` of the way.
+
+    Examples
+    --------
+    >>> schedule = OneCycleRate(0.25, 101)
+    >>> round(schedule(0), 6), schedule(29.3), schedule(100) == 0.25 / 25 / 1e4
+    (0.01, 0.25, True)
+    """
+
+    def __init__(
+        self, most: float, steps: int, *, up: float = 0.3, divide: float = 25.0, end_divide: float = 1e4
+    ) -> None:
+        self.most = _rate(most, self, "most")
+        self.steps = positive_int(steps, "OneCycleRate", "steps")
+        self.up = finite_number(up, "OneCycleRate", "up", low=0, high=1)
+        self.start = self.most / finite_number(divide, "OneCycleRate", "divide", low=1)
+        self.end = self.start / finite_number(end_divide, "OneCycleRate", "end_divide", low=1)
+
+    def __call__(self, step: float) -> float:
+        """Return the rate of a step, counted from 0."""
+        top, last = self.up * self.steps - 1, self.steps - 1
+        if step <= top:
+            return _half_cosine(self.start, self.most, step / top if top else 1.0)
+        return _half_cosine(self.most, self.end, min((step - top) / (last - top), 1.0) if last > top else 1.0)
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -1,0 +1,66 @@
+"""SGD: gradient descent, with and without momentum."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number
+from nanonet.core.optimizer import (
+    LearningRate,
+    Optimizer,
+    Settings,
+    Step,
+)
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum m (Robbins and Monro 1951; Polyak 1964; Sutskever et al. 2013 for Nesterov's).
+
+    ::
+
+        v <- m v + g
+        w <- w - learning_rate v                 or, with nesterov, w - learning_rate (g + m v)
+
+    Without momentum w <- w - learning_rate g. As in PyTorch, v holds no learning rate.
+
+    Examples
+    --------
+    >>> SGD(0.5, momentum=0.9)
+    SGD(0.5, momentum=0.9)
+    """
+
+    def __init__(
+        self,
+        learning_rate: LearningRate,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(learning_rate, **settings)
+        self.momentum = finite_number(momentum, type(self).__name__, "momentum", low=0)
+        self.nesterov = bool(nesterov)
+        if nesterov and self.momentum == 0:
+            raise ValueError(f"{type(self).__name__}: nesterov needs a momentum above 0")
+
+    def states(self) -> dict[str, float]:
+        """Return the velocity, where there is momentum."""
+        return {"velocity": 0.0} if self.momentum else {}
+
+    def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
+        """Take learning_rate times gradient, or velocity, from w."""
+        if not state:
+            value -= step.learning_rate * grad
+            return
+        (velocity,) = state
+        velocity *= self.momentum
+        velocity += grad
+        value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
+
+    def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
+        """Return those of w, and of the velocity."""
+        if not state:
+            return value + step.learning_rate * grad, []
+        velocity = self.momentum * state[0] + grad
+        return value + step.learning_rate * (grad + self.momentum * velocity), [velocity]

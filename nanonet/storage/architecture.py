@@ -1,0 +1,343 @@
+"""Architecture: the constructor calls that made a model, as plain data for a file, and a model made anew from them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import nanonet
+from nanonet.core.build import build
+from nanonet.core.layer import Layer
+from nanonet.core.repr import called
+from nanonet.core.tree import Tree
+from nanonet.core.vector import sketching
+from nanonet.models.sequential import Sequential
+from nanonet.storage.likeness import STARTS, Likeness
+
+OURS = "nanonet."  # before the names of our classes, so that a Residual of yours is not taken for ours
+LEFT_OUT = (*STARTS, np.ndarray, type(...))
+BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+SCALARS = (bool, int, float, str, type(None))
+NESTED = 32  # levels that stand in each other in a page, whose readers call themselves for each
+VISITS = 1 << 18  # layers of a model, where each counts once for every chain around it, as the time to build them does
+NOT_THERE = type("NotThere", (), {"__repr__": lambda self: "not there"})()
+KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan", "_held"}  # what nanonet itself remembers on a layer
+
+Call = dict[str, Any]
+
+
+# ---- from a model to plain data
+
+
+def described(model: Sequential) -> tuple[Call, list[Call]]:
+    """Return the constructor calls of a model, once it is known that they make the same model.
+
+    The first is the model's; those of layers that stand very deep are in a list, and ``{"part": 3}`` where they stand.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a kind that a file does not keep.
+    ValueError
+        If a model made by these calls differs from this one.
+    """
+    try:
+        call, *parts = _Writer().calls(model)
+        room = sum(part.value.size for _, part in Tree(model).states())
+        again = sketch_of(call, parts, _own_classes(model), room)
+        _compare(model, again)
+    except RecursionError:
+        raise ValueError("save: this model is nested too deeply, in its layers or in an argument of one") from None
+    return call, parts
+
+
+class _Place:
+    """Where a layer stands, in words that are made only if an error needs them."""
+
+    def __init__(self, above: _Place | None, layer: Layer, step: str) -> None:
+        self.above, self.layer, self.step = above, layer, step
+
+    def __str__(self) -> str:
+        if self.above is None:
+            return self.step
+        if type(self.above.layer) is not Sequential:
+            return f"{self.above.whose}: {self.step}"
+        return f"layer {self.step}" if self.above.above is None else f"{self.above}.{self.step}"
+
+    @property
+    def whose(self) -> str:
+        """The place and the layer."""
+        return f"{self}, {called(self.layer)}"
+
+
+class _Writer:
+    """Writes the calls of a model and of what is below it; a layer that stands too deep waits for its turn."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Place] = []
+
+    def calls(self, model: Sequential) -> list[Call]:
+        """Return the model's call, and those of all that it only refers to, each after the one that refers to it."""
+        self._waiting.append(_Place(None, model, "the model"))
+        calls: list[Call] = []
+        for place in self._waiting:  # which grows meanwhile
+            calls.append(self._call(place, 0))
+        return calls
+
+    def _call(self, place: _Place, depth: int) -> Call:
+        """Return the call that made a layer: the name of its class, and its arguments by name."""
+        layer = place.layer
+        if depth >= NESTED:
+            self._waiting.append(place)
+            return {"part": len(self._waiting) - 2}  # the model itself is none
+        if type(layer) is Sequential:  # slices too, which no call made
+            parts = [self._call(_Place(place, part, str(i)), depth + 1) for i, part in enumerate(layer)]
+            return {"class": _name(Sequential), "arguments": {"layers": {"tuple": parts}, "dtype": layer.dtype.name}}
+        signature = _signature(type(layer))
+        recorded = layer._arguments
+        arguments = signature.bind(layer, *recorded.positional, **recorded.keywords).arguments
+        plain = {}
+        for name, value in list(arguments.items())[1:]:
+            if not isinstance(value, LEFT_OUT):
+                plain[name] = self._plain(value, place, name, depth + 1)
+            elif signature.parameters[name].default is inspect.Parameter.empty:
+                raise TypeError(
+                    f"save: {place.whose}: a file leaves out {name}, a starting array, an initializer or a generator, "
+                    f"but the layer cannot be made without it; give it a default, such as {name}=None"
+                )
+        return {"class": _name(type(layer)), "arguments": plain}
+
+    def _plain(self, value: Any, place: _Place, name: str, depth: int) -> Any:
+        """Return a value as JSON has it; what JSON does not have becomes a table whose one entry says what it is."""
+        if isinstance(value, Layer):
+            return self._call(_Place(place, value, name), depth)
+        if isinstance(value, np.generic) and value.dtype.kind in "fiub":
+            value = bool(value) if value.dtype.kind == "b" else int(value) if value.dtype.kind in "iu" else float(value)
+        kind = type(value)
+        if kind is float and not math.isfinite(value):
+            return {"float": str(value)}
+        if kind in SCALARS:
+            return value
+        if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+            return {"dtype": np.dtype(value).str}
+        if kind in (list, tuple):
+            entries = [self._plain(entry, place, name, depth + 1) for entry in value]
+            return entries if kind is list else {"tuple": entries}
+        if kind is dict and all(type(key) is str for key in value):
+            return {"dict": {key: self._plain(entry, place, name, depth + 1) for key, entry in value.items()}}
+        text = "an array" if value is ... else f"{value!r:.60}"
+        raise TypeError(
+            f"save: {place.whose}: {name} is {text}, which a file does not keep; it keeps numbers, strings, True, "
+            "False, None, layers, and lists, tuples and dicts of them: take the name of such a thing, and look it up "
+            "in the constructor"
+        )
+
+
+@functools.lru_cache  # of a deep net's few classes
+def _signature(cls: type[Layer]) -> inspect.Signature:
+    return inspect.signature(cls.__init__)
+
+
+def _name(cls: type[Layer]) -> str:
+    return OURS + cls.__name__ if _ours(cls.__name__) is cls else cls.__name__
+
+
+def _ours(name: str) -> type[Layer] | None:
+    cls = getattr(nanonet, name, None)
+    return cls if isinstance(cls, type) and issubclass(cls, Layer) else None
+
+
+def _own_classes(model: Sequential) -> dict[str, type[Layer]]:
+    """Return the classes below a model that are not nanonet's, by name."""
+    classes: dict[str, type[Layer]] = {}
+    for layer in Tree(model).layers.values():
+        if classes.setdefault(_name(type(layer)), type(layer)) is not type(layer):
+            raise ValueError(f"save: two classes of this model are called {type(layer).__name__}; rename one")
+    return classes
+
+
+def _compare(model: Sequential, again: Sequential) -> None:
+    """Raise ValueError with the first thing in which a model made anew differs."""
+    here, there = Tree(model), Tree(again)
+    for what, fact in (("dtype", _dtype), ("layers", _layers), ("state", _states)):
+        if fact(here) != fact(there):
+            raise _other("this model", what, fact(here), fact(there))
+    for path, layer in here.layers.items():
+        twin, likeness = there.layers[path], Likeness()
+        for name in _settings(layer) | _settings(twin):
+            setting, made_anew = getattr(layer, name, NOT_THERE), getattr(twin, name, NOT_THERE)
+            if not likeness.same(setting, made_anew):
+                whose = f"layer {path}, {called(layer)}" if path else "this model"
+                raise _other(whose, name, repr(setting), repr(made_anew))
+
+
+def _other(whose: str, what: str, here: str, there: str) -> ValueError:
+    return ValueError(
+        f"save: {whose}: its {what} is {here:.300}, but made anew with the same arguments it is {there:.300}; a file "
+        f"keeps the arguments of a layer, its parameters and its buffers: make the layer with {what} as it is to be, "
+        "or declare it as a Buffer"
+    )
+
+
+def _dtype(tree: Tree) -> str:
+    assert isinstance(tree.root, Sequential)
+    return tree.root.dtype.name
+
+
+def _layers(tree: Tree) -> str:
+    return str({path: _name(type(layer)) for path, layer in tree.layers.items()})
+
+
+def _states(tree: Tree) -> str:
+    return str({name: (part.shape, part.value.dtype.name) for name, part in tree.states()})
+
+
+def _settings(layer: Layer) -> dict[str, Any]:
+    """Return what was set on a layer, by its author or by anyone since, by name."""
+    state = object.__getstate__(layer)
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    return {name: value for name, value in {**(attributes or {}), **(slots or {})}.items() if name not in KEPT_ANYWAY}
+
+
+# ---- from plain data to a model
+
+
+def made(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -> Sequential:
+    """Return a new model made by such calls, with zeros for all numbers of its parameters.
+
+    Parameters
+    ----------
+    call, parts : dict and list
+        What :func:`described` returned, or what a file holds that is not trusted.
+    classes : mapping
+        Classes that are not nanonet's, by name.
+    room : int
+        How many numbers the model may have: as many as the file holds. No memory is taken for more.
+
+    Raises
+    ------
+    ValueError
+        If a class is not there, the model is too large, or the layers do not fit.
+    """
+    model = sketch_of(call, parts, classes, room)
+    build(Tree(model), model.dtype, model.rng)  # once, whatever stands within it
+    return model
+
+
+def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -> Sequential:
+    """Return the same as a sketch, which has no numbers; see :func:`nanonet.vector.sketching`."""
+    missing = sorted(set(_missing([call, parts], classes)))
+    if missing:
+        there = [name for name in missing if name.startswith(OURS)]
+        if there:
+            raise ValueError(f"it holds layers that this nanonet, {nanonet.__version__}, does not have: {there}")
+        typed = ", ".join(f'"{name}": {name}' for name in missing)
+        raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
+    with sketching():
+        model = _Maker(classes, room).model(call, parts)
+    if not isinstance(model, Sequential):
+        raise ValueError(f"expected a Sequential, got {called(model)}")
+    return model
+
+
+def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
+    """Yield the names of the classes that are not there."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            name = value.get("class")
+            if isinstance(name, str) and "arguments" in value and _find(name, classes) is None:
+                yield name
+            waiting += value.values()
+
+
+def _find(name: str, classes: Mapping[str, type[Layer]]) -> type[Layer] | None:
+    return _ours(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
+
+
+class _Maker:
+    """Makes layers of calls, as long as there is room for their numbers."""
+
+    def __init__(self, classes: Mapping[str, type[Layer]], room: int) -> None:
+        self.classes, self.room, self.left, self.visits = classes, room, room, 0
+        self.parts: list[Layer | None] = []
+
+    def model(self, call: Any, parts: Any) -> Layer:
+        """Make all parts, from the last, which refers to none, to the first; and then what refers to them."""
+        if not isinstance(parts, list):
+            raise ValueError(f"expected its parts as a list, got {parts!r:.60}")
+        self.parts = [None] * len(parts)
+        for i in reversed(range(len(parts))):
+            self.parts[i] = self.layer(parts[i])
+        return self.layer(call)
+
+    def _part(self, i: int) -> Layer:
+        layer = self.parts[i] if 0 <= i < len(self.parts) else None
+        if layer is None:
+            raise ValueError(f"part {i} is not there, stands in two places, or within itself")
+        self.parts[i] = None
+        return layer
+
+    def layer(self, call: Any) -> Layer:
+        if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
+            raise ValueError(f"expected the call of a layer, got {call!r:.60}")
+        cls = _find(str(call.get("class")), self.classes)
+        if cls is None or inspect.isabstract(cls):
+            raise ValueError(f"expected the call of a layer, got {call!r:.60}")
+        arguments = {name: self.value(value) for name, value in call["arguments"].items()}
+        signature = _signature(cls)
+        unknown = [name for name in arguments if name not in list(signature.parameters)[1:]]
+        if unknown:
+            raise ValueError(f"{cls.__name__} takes no argument {unknown[0]}")
+        if issubclass(cls, Sequential):
+            self._take_room(arguments.get("layers", ()))
+        bound = inspect.BoundArguments(signature, {"self": None, **arguments})
+        if any(parameter.kind in BY_PLACE for parameter in signature.parameters.values()):
+            bound.apply_defaults()  # what stands before them must be there
+        try:
+            return cls(*bound.args[1:], **bound.kwargs)
+        except (TypeError, ValueError) as error:
+            if str(error).startswith(cls.__name__):
+                raise
+            raise type(error)(f"{cls.__name__}: {error}") from error
+
+    def value(self, value: Any) -> Any:
+        """Return what was made plain."""
+        if isinstance(value, list):
+            return [self.value(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        match value:
+            case {"class": _}:
+                return self.layer(value)
+            case {"part": int(i)}:
+                return self._part(i)
+            case {"tuple": [*entries]}:
+                return tuple(self.value(entry) for entry in entries)
+            case {"dict": dict(entries)}:
+                return {key: self.value(entry) for key, entry in entries.items()}
+            case {"float": ("inf" | "-inf" | "nan") as text}:
+                return float(text)
+            case {"dtype": str(text)}:
+                return np.dtype(text)
+        raise ValueError(f"expected the value of an argument, got {value!r:.60}")
+
+    def _take_room(self, layers: Any) -> None:
+        """Raise ValueError where layers without numbers need more of them than are left, or time without bounds."""
+        for layer in layers:
+            if isinstance(layer, Layer):
+                tree = Tree(layer)
+                self.visits += len(tree.layers)
+                self.left -= sum(math.prod(part.shape) for _, part in tree.states() if not part.is_built)
+        if self.visits > VISITS:
+            raise ValueError(f"it has more than {VISITS} layers, where each counts once for every chain around it")
+        if self.left < 0:
+            raise ValueError(f"its layers take {self.room - self.left} numbers, but it holds {self.room}")

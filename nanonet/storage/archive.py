@@ -1,0 +1,256 @@
+"""Archive: named arrays and a page of JSON in one .npz file, which stands on disk whole or not at all."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.repr import called
+from nanonet.storage.disk import open_regular, pieces, write_whole
+from nanonet.storage.stored import Form, Stored, blocks_of, reading
+
+PAGE = "nanonet.json"
+SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
+UNFOLDED = 100  # how many times its own size a file may unfold to: weights hardly shrink, so more is a zip bomb
+ALLOWED = 1 << 24  # bytes that any file may unfold to
+HEADER = 1 << 14  # bytes; NumPy takes no header of an array that is longer
+LONGEST_PAGE = 1 << 26  # bytes
+
+Page = dict[str, Any]
+
+
+# ---- paths
+
+
+def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
+    """Return path as a Path, or say that such a file is not an .npz."""
+    return path_to(path, owner, ".npz")
+
+
+def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
+    """Return path as a Path, or say that it does not end in one of the suffixes."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
+    if Path(path).suffix not in suffixes:
+        wanted = " or ".join(suffixes)
+        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
+    return Path(path)
+
+
+# ---- pages
+
+
+def page_text(page: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return a page as JSON, or raise ValueError where no file of ours would be read that holds it."""
+    text = json.dumps(page, indent=indent, allow_nan=False)
+    if len(text) > LONGEST_PAGE:
+        raise ValueError(f"what describes this model is {len(text)} bytes long; a file takes {LONGEST_PAGE}")
+    return text
+
+
+def page_of(text: bytes | bytearray | str) -> Page:
+    """Return the page that a file holds as JSON."""
+    if len(text) > LONGEST_PAGE:
+        raise ValueError(f"its page is {len(text)} bytes long, more than {LONGEST_PAGE}")
+    page = json.loads(text)
+    if not isinstance(page, dict):
+        raise ValueError("its page holds no table")
+    return page
+
+
+# ---- writing
+
+
+def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a sealed .npz file, an array after the other and none of them copied; see :func:`write_whole`."""
+
+    def fill(file: IO[bytes]) -> None:
+        _fill(file, page, arrays)
+        file.write(_digest(file))  # over what keeps its place
+
+    write_whole(path, fill)
+
+
+def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write the zip file, with room for the seal, and the same bytes for the same contents."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = b"0" * SEAL
+        archive.writestr(zipfile.ZipInfo(PAGE), page_text(page, indent=1))
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                _write_array(member, np.asarray(array))
+
+
+def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
+    """Write a .npy file, row after row."""
+    header = np.lib.format.header_data_from_array_1_0(array) | {"fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, header)
+    for block in blocks_of(array, array.dtype):
+        file.write(block)
+
+
+def _digest(file: IO[bytes]) -> bytes:
+    """Return the SHA-256 of all but the seal, and stand before the seal."""
+    size = file.seek(0, os.SEEK_END) - SEAL
+    file.seek(0)
+    digest = hashlib.sha256()
+    for piece in pieces(file, size):
+        digest.update(piece)
+    return digest.hexdigest().encode()
+
+
+# ---- reading
+
+
+def read_archive(path: Path) -> tuple[Page, dict[str, npt.NDArray[Any]]]:
+    """Return the page and the arrays of a file, once it is known to be as it was written; see :func:`open_archive`."""
+    with open_archive(path) as (page, stored):
+        return page, dict(stored)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
+    """Give the page of a file, and its arrays to be read within, once it is known to be as it was written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is damaged, or no file that :func:`write_archive` wrote; it names path. Nothing in it is unpickled.
+    """
+    with open_regular(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        with reading(path, "nothing of it was loaded"):
+            whole = size > SEAL and _digest(file) == file.read(SEAL)
+        if not whole:
+            raise ValueError(
+                f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
+                "the rest"
+            )
+        told = "not written by nanonet, nothing of it was loaded"
+        with reading(path, told):
+            page, stored = _contents(path, file, told)
+            if page is None:
+                raise ValueError(f"it holds no {PAGE}")
+        yield page, stored
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[tuple[Page | None, Stored]]:
+    """Give what :func:`open_archive` gives; of a file that is not ours no page, and its arrays, which have no seal."""
+    told = "no whole .npz file of numbers, nothing was loaded"
+    with open_regular(path) as file:
+        with reading(path, told), zipfile.ZipFile(file) as archive:
+            ours = PAGE in archive.NameToInfo
+        if not ours:
+            with reading(path, told):
+                page, stored = _contents(path, file, told)
+            yield page, stored
+    if ours:
+        with open_archive(path) as found:
+            yield found
+
+
+def _contents(path: Path, file: IO[bytes], told: str) -> tuple[Page | None, Stored]:
+    """Return the page of an open file, if there is one, and its arrays.
+
+    What the file promises is compared with the bytes that are there before room is made for it.
+    """
+    archive = zipfile.ZipFile(file)
+    members = archive.infolist()
+    _check_members(members, file.seek(0, os.SEEK_END))
+    page, parts = None, {}
+    for member in members:
+        if member.filename == PAGE:
+            page = page_of(archive.read(member))
+        else:
+            parts[member.filename.removesuffix(".npy")] = _Part(archive, member)
+    return page, Stored(path, told, file, parts)
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    (name, times), *_ = Counter(member.filename.removesuffix(".npy") for member in members).most_common(1) or [("", 0)]
+    if times > 1:
+        raise ValueError(f"it holds {name} twice")
+    for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{member.filename} is compressed in a way that NumPy does not use")
+        is_folded = member.compress_type != zipfile.ZIP_STORED
+        if member.filename == PAGE and (is_folded or member.file_size > LONGEST_PAGE):
+            raise ValueError(f"{PAGE} is compressed, or longer than {LONGEST_PAGE} bytes")
+        if not is_folded and member.file_size != member.compress_size:
+            raise ValueError(f"{member.filename} has two sizes")
+    if sum(member.compress_size for member in members) > size:
+        raise ValueError("its parts are longer than the file, or lie one over another")
+    promised = sum(member.file_size for member in members)
+    if promised > UNFOLDED * size + ALLOWED:
+        raise ValueError(f"its {size} bytes would unfold to {promised}, more than {UNFOLDED} times as many")
+
+
+class _Part:
+    """An array in a zip file, in NumPy's format."""
+
+    def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        self._archive, self._member, name = archive, member, member.filename
+        with archive.open(member) as file:
+            head = file.read(HEADER)
+        try:
+            dtype, shape, columns_first, self._start = _form(head[: _header_size(head)])
+        except Exception as error:  # whatever Python's parser has to say, MemoryError and TokenError too
+            raise ValueError(f"{name}: its header cannot be read: {error}") from None
+        if dtype.hasobject:
+            raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
+        if dtype.kind not in "fiub":
+            raise ValueError(f"{name}: expected numbers, got dtype {dtype}")
+        left = member.file_size - self._start
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
+            raise ValueError(f"{name}: {left} bytes are no array of {dtype} {shape}")
+        self._dtype, self.itemsize = dtype, dtype.itemsize
+        self.form = Form(dtype.newbyteorder("="), shape, columns_first)
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Give what begins with the array's bytes; once they are read, see that they end there."""
+        with self._archive.open(self._member) as file:
+            file.read(self._start)
+            yield file
+            if file.read(1):  # zipfile compares the checksum only where a part ends
+                raise ValueError(f"{self._member.filename} is longer than it says")
+
+    def numbers(self, data: bytes) -> npt.NDArray[Any]:
+        """Return what some of its bytes mean."""
+        return np.frombuffer(data, self._dtype)
+
+
+def _header_size(head: bytes) -> int:
+    """Return how long the header of a .npy file is."""
+    version = np.lib.format.read_magic(io.BytesIO(head))
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"expected .npy of version 1.0 or 2.0, got {version}")
+    digits = 2 if version == (1, 0) else 4
+    return 8 + digits + int.from_bytes(head[8 : 8 + digits], "little")
+
+
+@functools.lru_cache(maxsize=1024)  # a deep net has many arrays of few shapes
+def _form(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
+    """Return what the header of a .npy file says, and how long it is."""
+    file = io.BytesIO(header)
+    read = np.lib.format.read_array_header_1_0
+    if np.lib.format.read_magic(file) == (2, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, columns_first, dtype = read(file)
+    return dtype, shape, columns_first, file.tell()

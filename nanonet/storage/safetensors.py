@@ -1,0 +1,185 @@
+"""safetensors: named arrays in the file in which users of PyTorch exchange weights, and which runs nothing.
+
+A file is the length of a header in eight bytes, the header, which is JSON and says where each array lies, and the
+arrays. It is read and written here piece by piece, which the package of that name does not do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.storage.archive import Page, page_of, page_text
+from nanonet.storage.disk import open_regular, pieces, write_whole
+from nanonet.storage.stored import Form, Stored, blocks_of, reading
+
+PAGE = "nanonet"  # the key of the page among a file's metadata, which are strings
+DIGEST = "nanonet.sha256"  # the key of the SHA-256 of all bytes of the file, these 64 digits of it taken as zeros
+SEALED = "sealed"  # what a page says that was written with a digest; those of nanonet 0.1 have none
+ZEROS = b"0" * 64
+LONGEST = 100_000_000  # bytes of a header, in the package too
+AXES = 64  # NumPy has no more
+DTYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"},
+    **{f"{sign}{8 * size}": f"<{sign.lower()}{size}" for sign in "IU" for size in (1, 2, 4, 8)},
+}
+NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+
+
+# ---- writing
+
+
+def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a file, an array after the other and none of them copied; see :func:`nanonet.disk.write_whole`."""
+    head, dtypes = _head(path, page, arrays)
+
+    def fill(file: IO[bytes]) -> None:
+        file.write(head)
+        for name, dtype in dtypes.items():
+            for block in blocks_of(arrays[name], dtype):
+                file.write(block)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        digest = hashlib.sha256()
+        for piece in pieces(file, size):
+            digest.update(piece)
+        file.seek(head.index(ZEROS))
+        file.write(digest.hexdigest().encode())
+
+    write_whole(path, fill)
+
+
+def _head(
+    path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+) -> tuple[bytes, dict[str, np.dtype[Any]]]:
+    """Return all that comes before the arrays, and their dtypes in the order in which they lie: the widest first."""
+    header: dict[str, Any] = {"__metadata__": {DIGEST: ZEROS.decode(), PAGE: page_text({**page, SEALED: True})}}
+    dtypes, start = {}, 0
+    for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
+        dtype = dtypes[name] = array.dtype.newbyteorder("<")
+        if dtype not in NAMES or name in header:
+            raise ValueError(f"{path}: not written: such a file holds no {name} of dtype {array.dtype}")
+        stop = start + array.nbytes
+        header[name] = {"dtype": NAMES[dtype], "shape": array.shape, "data_offsets": (start, stop)}
+        start = stop
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the arrays are aligned
+    if len(text) > LONGEST:
+        raise ValueError(f"{path}: not written: its header is {len(text)} bytes long; a file takes {LONGEST}")
+    return len(text).to_bytes(8, "little") + text, dtypes
+
+
+# ---- reading
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Page | None, Stored]]:
+    """Give the page of a file, where there is one, and its arrays to be read within.
+
+    A file with a digest is first known to be as it was written.
+    """
+    told = "no whole .safetensors file of numbers, nothing was loaded"
+    with open_regular(path) as file:
+        with reading(path, told):
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            text = _header(file, size)
+            header = json.loads(text.decode(), object_pairs_hook=_table)
+            metadata = header.pop("__metadata__", {})
+            _check_digest(file, size, text, metadata)
+            page = page_of(metadata[PAGE]) if PAGE in metadata else None
+            if page is not None and SEALED in page and DIGEST not in metadata:
+                raise ValueError("it was written with a digest, which is not there")
+            stored = Stored(path, told, file, _entries(file, header, 8 + len(text), size))
+        yield page, stored
+
+
+def _header(file: IO[bytes], size: int) -> bytes:
+    """Return the header's bytes, once they are known to be there."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(size - 8, LONGEST):
+        raise ValueError(f"a header of {length} bytes is none in a file of {size}")
+    text = b"".join(pieces(file, length))
+    if not text.startswith(b"{"):
+        raise ValueError("its header is no table")
+    return text
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("its header has one name twice")
+    return table
+
+
+def _check_digest(file: IO[bytes], size: int, text: bytes, metadata: Any) -> None:
+    """Raise ValueError where metadata are none, or hold a digest of other bytes; file stands behind its header."""
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its metadata are no table of strings")
+    if DIGEST not in metadata:
+        return
+    told = metadata[DIGEST].encode()
+    if len(told) != len(ZEROS) or text.count(told) != 1:
+        raise ValueError(f"its {DIGEST} is none")
+    digest = hashlib.sha256(len(text).to_bytes(8, "little") + text.replace(told, ZEROS))
+    for piece in pieces(file, size - 8 - len(text)):
+        digest.update(piece)
+    if digest.hexdigest().encode() != told:
+        raise ValueError(
+            f"damaged: its SHA-256 is not the one that was written, {DIGEST} in its metadata; whoever changes a file "
+            "on purpose leaves that entry and the other one of nanonet out"
+        )
+
+
+def _entries(file: IO[bytes], header: Mapping[str, Any], start: int, size: int) -> dict[str, _Entry]:
+    """Return where each array lies; together they are all that comes behind the header."""
+    entries = {name: _Entry(file, name, table, start) for name, table in header.items()}
+    end = start
+    for entry in sorted(entries.values(), key=lambda entry: (entry.start, entry.size)):
+        if entry.start != end:
+            raise ValueError("its arrays lie one over another, or leave a gap")
+        end += entry.size
+    if end != size:
+        raise ValueError(f"its arrays end at byte {end}, and it at {size}")
+    return entries
+
+
+class _Entry:
+    """An array in such a file."""
+
+    def __init__(self, file: IO[bytes], name: str, table: Any, start: int) -> None:
+        match table:
+            case {"dtype": str(kind), "shape": [*shape], "data_offsets": [first, last], **more} if not more:
+                pass
+            case _:
+                raise ValueError(f"{name} is none of its arrays")
+        if kind != "BF16" and kind not in DTYPES:
+            raise ValueError(f"{name} is of dtype {kind}, which NumPy does not have")
+        if len(shape) > AXES or not all(type(number) is int and number >= 0 for number in [*shape, first, last]):
+            raise ValueError(f"{name} has no such shape or place")
+        self.is_half = kind == "BF16"  # NumPy has no bfloat16, the upper half of a float32
+        self._dtype = np.dtype("<u2" if self.is_half else DTYPES[kind])
+        self._file, self.start, self.size, self.itemsize = file, start + first, last - first, self._dtype.itemsize
+        if math.prod(shape) * self.itemsize != self.size:
+            raise ValueError(f"{name}: {self.size} bytes are no array of {kind} {tuple(shape)}")
+        self.form = Form(np.dtype("f4") if self.is_half else self._dtype.newbyteorder("="), tuple(shape))
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Give the file, standing where the array begins."""
+        self._file.seek(self.start)
+        yield self._file
+
+    def numbers(self, data: bytes) -> npt.NDArray[Any]:
+        """Return what some of its bytes mean."""
+        numbers = np.frombuffer(data, self._dtype)
+        return (numbers.astype(np.uint32) << 16).view(np.float32) if self.is_half else numbers

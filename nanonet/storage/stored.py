@@ -1,0 +1,146 @@
+"""Stored: the arrays of an open file, each of which is read when it is asked for, piece by piece."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Shape
+
+Numbers = npt.NDArray[Any]
+Order = Literal["C", "F"]
+Flag = Literal["external_loop", "buffered", "zerosize_ok"]
+
+BLOCK = 1 << 17  # entries of an array that are held at a time
+FLAGS: Sequence[Flag] = ("external_loop", "buffered", "zerosize_ok")
+
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError),
+    *(KeyError, IndexError, TypeError, ValueError, RuntimeError),  # RuntimeError: encrypted, or nested too deeply
+)
+"""What zipfile, json and NumPy raise where a file is no such file."""
+
+
+@contextmanager
+def reading(path: Path, told: str) -> Iterator[None]:
+    """Raise ValueError, which names path, for whatever is wrong with a file that is read within."""
+    try:
+        yield
+    except (*UNREADABLE, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the file's first byte
+            raise
+        raise ValueError(f"{path}: {told}: {error}") from None
+
+
+class Form(NamedTuple):
+    """What is known of an array before it is read; its dtype in this machine's byte order."""
+
+    dtype: np.dtype[Any]
+    shape: Shape
+    columns_first: bool = False
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
+
+
+class Entry(Protocol):
+    """Where an array lies in a file."""
+
+    @property
+    def form(self) -> Form:
+        """What it will be."""
+
+    @property
+    def itemsize(self) -> int:
+        """The bytes of an entry in the file."""
+
+    def open(self) -> AbstractContextManager[IO[bytes]]:
+        """Give a file that stands at its first byte."""
+
+    def numbers(self, data: bytes) -> Numbers:
+        """Return what some of its bytes mean."""
+
+
+class Stored(Mapping[str, Numbers]):
+    """The arrays of an open file by name; one that is read takes memory, the others take none.
+
+    Parameters
+    ----------
+    path : Path
+    told : str
+        What an error says of the file, before it says what is wrong.
+    file : binary file
+        Open, and as it was when its contents were checked; each reading makes sure that it still is.
+    entries : mapping
+    """
+
+    def __init__(self, path: Path, told: str, file: IO[bytes], entries: Mapping[str, Entry]) -> None:
+        self.path, self._told, self._file, self._entries = path, told, file, entries
+        self._stamp = self._stamped()
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """Dtype and shape of each array, known without reading it."""
+        return {name: entry.form for name, entry in self._entries.items()}
+
+    def copy_into(self, place: Numbers, name: str) -> None:
+        """Read an array into one of its shape and dtype, which may lie in memory as it likes.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or the file is not the one any more that was opened. Part of place may have been written.
+        """
+        entry = self._entries[name]
+        assert (place.dtype, place.shape) == entry.form[:2], f"{name} is {entry.form}"
+        with reading(self.path, self._told), entry.open() as file:
+            order: Order = "F" if entry.form.columns_first else "C"
+            with np.nditer(place, FLAGS, ["writeonly"], order=order, buffersize=BLOCK) as blocks:
+                for _ in blocks:
+                    size = blocks[0].size * entry.itemsize
+                    data = file.read(size)
+                    if len(data) < size:
+                        raise ValueError(f"{name} is cut off")
+                    blocks[0] = entry.numbers(data)
+        if self._stamped() != self._stamp:
+            raise ValueError(f"{self.path}: {self._told}: it changed while it was read")
+
+    def _stamped(self) -> tuple[int, int]:
+        about = os.fstat(self._file.fileno())
+        return about.st_size, about.st_mtime_ns
+
+    def __getitem__(self, name: str) -> Numbers:
+        form = self._entries[name].form
+        with reading(self.path, self._told):
+            array: Numbers = np.empty(form.shape, form.dtype, order="F" if form.columns_first else "C")
+        self.copy_into(array, name)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def blocks_of(array: Numbers, dtype: np.dtype[Any]) -> Iterator[bytes]:
+    """Yield the bytes of an array, row after row however it lies in memory, a block at a time."""
+    with np.nditer(array, FLAGS, op_dtypes=dtype, casting="equiv", order="C", buffersize=BLOCK) as blocks:
+        for _ in blocks:
+            yield blocks[0].tobytes()

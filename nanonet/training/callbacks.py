@@ -1,0 +1,316 @@
+"""The callbacks that come with nanonet: stopping early, slowing down, logging, checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from nanonet.core.checks import finite_number, positive_int
+from nanonet.storage.archive import npz_path
+from nanonet.training.schema import LARGEST
+
+if TYPE_CHECKING:
+    from nanonet.training.trainer import Trainer
+from nanonet.training.callback import Callback
+
+
+class Monitor(Callback):
+    """Base of callbacks that watch whether a number of the history still gets better.
+
+    Parameters
+    ----------
+    monitor : str
+        A name of the history, such as "validation_loss".
+    patience : int
+        How many epochs without a better number are borne.
+    mode : "min", "max" or None
+        Which is better; None takes "min" for a name that ends in "loss", and asks for others.
+    margin : float
+        By how much a number must be better to count.
+    """
+
+    def __init__(self, monitor: str, patience: int, *, mode: str | None = None, margin: float = 0.0) -> None:
+        name = type(self).__name__
+        self.monitor, self.sign = monitor, _sign(monitor, mode, name)
+        self.patience = positive_int(patience, name, "patience")
+        self.margin = finite_number(margin, name, "margin", low=0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the best number."""
+        self.best, self.best_epoch, self.waited = math.inf, 0, 0
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """See that there will be such a number."""
+        self.reset()
+        _expect(self.monitor, trainer, type(self).__name__)
+
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return the best number, its epoch, and how long there was none."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with the best number of before."""
+        self.best = _number(state, "best", self)
+        self.best_epoch, self.waited = _count(state, "best_epoch", self), _count(state, "waited", self)
+
+    def is_better(self, trainer: Trainer) -> bool:
+        """Take in the epoch's number; return whether it is the best so far."""
+        value = self.sign * trainer.history[self.monitor][-1]
+        if value < self.best - self.margin:
+            self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
+            return True
+        self.waited += 1
+        return False
+
+
+def _sign(monitor: str, mode: str | None, owner: str) -> float:
+    """Return by what a number is multiplied so that less is better."""
+    if not isinstance(monitor, str):
+        raise TypeError(f"{owner}: expected monitor as a name such as 'validation_loss', got {monitor!r}")
+    if mode is None and not monitor.endswith("loss"):
+        raise ValueError(f"{owner}: say which {monitor!r} is better: mode='max' or mode='min'")
+    if mode not in (None, "min", "max"):
+        raise ValueError(f"{owner}: expected mode of 'min' or 'max', got {mode!r}")
+    return -1.0 if mode == "max" else 1.0
+
+
+def _number(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback) -> float:
+    """Return a number that a checkpoint keeps of a callback."""
+    number = state.get(name)
+    if number is None or number.shape != () or math.isnan(number):
+        got = "none" if number is None else f"{number!r:.60}"
+        raise ValueError(f"{owner}: expected a checkpoint that keeps a number {name!r} of it, got {got}")
+    return float(number)
+
+
+def _count(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback, most: int = LARGEST) -> int:
+    """Return a whole number from 0 to the most that there can be."""
+    count = _number(state, name, owner)
+    if not (count.is_integer() and 0 <= count <= most):
+        raise ValueError(f"{owner}: expected a checkpoint that keeps a whole {name!r} from 0 to {most}, got {count:g}")
+    return int(count)
+
+
+def _expect(monitor: str, trainer: Trainer, owner: str) -> None:
+    if monitor not in trainer.names:
+        known = ", ".join(map(repr, trainer.names))
+        raise ValueError(f"{owner}: this fit has no {monitor!r}; it has {known}")
+
+
+class EarlyStopping(Monitor):
+    """Stops when a number has not got better for ``patience`` epochs, and restores the best epoch's model.
+
+    Parameters are those of the base, :class:`Monitor`. A fit that ends by itself gets its best epoch restored too; one
+    that is broken off stays where it was.
+
+    Examples
+    --------
+    >>> EarlyStopping("validation_accuracy", 5, mode="max")
+    EarlyStopping('validation_accuracy', 5, mode='max')
+    """
+
+    def __init__(
+        self, monitor: str = "validation_loss", patience: int = 10, *, mode: str | None = None, margin: float = 0.0
+    ) -> None:
+        super().__init__(monitor, patience, mode=mode, margin=margin)
+
+    def reset(self) -> None:
+        """Forget the best number and its model."""
+        super().reset()
+        self.state: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return what the base does, and the best epoch's model."""
+        model = {f"model/{name}": numbers for name, numbers in (self.state or {}).items()}
+        return {**super().state_dict(), **model}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on with the best number and model of before."""
+        super().fit_resumed(trainer, state)
+        model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
+        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer._tree.states()}
+        if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
+            raise ValueError(f"{self}: the best model that the checkpoint keeps does not fit the one that is trained")
+        self.state = model or None
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Keep the model if it is the best so far; stop if there was none for too long."""
+        if self.is_better(trainer):
+            self.state = trainer.model.state_dict()
+        elif self.waited >= self.patience:
+            trainer.stop(f"{self.monitor} has not got better since epoch {self.best_epoch}")
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Restore the best."""
+        if self.state is not None and trainer.completed:
+            trainer.model.load_state_dict(self.state)
+            self.state = None
+
+
+class ReduceOnPlateau(Monitor):
+    """Multiplies the learning rate by ``factor`` when a number has not got better for ``patience`` epochs.
+
+    Parameters
+    ----------
+    monitor, patience, mode, margin
+        Those of the base, :class:`Monitor`.
+    factor : float
+        Above 0 and below 1.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "validation_loss",
+        patience: int = 10,
+        *,
+        factor: float = 0.1,
+        mode: str | None = None,
+        margin: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, patience, mode=mode, margin=margin)
+        self.factor = finite_number(factor, "ReduceOnPlateau", "factor", low=0, high=1, open_high=True)
+        if self.factor == 0:
+            raise ValueError("ReduceOnPlateau: expected a factor above 0, got 0: nothing would move any more")
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Lower the rate if there was no better number for too long."""
+        if not self.is_better(trainer) and self.waited >= self.patience:
+            trainer.rate_factor *= self.factor
+            self.waited = 0
+
+
+class CSVLog(Callback):
+    """Writes a line of numbers after each epoch into a file, with a head of their names.
+
+    Parameters
+    ----------
+    path : str or Path
+    append : bool
+        Whether to go on below what the file holds; otherwise it is written anew.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, before the first step.
+    """
+
+    def __init__(self, path: str | Path, *, append: bool = False) -> None:
+        self.path, self.append = Path(path), bool(append)
+
+    def state_dict(self) -> dict[str, npt.ArrayLike]:
+        """Return how many epochs were over when it began."""
+        return {"first": self.first}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write anew, where the file is written anew, what it held when the checkpoint was written."""
+        if not self.append:
+            self.first = _count(state, "first", self, trainer.history.epochs)
+            for epoch in range(self.first, trainer.history.epochs):
+                self._write(trainer, epoch)
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """Write the head."""
+        self.first = trainer.history.epochs
+        with open(self.path, "a" if self.append else "w", newline="", encoding="utf-8") as file:
+            if file.tell() == 0:
+                csv.writer(file).writerow(["epoch", *trainer.names])
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Write the epoch's numbers."""
+        self._write(trainer, trainer.history.epochs - 1)
+
+    def _write(self, trainer: Trainer, epoch: int) -> None:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow([epoch + 1, *(trainer.history[name][epoch] for name in trainer.names)])
+
+
+class Checkpoint(Callback):
+    """Saves the training as it goes, so that :meth:`nanonet.Trainer.resume` can go on with it after a crash.
+
+    path always holds the last checkpoint; Ctrl-C leaves one of the last whole step. It is called after all other
+    callbacks.
+
+    Parameters
+    ----------
+    path : str or Path
+        A name that ends in .npz, in a folder that is there.
+    epochs : int, optional
+        After how many epochs to save; default: 1, unless ``steps`` is given.
+    steps : int, optional
+        After how many steps to save.
+    monitor : str, optional
+        A name of the history, such as "validation_loss": after an epoch in which it was the best of the whole history,
+        the checkpoint is saved beside path too, ``run.best.npz`` for ``run.npz``.
+    mode : "min", "max" or None
+        Which is better, as for :class:`Monitor`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written; the one before stands. A folder that is not there is found before the first step.
+
+    Examples
+    --------
+    >>> Checkpoint("run.npz", steps=1000, monitor="validation_loss").best_path.name
+    'run.best.npz'
+    """
+
+    told_last = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        monitor: str | None = None,
+        mode: str | None = None,
+    ) -> None:
+        self.path = npz_path(path, "Checkpoint")
+        self.steps = None if steps is None else positive_int(steps, "Checkpoint", "steps")
+        every_epoch = 1 if steps is None else None
+        self.epochs = every_epoch if epochs is None else positive_int(epochs, "Checkpoint", "epochs")
+        if monitor is None and mode is not None:
+            raise ValueError(f"Checkpoint: mode={mode!r} says which monitor is better; give monitor too")
+        self.monitor = monitor
+        self.sign = 1.0 if monitor is None else _sign(monitor, mode, "Checkpoint")
+
+    @property
+    def best_path(self) -> Path:
+        """Where the best epoch's checkpoint stands."""
+        return self.path.with_suffix(".best.npz")
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """See that there is a folder, and such a number."""
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"Checkpoint: there is no folder {self.path.parent} for {self.path.name}")
+        if self.monitor is not None:
+            _expect(self.monitor, trainer, "Checkpoint")
+
+    def step_end(self, trainer: Trainer) -> None:
+        """Save, if it is time."""
+        if self.steps is not None and trainer.steps % self.steps == 0:
+            trainer.save(self.path)
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Save, if it is time or the best epoch."""
+        if self.monitor is not None and self._is_best(trainer.history[self.monitor]):
+            trainer.save(self.best_path)
+        if self.epochs is not None and trainer.epoch % self.epochs == 0:
+            trainer.save(self.path)
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Save what Ctrl-C broke off, and what the last epochs did."""
+        if trainer.history.interrupted or trainer.completed:
+            trainer.save(self.path)
+
+    def _is_best(self, values: list[float]) -> bool:
+        *before, last = (self.sign * value for value in values)
+        return last < min((value for value in before if not math.isnan(value)), default=math.inf)

@@ -1,0 +1,208 @@
+"""Data: where the batches of a training come from, arrays in memory, arrays on disk, or any iterable of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import as_numbers, as_weights
+from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.errors import ShapeError
+
+
+class Batch(NamedTuple):
+    """Some samples with their targets and, where they have any, their weights."""
+
+    x: npt.NDArray[Any]
+    target: npt.NDArray[Any]
+    weight: npt.NDArray[Any] | None = None
+
+
+class Arrays:
+    """Samples in arrays of one length; a memory-mapped array is read batch by batch.
+
+    Parameters
+    ----------
+    x, target : array
+        Shape (samples, ...).
+    weight : array, optional
+        Shape (samples,).
+    chosen : array of int, optional
+        Which samples belong to it; default: all.
+
+    Raises
+    ------
+    ShapeError
+        If the lengths differ.
+    ValueError
+        If there are no samples, or a weight is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        x: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None = None,
+        *,
+        kind: str = "",
+        chosen: npt.NDArray[np.intp] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.x, self.target = _samples(x, f"{kind}x"), _samples(target, f"{kind}target")
+        self.weight = None if weight is None else _samples(weight, f"{kind}sample_weight")
+        self.chosen = chosen
+        for name, array in (("target", self.target), ("sample_weight", self.weight)):
+            if array is not None and len(array) != len(self.x):
+                raise ShapeError(f"fit: {kind}x has {len(self.x)} samples but {kind}{name} has {len(array)}")
+        if len(self.x) == 0:
+            raise ValueError(f"fit: {kind}x holds no samples")
+        if self.weight is not None:
+            self._check_weight(self.weight)
+
+    def _check_weight(self, weight: npt.NDArray[Any]) -> None:
+        if weight.ndim != 1:
+            raise ShapeError(f"fit: expected {self.kind}sample_weight of shape ({len(self.x)},), got {weight.shape}")
+        as_weights(weight, "fit", f"{self.kind}sample_weight")
+
+    def __len__(self) -> int:
+        return len(self.x) if self.chosen is None else len(self.chosen)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it is too much to be looked at as a whole."""
+        return isinstance(self.x, np.memmap) or isinstance(self.target, np.memmap)
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+        """Return two parts drawn from rng, the second with the fraction of the samples.
+
+        Raises
+        ------
+        ValueError
+            If the fraction is not between 0 and 1, or leaves a part empty.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fit: expected validation as a fraction between 0 and 1, got {fraction}")
+        held = round(fraction * len(self))
+        if not 0 < held < len(self):
+            raise ValueError(f"fit: validation={fraction} of {len(self)} samples leaves {held} to validate with")
+        order = rng.permutation(len(self))
+        return self.part(np.sort(order[held:])), self.part(np.sort(order[:held]))
+
+    def part(self, chosen: npt.NDArray[np.intp]) -> Arrays:
+        """Return the chosen samples, without copying them."""
+        return Arrays(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
+
+    def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
+        """Yield all samples once, in a new order drawn from rng, or as they stand; the last batch may be smaller.
+
+        The first ``skip`` batches are left out.
+        """
+        order = self.chosen
+        if rng is not None:
+            drawn = rng.permutation(len(self))
+            order = drawn if order is None else order[drawn]
+        for start in range(skip * batch_size, len(self), batch_size):
+            piece = slice(start, start + batch_size)
+            yield self._batch(piece if order is None else order[piece])
+
+    def _batch(self, chosen: slice | npt.NDArray[np.intp]) -> Batch:
+        return Batch(self.x[chosen], self.target[chosen], None if self.weight is None else self.weight[chosen])
+
+
+def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    array = data if isinstance(data, np.memmap) else as_numbers(data, "fit", name)
+    if array.ndim == 0:
+        raise ShapeError(f"fit: expected {name} of shape (samples, ...), got a single number")
+    return array
+
+
+def _is_row(entry: Any) -> bool:
+    """Tell whether an entry of a list is a sample, numbers side by side, and no batch."""
+    return isinstance(entry, Real) or (isinstance(entry, (list, tuple)) and all(isinstance(n, Real) for n in entry))
+
+
+class Stream:
+    """An iterable of (x, target) or (x, target, weight), gone through once an epoch."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        if isinstance(batches, np.ndarray):
+            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
+        if not isinstance(batches, Iterable):
+            raise TypeError(
+                "fit: expected x and target, or an iterable of (x, target) batches, "
+                f"got {type(batches).__name__} and no target"
+            )
+        if isinstance(batches, (list, tuple)) and batches and _is_row(batches[0]):
+            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
+        self._batches = batches
+
+    def batches(self, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches as arrays, without the first ``skip``.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or fewer than are to be left out.
+        ShapeError
+            If a batch of rows has another width than the first.
+        """
+        number, width = 0, None
+        for number, batch in enumerate(self._batches, 1):
+            if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
+                raise TypeError(
+                    f"fit: expected batch {number} as (x, target) or (x, target, weight), got {type(batch).__name__}"
+                )
+            made = Arrays(*batch, kind=f"batch {number}: ")
+            if made.x.ndim == 2:
+                width = made.x.shape[1] if width is None else width
+                if made.x.shape[1] != width:
+                    raise ShapeError(f"fit: batch {number} has x of width {made.x.shape[1]}, batch 1 of width {width}")
+            if number > skip:
+                yield Batch(made.x, made.target, made.weight)
+        if number < skip:
+            raise ValueError(f"fit: {skip} batches of this epoch are done, but the iterable yields only {number}")
+        if number == 0:
+            raise ValueError(
+                "fit: the iterable yields no batches; an iterator can be gone through once only, so give a list, or an "
+                "object whose __iter__ begins anew"
+            )
+
+
+def batches(
+    x: npt.ArrayLike,
+    target: npt.ArrayLike,
+    batch_size: int = 32,
+    *,
+    shuffle: bool = True,
+    rng: int | np.random.Generator | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Iterator[Batch]:
+    """Yield batches (x, target, weight) of all samples, once; what ``fit`` itself goes through in an epoch.
+
+    Parameters
+    ----------
+    x, target : array
+        Shape (samples, ...).
+    batch_size : int
+        Samples in a batch; the last may be smaller.
+    shuffle : bool
+        Whether to draw a new order of the samples from rng.
+    rng : int, Generator or None
+        As for Sequential.
+    sample_weight : array, optional
+        Shape (samples,).
+
+    Examples
+    --------
+    >>> for x, target, weight in batches([[1], [2], [3]], [10, 20, 30], 2, shuffle=False):
+    ...     print(x.ravel(), target, weight)
+    [1 2] [10 20] None
+    [3] [30] None
+    """
+    positive_int(batch_size, "batches", "batch_size")
+    data = Arrays(x, target, sample_weight)
+    return data.batches(batch_size, as_generator(rng, "batches") if shuffle else None)

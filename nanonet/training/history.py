@@ -1,0 +1,115 @@
+"""History: the numbers of every epoch of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nanonet.inspection.html import shortened, sparkline, table
+from nanonet.inspection.plots import axes_for
+
+
+class History(Mapping[str, list[float]]):
+    """Lists by name, one number an epoch: "loss", and "validation_loss" where there is validation data.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append({"loss": 0.5})
+    >>> history.append({"loss": 0.25})
+    >>> history["loss"]
+    [0.5, 0.25]
+    >>> history
+    History(2 epochs: loss 0.5 -> 0.25)
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether Ctrl-C ended the last fit.
+    stopped : str
+        Why a callback ended the last fit, or nothing.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[float]] = {}
+        self.interrupted = False
+        self.stopped = ""
+
+    def append(self, numbers: Mapping[str, float]) -> None:
+        """Add an epoch; a name that was not there in an earlier one gets NaN for it."""
+        epochs = self.epochs
+        for name in {**self._numbers, **numbers}:
+            self._numbers.setdefault(name, [float("nan")] * epochs).append(numbers.get(name, float("nan")))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it holds."""
+        return len(next(iter(self._numbers.values()), ()))
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self._numbers:
+            raise KeyError(f"History has no {name!r}; it has {', '.join(map(repr, self._numbers)) or 'no epoch yet'}")
+        return self._numbers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
+        return f"History({self._length()}{': ' * bool(told)}{told})"
+
+    def _length(self) -> str:
+        ended = ", interrupted" if self.interrupted else f", stopped: {self.stopped}" if self.stopped else ""
+        return f"{self.epochs} epoch{'s' * (self.epochs != 1)}{ended}"
+
+    def _repr_html_(self) -> str:
+        """Return a notebook's view: the curve of the loss, and a table of the first and the last epochs."""
+        numbers = zip(*self._numbers.values(), strict=True)
+        rows = [[epoch, *(f"{number:.4g}" for number in row)] for epoch, row in enumerate(numbers, 1)]
+        head = ["epoch", *self._numbers]
+        written = table(f"History: {self._length()}", head, shortened(rows, "epochs", ends=5), right=range(len(head)))
+        return f"<div>\n{sparkline('loss', self._numbers.get('loss', []))}\n{written}\n</div>"
+
+    def plot(self, ax: Any = None, *, log: bool = False) -> Any:
+        """Draw every number over the epochs and return the matplotlib Axes; losses first, others on a second axis.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+        log : bool
+            Whether the axis of the losses is logarithmic, where any of them is above 0; a loss of 0 falls off its end.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If ax is not a matplotlib Axes.
+        """
+        ax = axes_for(ax, "History.plot")
+        losses = {name: values for name, values in self.items() if name.endswith("loss")}
+        others = {name: values for name, values in self.items() if name not in losses}
+        positive = any(value > 0 for values in losses.values() for value in values)
+        lines, top = _draw(ax, losses, "-", 0), ax
+        ax.set(xlabel="epoch", ylabel="loss", yscale="log" if log and positive else "linear")
+        if others:
+            top = ax.twinx()
+            lines += _draw(top, others, "--", len(losses))
+            top.set_ylabel(", ".join(name for name in others if not name.startswith("validation_")))
+        place = "center right" if others else "best"  # which looks at one of two axes only
+        top.legend(lines, [line.get_label() for line in lines], loc=place)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        return ax
+
+
+def _draw(ax: Any, numbers: Mapping[str, list[float]], style: str, first: int) -> list[Any]:
+    drawn = []
+    for i, (name, values) in enumerate(numbers.items(), first):
+        epochs = range(1, len(values) + 1)
+        marker = "o" if len(values) == 1 else ""
+        drawn += ax.plot(epochs, values, style, marker=marker, color=f"C{i}", label=name.replace("_", " "))
+    return drawn

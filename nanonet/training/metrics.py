@@ -1,0 +1,212 @@
+"""Metrics: what people read beside the loss; plain functions of (prediction, target)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import as_numbers, stranger
+from nanonet.core.checks import finite_number
+from nanonet.core.errors import ShapeError
+
+Metric = Callable[[Any, Any], float]
+
+
+def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
+    """Return the share of samples that are classified rightly: one class each, of two or more.
+
+    Parameters
+    ----------
+    prediction : array
+        Of several classes a score each, shape (batch, classes), logits or probabilities: the largest wins, the first
+        of equal ones. Of two classes one column, or shape (batch,): above the threshold is the positive one. NaN is
+        never right.
+    target : array
+        Labels, shape (batch,), or one row a sample with one winner: one-hot, probabilities, or a 1 among -1. For two
+        classes in one column 0 and 1, or -1 and 1, in the shape of prediction.
+    threshold : float
+        What the numbers of one column are cannot be seen in them: 0 is right for logits, 0.5 for probabilities.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    TypeError
+        If prediction holds integers, such as labels.
+    ValueError
+        If target is of another kind; where several classes of a sample may be right, see :func:`binary_accuracy`.
+
+    Examples
+    --------
+    >>> accuracy([[0.1, 2.0], [3.0, 0.0]], [1, 1])
+    0.5
+    >>> accuracy([[0.3], [-2.0]], [[1], [0]])
+    1.0
+    >>> accuracy([[0.8], [0.3]], [[1], [0]], threshold=0.5)
+    1.0
+    """
+    scores, truth = _scores(prediction, target, "accuracy", labels=True)
+    if scores.ndim == 1 or scores.shape[1:] == (1,):
+        return float(np.mean(_right(scores, truth, threshold, "accuracy")))
+    if scores.ndim != 2:
+        raise ShapeError(f"accuracy: expected prediction of shape (batch, classes) or (batch,), got {scores.shape}")
+    if threshold != 0:
+        raise ValueError(f"accuracy: threshold is for two classes in one column; of {scores.shape[1]} the largest wins")
+    labels = _winners(truth) if truth.ndim == 2 else _known(truth, scores.shape[1])
+    return float(np.mean((scores.argmax(axis=1) == labels) & ~np.isnan(scores).any(axis=1)))
+
+
+def binary_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
+    """Return the share of outputs that are right, where each answers yes or no for itself: several labels a sample.
+
+    Parameters
+    ----------
+    prediction : array
+        Shape (batch, ...). Above the threshold is yes; NaN is never right.
+    target : array
+        0 and 1, or -1 and 1, in the shape of prediction.
+    threshold : float
+        0 for logits, 0.5 for probabilities.
+
+    Examples
+    --------
+    >>> binary_accuracy([[2.0, 0.5, -3.0], [1.0, 1.0, -1.0]], [[1, 1, 0], [1, 0, 0]])
+    0.8333333333333334
+    """
+    return float(np.mean(_answers(prediction, target, threshold, "binary_accuracy")))
+
+
+def subset_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
+    """Return the share of samples all of whose outputs are right; arguments as for :func:`binary_accuracy`.
+
+    Examples
+    --------
+    >>> subset_accuracy([[2.0, 0.5, -3.0], [1.0, 1.0, -1.0]], [[1, 1, 0], [1, 0, 0]])
+    0.5
+    """
+    right = _answers(prediction, target, threshold, "subset_accuracy")
+    return float(np.mean(right.reshape(len(right), -1).all(axis=1)))
+
+
+def _answers(prediction: npt.ArrayLike, target: npt.ArrayLike, threshold: float, name: str) -> npt.NDArray[np.bool_]:
+    scores, truth = _scores(prediction, target, name)
+    return _right(scores, truth, threshold, name)
+
+
+def _scores(
+    prediction: npt.ArrayLike, target: npt.ArrayLike, name: str, *, labels: bool = False
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return both as arrays of one shape, of one sample or more; target may be labels of rows where that is said."""
+    scores, truth = as_numbers(prediction, name, "prediction"), as_numbers(target, name, "target")
+    labels = labels and scores.ndim == 2 and scores.shape[1] > 1
+    if truth.shape != scores.shape and not (labels and truth.shape == scores.shape[:1]):
+        raise ShapeError(f"{name}: prediction has shape {scores.shape} but target has shape {truth.shape}")
+    if scores.size == 0:
+        raise ValueError(f"{name}: expected one sample or more, got none")
+    if scores.dtype.kind != "f":
+        raise TypeError(
+            f"{name}: expected scores, such as logits, in floats, got {scores.dtype}; give what the labels were made "
+            "of, or write np.mean(prediction == target)"
+        )
+    return scores, truth
+
+
+def _right(scores: npt.NDArray[Any], truth: npt.NDArray[Any], threshold: float, name: str) -> npt.NDArray[np.bool_]:
+    """Return which outputs lie on the right side of the threshold."""
+    finite_number(threshold, name, "threshold")
+    least = 0 if (truth >= 0).all() else -1
+    if not np.isin(truth, (least, 1)).all():
+        strange = stranger(truth, ~np.isin(truth, (least, 1)))
+        raise ValueError(
+            f"{name}: expected targets 0 and 1, or -1 and 1, for yes and no, got {strange}; of several classes give "
+            "the logits, shape (batch, classes)"
+        )
+    right: npt.NDArray[np.bool_] = ((scores > threshold) == (truth > 0)) & ~np.isnan(scores)
+    return right
+
+
+def _known(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
+    strange = ~np.isin(labels, np.arange(classes))
+    if strange.any():
+        raise ValueError(
+            f"accuracy: expected labels from 0 to {classes - 1} for {classes} outputs, got {stranger(labels, strange)}"
+        )
+    return labels
+
+
+def _winners(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the class of each row: where its 1 is, or its largest probability."""
+    shares = (rows + 1) / 2 if (np.abs(rows) == 1).all() else rows  # from -1 and 1 to 0 and 1
+    largest = shares.max(axis=1, keepdims=True)
+    several = (
+        ((shares == largest).sum(axis=1) != 1) | (shares < 0).any(axis=1) | (np.abs(shares.sum(axis=1) - 1) > 1e-3)
+    )
+    if several.any():
+        row = int(np.flatnonzero(several)[0])
+        raise ValueError(
+            f"accuracy: expected rows of target with one winner, one-hot or probabilities, but row {row} is "
+            f"{rows[row]}; where several labels of a sample may be right, or none, use binary_accuracy or "
+            "subset_accuracy, and for other scores give target.argmax(axis=1)"
+        )
+    winners: npt.NDArray[np.intp] = shares.argmax(axis=1)
+    return winners
+
+
+class Means:
+    """Weighted means of named numbers.
+
+    Attributes
+    ----------
+    sums : dict
+        For each name the sum of weight times value, and that of the weights.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, value: float, weight: float) -> None:
+        """Let a value count with its weight."""
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        self.sums[name] = total + weight * value, weights + weight
+
+    def values(self) -> dict[str, float]:
+        """Return the means."""
+        return {name: total / weights for name, (total, weights) in self.sums.items()}
+
+
+def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
+    """Return metrics by name, or say which of them is none."""
+    if callable(metrics) or isinstance(metrics, str):
+        raise TypeError(f"fit: expected metrics as a list, got {metrics!r:.60}; write metrics=[...]")
+    named: dict[str, Metric] = {}
+    for metric in metrics:
+        if not callable(metric) or isinstance(metric, type):
+            raise TypeError(f"fit: expected a metric to be a function of (prediction, target), got {metric!r:.60}")
+        name = _name(metric)
+        if name in named:
+            raise ValueError(f"fit: two metrics have the name {name!r}; give one of them another __name__")
+        if name == "loss" or name.startswith("validation_"):
+            raise ValueError(f"fit: {name!r} is the name of another number; give the metric another __name__")
+        named[name] = metric
+    return named
+
+
+def _name(metric: Any) -> str:
+    """Return a metric's __name__; that of the function within, where a partial has none of its own."""
+    if isinstance(metric, partial) and not hasattr(metric, "__name__"):
+        return _name(metric.func)
+    return str(getattr(metric, "__name__", type(metric).__name__))
+
+
+def measured(name: str, value: Any) -> float:
+    """Return what a metric gave as a float, or say that it gave no number."""
+    try:
+        if np.ndim(value) == 0:
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"fit: the metric {name!r} must return a number, got {type(value).__name__}")

@@ -1,0 +1,164 @@
+"""Progress: what a long training says on the way: tqdm's bar where there is one, else at most one line a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nanonet.training.callback import Callback
+
+if TYPE_CHECKING:
+    from nanonet.training.trainer import Trainer
+
+QUIET = 2.0  # seconds before the first line, so that a short fit prints nothing
+PAUSE = 1.0  # seconds between two lines
+
+
+def progress(epochs: int, verbose: int | None) -> Callback:
+    """Return what displays a fit.
+
+    Parameters
+    ----------
+    epochs : int
+        How many the fit will do.
+    verbose : int or None
+        0 never prints; None begins when the fit has run for 2 s; 1 begins at once.
+    """
+    if isinstance(verbose, bool) or verbose not in (None, 0, 1):
+        raise ValueError(f"fit: expected verbose of None, 0 or 1, got {verbose!r}")
+    if verbose == 0:
+        return Callback()
+    quiet = QUIET if verbose is None else 0.0
+    isatty = getattr(sys.stderr, "isatty", lambda: False)
+    bar = _tqdm() if _in_notebook() or isatty() else None
+    return Lines(epochs, quiet) if bar is None else Bar(epochs, quiet, bar)
+
+
+def _tqdm() -> Any:
+    """Return tqdm's class for terminal or notebook, or None where it is not installed."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+class Display(Callback):
+    """Base of the displays: how much is done, and what there is to say."""
+
+    def __init__(self, epochs: int, quiet: float) -> None:
+        self.epochs, self.quiet = epochs, quiet
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        self.begun = time.monotonic()
+        self.first = trainer.history.epochs  # those of earlier fits
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Say that Ctrl-C ended it, since no exception does."""
+        if trainer.history.interrupted:
+            print(f"interrupted in epoch {trainer.epoch}, after step {trainer.steps}", file=sys.stderr, flush=True)
+
+    def done(self, trainer: Trainer, *, whole: bool) -> float:
+        """Return how many epochs of this fit are done."""
+        turn = trainer.epoch - self.first
+        return turn if whole else turn - 1 + (trainer.batch / trainer.batches if trainer.batches else 0)
+
+    def numbers(self, trainer: Trainer) -> dict[str, float]:
+        """Return the numbers of the epoch that ended last, and the learning rate."""
+        named = {name: trainer.history[name][-1] for name in trainer.names}
+        return named | {"learning_rate": trainer.learning_rate}
+
+
+class Lines(Display):
+    """Plain lines on stderr, the last one whenever there was one before it."""
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        super().fit_begin(trainer)
+        self.next, self.spoken, self.last = self.begun + self.quiet, False, ""
+
+    def step_end(self, trainer: Trainer) -> None:
+        """Say, if it is time, that a batch is done."""
+        if time.monotonic() >= self.next:
+            of = f"/{trainer.batches}" if trainer.batches else ""
+            numbers = {"loss": trainer.batch_loss, "learning_rate": trainer.learning_rate}
+            self._say(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Say, if it is time, that an epoch is done."""
+        self.last = f"{trainer.epoch}"
+        if time.monotonic() >= self.next:
+            self._say(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
+            self.last = ""
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Say how the last epoch ended, if anything was said and it was not."""
+        if self.spoken and self.last:
+            self._say(trainer, "", self.numbers(trainer), self.epochs)
+        super().fit_end(trainer)
+
+    def _say(self, trainer: Trainer, batch: str, numbers: Mapping[str, float], done: float) -> None:
+        passed = time.monotonic() - self.begun
+        known = 0 < done < self.epochs
+        left = f", about {duration(passed * (self.epochs - done) / done)} left" if known else ""
+        told = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        turn = trainer.epoch - self.first if batch else trainer.history.epochs - self.first
+        where = f"epoch {turn}/{self.epochs}{batch}"
+        print(f"{where}  {told}  {duration(passed)}{left}", file=sys.stderr, flush=True)
+        self.next, self.spoken = time.monotonic() + PAUSE, True
+
+
+class Bar(Display):
+    """tqdm's bar, one unit an epoch."""
+
+    def __init__(self, epochs: int, quiet: float, tqdm: Any) -> None:
+        super().__init__(epochs, quiet)
+        self.tqdm = tqdm
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """Open the bar, which shows itself when the quiet time is over."""
+        super().fit_begin(trainer)
+        form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
+        self.bar = self.tqdm(total=self.epochs, delay=self.quiet, bar_format=form, leave=True)
+        self.next = self.begun
+
+    def step_end(self, trainer: Trainer) -> None:
+        """Move the bar on, ten times a second at most."""
+        now = time.monotonic()
+        if now >= self.next:
+            self.next = now + 0.1
+            self.bar.update(self.done(trainer, whole=False) - self.bar.n)
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """Move the bar on, and show the epoch's numbers."""
+        told = {name: f"{value:.4g}" for name, value in self.numbers(trainer).items()}
+        self.bar.set_postfix(told, refresh=False)
+        self.bar.update(self.done(trainer, whole=True) - self.bar.n)
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """Close the bar."""
+        self.bar.close()
+        super().fit_end(trainer)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a reader says it.
+
+    Examples
+    --------
+    >>> duration(3.21), duration(75), duration(7320)
+    ('3.2 s', '1 min 15 s', '2 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

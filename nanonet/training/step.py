@@ -1,0 +1,320 @@
+"""Stepper: one step of a training, taken whole or not at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.contract import checked
+from nanonet.checking.snapshot import Snapshot
+from nanonet.checking.training_contract import checked_loss, checked_optimizer
+from nanonet.core.arrays import Array, is_finite, norm
+from nanonet.core.checks import positive_int
+from nanonet.core.errors import ContractError, NonFiniteError
+from nanonet.core.loss import Loss
+from nanonet.core.optimizer import Optimizer, Step
+from nanonet.core.repr import called
+from nanonet.core.tree import Tree
+from nanonet.models.sequential import Sequential
+from nanonet.training.blocks import BLOCK, Block, cut
+from nanonet.training.data import Arrays
+from nanonet.training.interrupts import Shield
+
+
+class Outcome(NamedTuple):
+    """What a step gives: the loss, what its mean was divided by, and the prediction, from before the update.
+
+    Where the divisor is 0 nothing in the batch counts, and no step was taken.
+    """
+
+    loss: float
+    divisor: float
+    prediction: Array
+
+
+class By(NamedTuple):
+    """What a step is taken by: the trainer's own model, loss and optimizer, or checked twins of them."""
+
+    model: Sequential
+    loss: Loss
+    optimizer: Optimizer
+
+
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "_tree", "_layout", "_bounds", "shield")
+
+
+class Stepper:
+    """What a :class:`nanonet.Trainer` takes its steps with: model, loss, optimizer, and the optimizer's state.
+
+    Parameters are the Trainer's.
+    """
+
+    def __init__(
+        self, model: Sequential, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None
+    ) -> None:
+        _expect("model", model, Sequential)
+        _expect("loss", loss, Loss)
+        _expect("optimizer", optimizer, Optimizer)
+        if not hasattr(optimizer, "_learning_rate"):
+            name = type(optimizer).__name__
+            raise TypeError(f"{name}: its __init__ has to call super().__init__(learning_rate)")
+        if micro_batch_size is not None:
+            positive_int(micro_batch_size, "Trainer", "micro_batch_size")
+        self.model, self.loss, self.optimizer, self.micro_batch_size = model, loss, optimizer, micro_batch_size
+        self.steps = 0
+        self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
+        self._states: dict[str, Array] = {}
+        self._blocks: list[Block] = []
+        self._vector = model.vector
+        self._bounds: list[float] | None = None  # what no number exceeds, of the vector and of each state, if known
+        limits = np.finfo(model.dtype)
+        self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
+        self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
+        self._is_large = model.vector.size > BLOCK  # so that taking signals costs less than a copy
+        self.shield = Shield()
+        self._layout: object = None
+        self._version = -1  # that of the numbers whose bounds are known
+        self.torn: int | str = 0  # the step that was broken off where it could not be undone, or what else was
+        self._starts = optimizer.states()
+        if not isinstance(self._starts, dict):
+            name = type(optimizer).__name__
+            raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
+        self._bind()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; what belongs to the vector is made anew."""
+        return {name: value for name, value in vars(self).items() if name not in OF_THE_VECTOR}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.shield, self._layout, self._bounds = Shield(), None, None
+        self._vector = self.model.vector
+        self._bind()
+
+    def _step(
+        self,
+        x: Array,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None,
+        look: Callable[[Array], None] | None = None,
+        by: By | Stepper | None = None,
+    ) -> Outcome:
+        """Take a step, or none; look gets the prediction before anything is updated.
+
+        After a step that was taken signals may have to wait until the caller opens the shield.
+        """
+        self._bind()
+        if self.torn:
+            self.refuse_torn()
+        by = by or self
+        kept = Snapshot(self._tree) if self._changeable else None
+        number, rate, touched = self.steps + 1, self.learning_rate, 0
+        try:
+            with np.errstate(all="ignore"):
+                outcome = self._gradients(by, x, target, weight)
+                if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
+                    if kept is not None:
+                        kept.restore()
+                    return outcome
+                if look is not None:
+                    look(outcome.prediction)
+                rate = by.optimizer.rate(self.steps) * self.rate_factor
+                step = Step(number, rate)
+                norm_of_grad = self._checked_norm()
+                scale = by.optimizer.scale(self._norm)
+                if self.shield.up and self._cannot_overflow(norm_of_grad, step):
+                    self.shield.closed = True  # what is not kept cannot be undone
+                    self.torn = number
+                    for block in self._blocks:
+                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                else:
+                    for block in self._blocks:
+                        block.save()
+                        touched += 1  # only now, so that an interrupt within save restores nothing half kept
+                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        if not block.is_finite():
+                            raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
+                    self.shield.closed = True
+                self.steps, self.torn = number, 0  # from here on the step is taken
+                self.batch_loss, self.learning_rate = outcome.loss, rate
+        except BaseException as error:
+            if self.steps == number:
+                self.batch_loss, self.learning_rate = outcome.loss, rate
+                raise
+            for block in self._blocks[:touched]:
+                block.restore()
+            if kept is not None and not self.torn:
+                kept.restore()
+            self.shield.open()
+            if isinstance(error, NonFiniteError):
+                raise self._diverged(x, target, weight, str(error), number, rate, retrace=touched == 0) from None
+            if isinstance(error, Exception) and touched == 0 and not self.torn:
+                self.model._explain(error, x, training=True)
+            raise
+        return outcome
+
+    def refuse_torn(self) -> None:
+        """Raise RuntimeError if the numbers are those of no step."""
+        if self.torn:
+            number = self.torn
+            why = (
+                number
+                if isinstance(number, str)
+                else f"an exception broke off the update of step {number} in its middle"
+            )
+            raise RuntimeError(
+                f"Trainer: {why}, and the numbers belong to no step; go on from a checkpoint: trainer.resume(path)"
+            )
+
+    def _checked_norm(self) -> float:
+        """Return the norm of all gradients, infinity where their squares overflow; raise NonFiniteError if they did."""
+        largest = norm(self._grad)
+        if largest < math.inf:
+            return largest
+        if not all(is_finite(block.grad) for block in self._blocks):
+            raise NonFiniteError("a gradient is the first number that is not finite")
+        return math.inf
+
+    def _cannot_overflow(self, largest: float, step: Step) -> bool:
+        """Tell whether no number can overflow in an update by gradients none of which exceeds the largest."""
+        if not self._is_bounded or largest == math.inf:
+            self._bounds = None
+            return False
+        if self._bounds is None or self._version != self._memory.version:
+            self._version = self._memory.version
+            self._bounds = [norm(array) + self._least for array in (self._value, *self._states.values())]
+        value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
+        self._bounds = [value, *states]
+        for bound in (1e9 * step.learning_rate, *self._bounds):
+            if not bound < self._most:  # NaN is not either
+                self._bounds = None  # to be measured anew
+                return False
+        return True
+
+    def _gradients(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Run both passes, which leave every gradient in the vector."""
+        size = self.micro_batch_size
+        if size is None or len(x) <= size:
+            return self._passes(by, x, target, weight)
+        return self._accumulated(by, Arrays(x, target, weight), size)
+
+    def _passes(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+        """Run both passes on one piece."""
+        prediction, cache = by.model.forward(x, training=True)
+        checked, weights = by.loss.check(prediction, target, weight)
+        divisor = by.loss.total(checked, weights)
+        if divisor == 0:
+            return Outcome(0.0, 0.0, prediction)
+        value, loss_cache = by.loss.forward(prediction, checked, weights)
+        if not math.isfinite(value):
+            raise NonFiniteError(f"{by.loss}: the loss is the first number that is not finite, {value}{self._last()}")
+        by.model.backward_parameters(by.loss.backward(loss_cache), cache)
+        return Outcome(value, divisor, prediction)
+
+    def _accumulated(self, by: By | Stepper, batch: Arrays, size: int) -> Outcome:
+        """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
+        mean, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
+        for piece in batch.batches(size):
+            outcome = self._passes(by, *piece)
+            if outcome.divisor:
+                divisor += outcome.divisor
+                share = outcome.divisor / divisor  # of this piece in all so far; a sum might overflow
+                mean *= 1 - share
+                mean += share * self.model.vector.grad
+                loss += share * (outcome.loss - loss)
+            predictions.append(outcome.prediction)
+        if divisor:
+            self.model.vector.grad = mean
+        return Outcome(loss, divisor, np.concatenate(predictions))
+
+    def _norm(self) -> float:
+        """Return the norm of all gradients together."""
+        total = sum(float(np.vdot(block.grad, block.grad)) for block in self._blocks)
+        if math.isfinite(total):
+            return math.sqrt(total)
+        top = max(float(np.abs(block.grad).max()) for block in self._blocks)  # the squares overflow
+        return top * math.sqrt(sum(float(np.sum((block.grad / top) ** 2)) for block in self._blocks))
+
+    def _strict_step(
+        self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
+    ) -> Outcome:
+        """Take a step under the strict contract, the loss and the optimizer included."""
+        optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
+        by = By(checked(self.model, live=True, masks=True), checked_loss(self.loss), optimizer)
+        return self._step(x, target, weight, look, by)
+
+    # ---- what belongs to the layout
+
+    def _bind(self) -> None:
+        """Cut the vector into blocks, anew when a parameter was frozen, thawed or moved."""
+        vector = self._vector
+        if vector.layout is self._layout:
+            return
+        self._value, self._grad, self._memory, self._version = vector.value, vector.grad, vector.memory, -1
+        self._tree = Tree(self.model)
+        self._changeable = bool(self._tree.buffers or self._tree.randoms)
+        self._states = {
+            name: self._states[name].astype(vector.dtype, copy=False)
+            if name in self._states
+            else np.full(vector.size, start, vector.dtype)
+            for name, start in self._starts.items()
+        }
+        states = list(self._states.values())
+        self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
+        self._layout, self._bounds = vector.layout, None
+
+    def _state_arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield the optimizer's state of each parameter by name, such as "velocity/0.weight"."""
+        self._bind()
+        for state, numbers in self._states.items():
+            start = 0
+            for name, parameter in self._tree.parameters.items():
+                yield f"{state}/{name}", parameter.laid(numbers[start : start + parameter.size])
+                start += parameter.size
+
+    def _overflown(self) -> str:
+        """Return the name of the first parameter whose numbers are not finite."""
+        overflown = (name for name, p in self._tree.parameters.items() if not is_finite(p.value))
+        return next(overflown, "the optimizer's state")
+
+    def _last(self) -> str:
+        last = len(self.model) - 1
+        return f", for a prediction from layer {last}, {called(self.model[last])}" if last >= 0 else ""
+
+    def _diverged(
+        self,
+        x: Array,
+        target: npt.ArrayLike,
+        weight: npt.ArrayLike | None,
+        found: str,
+        number: int,
+        rate: float,
+        *,
+        retrace: bool,
+    ) -> NonFiniteError:
+        """Find out, on a model that stands as before the step, where the first number arose that is not finite."""
+        if x.dtype.kind == "f" and not is_finite(x):
+            found = "x holds numbers that are not finite"
+        elif retrace:
+            try:
+                with np.errstate(all="ignore"):
+                    self._gradients(By(checked(self.model), self.loss, self.optimizer), x, target, weight)
+            except (NonFiniteError, ContractError) as first:
+                found = str(first)
+        advice = f"try a learning_rate below {rate:g}, or look for such numbers in the data"
+        if number == 1 and retrace:
+            advice = "no step was taken yet: look at what that layer makes of finite numbers, and what it starts from"
+        return NonFiniteError(
+            f"training stopped at step {number}: {found}. The model stands as before that step; {advice}"
+        )
+
+
+def _expect(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        hint = f"; write {value.__name__}(...)" if isinstance(value, type) else ""
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"Trainer: expected {name} to be {article} {kind.__name__}, got {value!r:.60}{hint}")

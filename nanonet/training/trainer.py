@@ -1,0 +1,417 @@
+"""Trainer: takes steps, each of them whole or not at all, and knows what happens in an epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.overlooked import refuse_overlooked, warn_of_plain_arrays
+from nanonet.core.arrays import Array
+from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.errors import NonFiniteError
+from nanonet.core.layer import OURS
+from nanonet.core.loss import Loss, nothing_counts
+from nanonet.core.optimizer import Optimizer
+from nanonet.models.sequential import Sequential
+from nanonet.training.callback import Callback
+from nanonet.training.checkpoint import restore, store
+from nanonet.training.data import Arrays
+from nanonet.training.epoch import Epoch
+from nanonet.training.history import History
+from nanonet.training.intake import Intake, Source, Validation
+from nanonet.training.metrics import Means, Metric, by_name, measured
+from nanonet.training.progress import progress
+from nanonet.training.resumed import Member, Resumed, Standing
+from nanonet.training.step import Stepper
+
+CHUNK = 4096  # samples that go through the model at a time when a loss is only looked at
+
+
+class Trainer(Stepper):
+    """A model in training: it holds the optimizer's state, and takes one step at a time.
+
+    A step whose loss, gradient or updated parameters are NaN or infinite is not taken: it raises, and the model,
+    buffers and generators too, stands as before it.
+
+    Parameters
+    ----------
+    model : Sequential
+    loss : Loss
+    optimizer : Optimizer
+    rng : int, Generator or None
+        For shuffling; None goes on with the model's own generator.
+    micro_batch_size : int, optional
+        How many samples go through the model at a time, where memory is short: the gradients of the pieces of a batch
+        are added up to that of the whole.
+
+    Attributes
+    ----------
+    history : History
+        The numbers of every epoch so far.
+    steps, epoch, batch : int
+        Steps taken so far; the epoch, and the batch in it, that is being worked on, both from 1.
+    batches : int or None
+        How many batches the epoch has, where that is known.
+    batch_loss, learning_rate : float
+        Of the last step.
+    rate_factor : float
+        What the optimizer's learning rate is multiplied with; ReduceOnPlateau lowers it.
+    completed : bool
+        Whether the last fit came to its end: neither an error nor Ctrl-C broke it off.
+    names : tuple of str
+        The names that the history gets in this fit.
+    callbacks : list of Callback
+        Those of the fit that is running, or that was broken off.
+
+    Examples
+    --------
+    >>> from nanonet import SGD, Linear, Sequential, SquaredError
+    >>> model = Sequential(Linear(1, 1), rng=0)
+    >>> trainer = Trainer(model, loss=SquaredError(), optimizer=SGD(0.5))
+    >>> for _ in range(100):
+    ...     loss = trainer.step([[0], [1]], [[1], [3]])
+    >>> round(loss, 6), model([[2.0]]).round(2)
+    (0.0, array([[5.]], dtype=float32))
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        rng: int | np.random.Generator | None = None,
+        micro_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, loss, optimizer, micro_batch_size)
+        self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
+        self.history = History()
+        self.names: tuple[str, ...] = ("loss",)
+        self.epoch = self.batch = 0
+        self.batches: int | None = None
+        self.completed = False
+        self.callbacks: list[Callback] = []
+        self._intake = Intake(model, loss, self.rng)
+        self._underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
+        self._resumed: Resumed | None = None  # what the next fit goes on with
+        self._begun: list[Member] = []  # the callbacks of the last fit that have begun
+
+    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Take one step on a batch and return its loss, from before the update.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss, a gradient or an updated parameter is not finite. Nothing is changed then.
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If no sample of the batch counts. Nothing is changed then.
+        """
+        entered = self.model._enter(x)
+        if len(entered) == 0:
+            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
+        if self._is_large and not self.shield.up:
+            with self.shield:
+                self.shield.open()
+                outcome = self._step(entered, target, sample_weight)
+        else:
+            outcome = self._step(entered, target, sample_weight)
+            self.shield.open()
+        if outcome.divisor == 0:
+            raise nothing_counts("Trainer: no sample of this batch counts")
+        return outcome.loss
+
+    # ---- checkpoints
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that a training needs to go on elsewhere into one .npz file, at any time.
+
+        It is written beside path and put in its place when it is whole on the disk. Everything stands in it by name:
+        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), what is frozen, the history, and where each
+        generator stands; NumPy alone can read it. Nothing is pickled.
+
+        Settings are not in it: the optimizer's and the layers' (the rate of a Dropout) come from the code that makes
+        the trainer.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what path held before stands.
+        ValueError
+            If path does not end in .npz.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from nanonet import Adam, Linear, Sequential, SquaredError
+        >>> def new() -> Trainer:
+        ...     return Trainer(Sequential(Linear(1, 1), rng=0), loss=SquaredError(), optimizer=Adam(0.1))
+        >>> trainer = new()
+        >>> history = trainer.fit([[0], [1]], [[1], [3]], epochs=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(f"{folder}/run.npz")
+        ...     later = new()
+        ...     later.resume(f"{folder}/run.npz")
+        >>> later.steps, later.history
+        (3, History(3 epochs: loss 1.845 -> 1.29))
+        """
+        self.refuse_torn()
+        store(self, path)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Take over what another trainer saved; the next fit goes on from there, bit for bit.
+
+        This trainer has to be made in the same way: the same dtype, the same classes of layers, loss and optimizer.
+        A fit that was broken off in an epoch goes on within it, with the same data in the same batches and the same
+        metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes go on as
+        well: what one that was made by the same call has frozen, thawed or done to ``rate_factor`` stands, and its
+        ``fit_begin`` does not do it a second time.
+
+        Files of format 1, which nanonet 0.1.0 wrote, hold neither what is frozen nor the layers' classes: what is
+        frozen stays as it is in this trainer.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, was written by a newer nanonet, does not fit this trainer, or an entry of it is not what
+            it has to be. Nothing is changed then; only where somebody writes into the file while it is read are the
+            parameters NaN, so that no step is taken with one half of it.
+        """
+        self._resumed = restore(self, path)
+
+    # ---- many steps
+
+    def fit(
+        self,
+        x: npt.ArrayLike | Iterable[Any],
+        target: npt.ArrayLike | None = None,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation: Validation = None,
+        sample_weight: npt.ArrayLike | None = None,
+        metrics: Sequence[Metric] = (),
+        callbacks: Sequence[Callback] = (),
+        verbose: int | None = None,
+    ) -> History:
+        """Train for further epochs, going on with the optimizer's state, and return the whole history.
+
+        Ctrl-C ends a fit after the last whole step; the history is returned and says ``interrupted``.
+
+        Parameters
+        ----------
+        x, target : array
+            Shape (samples, ...), of one length. Memory-mapped arrays are read and checked batch by batch. Without
+            target, x is an iterable of (x, target) or (x, target, weight), one batch each, gone through every epoch.
+        epochs : int
+            How often to go through all samples.
+        batch_size : int
+            Samples in a step; the last batch of an epoch may be smaller.
+        shuffle : bool
+            Whether each epoch draws a new order of the samples.
+        validation : (x, target), (x, target, weight) or float, optional
+            Data to evaluate after each epoch, or the fraction of the samples to draw and keep for that.
+        sample_weight : array, optional
+            Shape (samples,), 0 or more: how much each sample counts. A batch in which nothing counts is skipped.
+        metrics : sequence of callable
+            Of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)`` where the
+            model ends in one column of probabilities; their means over the samples of an epoch, each from before its
+            step, and their values on the validation data, go into the history.
+        callbacks : sequence of Callback
+        verbose : int or None
+            0 never prints; None prints on stderr when the fit has run for 2 s; 1 from the start.
+
+        Raises
+        ------
+        ShapeError
+            If shapes do not fit, before the first step.
+        ValueError
+            If there are no samples or none that counts, or x or target hold a NaN or an infinity.
+        NonFiniteError
+            If training diverges, with the epoch, the batch and the layer; its ``history`` holds the epochs before.
+        """
+        positive_int(epochs, "fit", "epochs")
+        positive_int(batch_size, "fit", "batch_size")
+        named = by_name(metrics)
+        given = _callbacks(callbacks)
+        told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
+        resumed = self._resumed or Resumed()
+        before = self.completed, self.callbacks, self._underway, self._begun
+        ended, standing = (self.history.interrupted, self.history.stopped), Standing.of(self)
+        undo, begun = self._intake.memory(), list[Member]()
+        self.refuse_torn()
+        try:
+            refuse_overlooked(self.model)
+            data, held_out = self._intake.let_in(x, target, sample_weight, validation)
+            warn_of_plain_arrays(self.model)
+            source = Source(data, batch_size, self.rng if shuffle else None, named)
+            if resumed.epoch is not None:
+                resumed.epoch.agree(source.told)
+            self.names = ("loss", *named)
+            if held_out is not None:
+                self.names += tuple(f"validation_{name}" for name in self.names)
+            self.history.interrupted, self.history.stopped = False, ""
+            self.completed, self.callbacks, self._underway, self._begun = False, given, resumed.epoch, begun
+            self._bounds = None  # what was done to the model since an earlier fit is not known
+            for member in resumed.members(told):
+                member.begin(self)
+                begun.append(member)
+            for callback, state in resumed.match(given):
+                callback.fit_resumed(self, state)
+        except BaseException:  # a fit that is refused leaves no trace
+            for member in begun:
+                member.callback.fit_end(self)
+            undo()
+            standing.put_back(self)
+            self.history.interrupted, self.history.stopped = ended
+            self.completed, self.callbacks, self._underway, self._begun = before
+            raise
+        try:
+            with self.shield:
+                try:
+                    self.shield.open()
+                    for turn in range(epochs):
+                        self._whole_epoch(source, held_out, named, told, first=turn == 0)
+                        if self.history.stopped:
+                            break
+                finally:
+                    self.shield.closed = True  # so that no signal comes between here and its end
+            self.completed = True
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+        finally:
+            for member in begun:
+                member.end(self)
+        return self.history
+
+    def stop(self, reason: str) -> None:
+        """End the running fit after this epoch; the history keeps the reason."""
+        self.history.stopped = reason
+
+    def evaluate(
+        self,
+        x: npt.ArrayLike,
+        target: npt.ArrayLike,
+        batch_size: int = CHUNK,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Return the loss on data, in inference, ``batch_size`` samples at a time; ValueError if no sample counts."""
+        positive_int(batch_size, "evaluate", "batch_size")
+        return self._measure(Arrays(x, target, sample_weight), {}, batch_size, name="evaluate")["loss"]
+
+    def _whole_epoch(
+        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Callback], *, first: bool
+    ) -> None:
+        epoch = self._underway
+        self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, source.count
+        if epoch is None:
+            for callback in told:
+                callback.epoch_begin(self)
+            epoch = self._underway = source.epoch()
+        numbers = self._epoch(epoch, source, metrics, told, first=first)
+        source.count = self.batch
+        if held_out is not None:
+            numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
+        self.shield.closed = True
+        self.history.append(numbers)
+        self._underway = self._resumed = None
+        self.shield.open()
+        for callback in told:
+            callback.epoch_end(self)
+
+    def _epoch(
+        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], told: list[Callback], *, first: bool
+    ) -> dict[str, float]:
+        """Go through the samples that are left and return the means of the losses and metrics of all."""
+        means = epoch.means
+        listeners = [callback for callback in told if type(callback).step_end is not Callback.step_end]
+        others_may_write = source.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
+        if self.callbacks:
+            self._expect_other_numbers()
+        for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
+            x = batch.x
+            if source.unchecked:
+                x = self.model._enter(x)
+                Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
+            take = self._strict_step if first else self._step
+            measures: dict[str, float] = {}
+            look = partial(_look_at, metrics, batch.target, measures) if metrics else None
+            try:
+                outcome = take(x, *batch[1:], look)
+            except NonFiniteError as error:
+                where = f"training stopped at epoch {self.epoch}, batch {self.batch},"
+                located = NonFiniteError(str(error).replace("training stopped at", where))
+                located.history = self.history
+                raise located from None
+            if outcome.divisor == 0:  # nothing in it counts, and no step was taken
+                continue
+            first = False
+            means.add("loss", outcome.loss, outcome.divisor)
+            for name, value in measures.items():
+                means.add(name, value, len(x))
+            epoch.done, self._resumed = self.batch, None
+            self.shield.open()
+            for callback in listeners:
+                callback.step_end(self)
+            if others_may_write:
+                self._expect_other_numbers()
+        if not means.sums:
+            raise nothing_counts(f"fit: no sample of epoch {self.epoch} counts")
+        return means.values()
+
+    def _expect_other_numbers(self) -> None:
+        """Take nothing for proven of the numbers, and no signal for covered: code of the user's own has run."""
+        self._bounds, self.shield.closed = None, True
+        self.shield.cover()
+        self.shield.open()
+
+    def _measure(
+        self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK, *, name: str = "fit"
+    ) -> dict[str, float]:
+        """Return the loss and the metrics on data, in inference; metrics get all predictions at once."""
+        means, predictions, targets = Means(), [], []
+        for x, target, weight in data.batches(batch_size):
+            entered = self.model._enter(x)
+            if data.on_disk:
+                Intake.check_finite(entered, target, data.kind)
+            with np.errstate(all="ignore"):
+                prediction = self.model.predict(entered)
+                checked, weights = self.loss.check(prediction, target, weight)
+                total = self.loss.total(checked, weights)
+                if total:
+                    means.add("loss", self.loss.forward(prediction, checked, weights)[0], total)
+            if metrics:
+                predictions.append(prediction)
+                targets.append(target)
+        if not means.sums:
+            raise nothing_counts(f"{name}: no {data.kind}sample counts")
+        for called, metric in metrics.items():
+            whole = metric(np.concatenate(predictions), np.concatenate(targets))
+            means.add(called, measured(called, whole), 1)
+        return means.values()
+
+
+def _look_at(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
+    """Measure a prediction before the step that it leads to: a metric that fails stops that step too."""
+    for name, metric in metrics.items():
+        measures[name] = measured(name, metric(prediction, target))
+
+
+def _callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            hint = f"; write {callback.__name__}(...)" if isinstance(callback, type) else ""
+            raise TypeError(f"fit: expected a callback to be a Callback, got {callback!r:.60}{hint}")
+    return list(callbacks)
