@@ -201,13 +201,13 @@ class Watch(Callback):
         self.reached = state["reached"].tolist()
 
     def epoch_end(self, trainer: Trainer) -> None:
-        self.reached.append(measure(trainer.model, self.images))
+        self.reached.append(measure(trainer.model.predict, self.images))
         loss = trainer.history["loss"][-1]
         print(f"  epoch {trainer.epoch:2d}  loss {loss:.5f}  accuracy {self.reached[-1]:.2%}", flush=True)
 
 
-def measure(model: Sequential, images: Images) -> float:
-    return accuracy(model.predict(images.x, batch_size=1000), images.labels)
+def measure(predict: Callable[..., npt.NDArray[Any]], images: Images) -> float:
+    return accuracy(predict(images.x, batch_size=1000), images.labels)
 
 
 def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argparse.Namespace) -> tuple[float, float]:
@@ -234,7 +234,7 @@ def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argpar
             verbose=arguments.verbose,
         )
     took = time.perf_counter() - begun
-    reached = measure(model, test)
+    reached = measure(model.predict, test)
     best = max([reached, *watch.reached])
     told = f", best epoch {best:.2%}" if watch.reached else ""
     print(f"rng {rng}: {reached:.2%}, test error {1 - reached:.2%}{told}, {took:.1f} s", flush=True)

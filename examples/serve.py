@@ -32,7 +32,7 @@ def convert(path: Path) -> None:
     import torch
 
     from nanonet.interchange.torch import from_torch
-    from nanonet.storage.files import save
+    from nanonet.models.files import save
 
     net = torch_net()
     save(from_torch(net), path)
@@ -41,7 +41,7 @@ def convert(path: Path) -> None:
 
 
 def by_nanonet(path: Path) -> Predict:
-    from nanonet.storage.files import load
+    from nanonet.models.files import load
 
     return load(path)
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from nanonet.interchange.sklearn.estimators import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
 
 EPOCHS = 50
 LIKEWISE: dict[str, Any] = {"batch_size": 32, "max_iter": EPOCHS, "tol": 0, "n_iter_no_change": EPOCHS, "alpha": 0}

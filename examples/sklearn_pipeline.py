@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from nanonet import Activation, Adam, Array, Dropout, Layer, Linear, Loss, ReLU, Tanh
-from nanonet.interchange.sklearn.estimators import NanonetClassifier
+from nanonet.interchange.sklearn import NanonetClassifier
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)

@@ -1,5 +1,6 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
+from nanonet._version import __version__ as __version__
 from nanonet.checking.contract import strict
 from nanonet.checking.gradients import check_gradients
 from nanonet.core.activation import Activation
@@ -48,21 +49,18 @@ from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
+from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
 from nanonet.optimizers.adaptive import Adagrad, RMSprop
 from nanonet.optimizers.rprop import Rprop
 from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.optimizers.sgd import SGD
-from nanonet.storage.files import load, read_arrays, save
-from nanonet.training.callback import Callback
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
-from nanonet.training.trainer import Trainer
-
-__version__ = "0.1.0"
+from nanonet.training.trainer import Callback, Trainer
 
 __all__ = [
     "ELU",

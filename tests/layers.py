@@ -28,6 +28,7 @@ from nanonet import (
     Tanh,
     Zeros,
 )
+from nanonet.core.chain import Chain
 
 
 class Scale(Layer):
@@ -256,7 +257,7 @@ def train(
     )
 
 
-def loss_of(model: Sequential, x: Array, target: Array, loss: Loss | None = None) -> float:
+def loss_of(model: Chain, x: Array, target: Array, loss: Loss | None = None) -> float:
     """Return the loss of a model in inference."""
     return (loss or SquaredError())(model(x), target)
 
@@ -285,7 +286,7 @@ def _walk_into(found: dict[str, Any], path: str, entries: dict[str, Any]) -> Non
             _walk_into(found, inner, {str(key): entry for key, entry in value.items()})
 
 
-def picture(model: Sequential) -> dict[str, bytes]:
+def picture(model: Chain) -> dict[str, bytes]:
     """Return every number that a model holds, and the state of each of its generators, to be compared bit for bit."""
     seen: dict[str, bytes] = {}
     for name, part in walk(model).items():

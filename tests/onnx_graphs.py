@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet import Linear, LogSoftmax, Residual, Sequential, Softmax
-from nanonet.interchange.onnx.files import load
+from nanonet.interchange.onnx import load
 
 Numbers = npt.NDArray[Any]
 FLOAT, DOUBLE = 1, 11  # ONNX's element types

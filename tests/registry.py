@@ -69,6 +69,7 @@ from nanonet import (
     Uniform,
     Zeros,
 )
+from nanonet.core.chain import Chain
 
 T = TypeVar("T")
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
@@ -197,6 +198,7 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
         LayerCase(lambda: Residual(Sequential(Linear(3, 4), Tanh(), Dropout(0.3), Linear(4, 3), rng=1)), (2, 3)),
     ],
+    Chain: [LayerCase(lambda: Chain(Linear(3, 4), Tanh(), rng=1), (3,))],
     Sequential: [
         LayerCase(Sequential, (3,)),
         LayerCase(lambda: Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=1), (3,)),

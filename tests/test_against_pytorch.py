@@ -52,6 +52,7 @@ from nanonet import (
     Tanh,
     Trainer,
 )
+from nanonet.core.chain import Chain
 from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -76,6 +77,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     Flatten: lambda layer: torch.nn.Flatten(),
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
     Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
+    Chain: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
     Sequential: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
 }
 """A PyTorch module for a layer, numbers aside; or the reason why there is none."""

@@ -508,7 +508,7 @@ def assert_stands(path: Path, before: bytes) -> None:
     trainer_of(net(rng=7)).resume(path)
 
 
-@pytest.mark.parametrize("place", ["os.fsync", "os.replace", "nanonet.archive._write_array"])
+@pytest.mark.parametrize("place", ["os.fsync", "os.replace", "nanonet.storage.archive._write_array"])
 def test_on_a_full_disk_the_checkpoint_of_before_stands(
     place: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -532,7 +532,7 @@ def test_on_a_full_disk_the_checkpoint_of_before_stands(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("place", ["os.fsync", "os.replace", "nanonet.archive._write_array"])
+@pytest.mark.parametrize("place", ["os.fsync", "os.replace", "nanonet.storage.archive._write_array"])
 def test_a_save_that_is_broken_off_leaves_the_checkpoint_of_before(
     place: str, error: type[BaseException], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,9 +94,7 @@ def whole(trainer: Trainer) -> dict[str, str]:
     found["history"] = repr((dict(history), history.interrupted, history.stopped))
     found["the model's generator"] = generator_state(trainer.model.rng)
     found["the trainer's generator"] = generator_state(trainer.rng)
-    found["splits"] = json.dumps(
-        sorted((*key, state) for key, state in trainer._intake.splits.items()), default=plainly
-    )
+    found["splits"] = json.dumps(sorted((*key, state) for key, state in trainer.intake.splits.items()), default=plainly)
     return found
 
 

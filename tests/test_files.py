@@ -1026,7 +1026,7 @@ def test_a_page_that_is_compressed_or_very_long_is_refused(tmp_path: Path, monke
     assert peak.bytes < 4 << 20
     path.write_bytes(sealed(packed(entries)))
     load(path)
-    monkeypatch.setattr("nanonet.archive.LONGEST_PAGE", 100)
+    monkeypatch.setattr("nanonet.storage.archive.LONGEST_PAGE", 100)
     assert_refused(path, "nanonet.json is compressed, or longer than 100 bytes")
     for name in ("net.npz", "net.safetensors"):
         with pytest.raises(ValueError, match="bytes long; a file takes 100"):
@@ -1268,7 +1268,7 @@ def test_many_layers_within_many_chains_are_refused(path: Path, monkeypatch: pyt
     for _ in range(5):
         model = Sequential(model)
     save(model, path)
-    monkeypatch.setattr("nanonet.interchange.architecture.VISITS", 100)
+    monkeypatch.setattr("nanonet.models.architecture.VISITS", 100)
     message = "it has more than 100 layers, where each counts once for every chain around it"
     assert_refused(path, message)
     path.unlink()
@@ -1305,7 +1305,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_refused(
             yield piece
             os.truncate(path, 100_000)
 
-    for module in ("archive", "interchange.safetensors"):
+    for module in ("storage.archive", "storage.safetensors"):
         monkeypatch.setattr(f"nanonet.{module}.pieces", pieces)
     assert_refused(path, "it changed while it was read", call)
 
@@ -1425,6 +1425,6 @@ def test_memory_for_a_checkpoint_is_that_of_what_stands_in_the_trainer(tmp_path:
 def test_saving_is_left_out_of_what_an_import_takes() -> None:
     from tests.test_import import modules_after
 
-    later = {"nanonet.interchange", "nanonet.interchange.architecture", "nanonet.interchange.npz", "safetensors"}
+    later = {"nanonet.interchange", "nanonet.models.architecture", "nanonet.storage.safetensors"}
     assert not later & modules_after("import nanonet; nanonet.save, nanonet.load, nanonet.read_arrays")
     assert nanonet.save is save

@@ -32,7 +32,7 @@ from nanonet import (
     Softmax,
     Tanh,
 )
-from nanonet.interchange.onnx.files import export, load
+from nanonet.interchange.onnx import export, load
 from tests import onnx_graphs
 from tests.layers import Scale, picture
 from tests.test_files import PLAIN, Peak, assert_refused, nets, read_or_refused

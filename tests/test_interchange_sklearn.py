@@ -39,7 +39,7 @@ from nanonet import (
     Tanh,
     Trainer,
 )
-from nanonet.interchange.sklearn.estimators import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 
 ROOT = Path(__file__).parents[1]

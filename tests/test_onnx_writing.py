@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nanonet import GELU, SELU, Activation, Array, Clip, Sequential, Tanh
-from nanonet.interchange.onnx.files import export
+from nanonet.interchange.onnx import export
 from tests.registry import LAYERS, LayerCase, params
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")

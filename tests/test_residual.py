@@ -22,8 +22,8 @@ from nanonet import (
     Softmax,
     Tanh,
     check_gradients,
+    strict,
 )
-from nanonet.checking import contract as strict
 from tests.layers import Centred, Copy, Doubled, Handing, Scale, assert_one_vector, data, picture, train
 
 INNER: dict[str, Callable[[], Layer]] = {

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nanonet import Linear, ReLU, Sequential
-from nanonet.storage.files import save
+from nanonet.models.files import save
 
 SERVE = str(Path(__file__).parents[1] / "examples" / "serve.py")
 

@@ -454,7 +454,10 @@ def test_a_layer_that_changes_its_state_in_inference_is_found_by_strict(
     model = Sequential(*put(kind()), rng=0)
     before = picture(model)
     for run in (model, model.predict, lambda x: model.forward(x, training=False)):
-        with nanonet.strict(), pytest.raises(ContractError, match=rf"layer .*, {kind.__name__}\(\): {message}"):
+        with (
+            nanonet.strict(),
+            pytest.raises(ContractError, match=rf"layer .*, {kind.__name__}\(\): {message}"),
+        ):
             run(sample[0])
     if kind is AveragesAlways:
         assert picture(model) == before

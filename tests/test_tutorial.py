@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-import nanonet.models.sequential
+import nanonet.core.chain
 
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial"
@@ -97,7 +97,7 @@ def test_the_ten_questions_have_their_sections() -> None:
 
 def test_the_lines_of_sequential_are_shown_as_they_stand() -> None:
     (shown,) = re.findall(r"^```py\n(.*?)^```$", page("6_any_depth"), re.MULTILINE | re.DOTALL)
-    source = Path(nanonet.sequential.__file__).read_text(encoding="utf-8")
+    source = Path(nanonet.core.chain.__file__).read_text(encoding="utf-8")
     assert "".join(f"        {line}\n" for line in shown.splitlines()) in source
 
 

@@ -17,12 +17,12 @@ import numpy as np
 
 from nanonet.checking.view import View
 from nanonet.core.arrays import Array, Shape, is_finite, read_only
+from nanonet.core.chain import Chain, checked_views
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter, Random
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
-from nanonet.models.sequential import Sequential, checked_views
 
 PACKAGE = Path(__file__).parent
 METHODS = ("forward", "backward", "backward_parameters")
@@ -63,7 +63,7 @@ def strict() -> Iterator[None]:
     >>> with nanonet.strict():  # doctest: +ELLIPSIS
     ...     nanonet.Sequential(Shift())([[1.0]])
     Traceback (most recent call last):
-    nanonet.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
+    nanonet.core.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
     """
     thread = threading.get_ident()
     before = checked_views.get(thread)
@@ -84,7 +84,7 @@ class _Block:
         self.seen: Seen = _nothing_seen()
         self._inside = False
 
-    def view_of(self, model: Sequential) -> Sequential | None:
+    def view_of(self, model: Chain) -> Chain | None:
         """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
         if self._inside or _is_checked(model):
             return None
@@ -123,7 +123,7 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
     ----------
     model : Layer
     live : bool
-        As for :class:`nanonet.view.View`.
+        As for :class:`nanonet.checking.view.View`.
     masks : bool
         Whether a layer may give -inf, as one that masks the logits of a CrossEntropy does.
     seen : optional
@@ -369,8 +369,8 @@ class _CheckedLayer:
 
 def _is_a_chains_own(layer: Layer) -> bool:
     """Tell whether both backward methods are Sequential's own loops over layers that are compared one by one."""
-    return isinstance(layer, Sequential) and all(
-        getattr(type(layer), name) is getattr(Sequential, name) for name in ("backward", "backward_parameters")
+    return isinstance(layer, Chain) and all(
+        getattr(type(layer), name) is getattr(Chain, name) for name in ("backward", "backward_parameters")
     )
 
 

@@ -26,12 +26,12 @@ from nanonet.checking.situations import (
 )
 from nanonet.checking.training_contract import checked_loss
 from nanonet.core.arrays import Array, Shape
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, as_shape
 from nanonet.core.errors import ContractError, GradientError
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.repr import called
-from nanonet.models.sequential import Sequential
 
 
 class GradientReport:
@@ -128,7 +128,7 @@ def check_gradients(
     if target is not None:
         raise TypeError("check_gradients: target goes with a Loss")
     layer = copy.deepcopy(layer_or_loss)
-    Sequential(layer, dtype=np.float64, rng=generator)
+    Chain(layer, dtype=np.float64, rng=generator)
     part_starts(layer)
     main = sample(layer, shape, x, generator)
     return _LayerChecks(layer, main, generator, fast=fast).run(training, drawn=x is None)

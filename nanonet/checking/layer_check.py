@@ -15,11 +15,11 @@ from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
 from nanonet.checking.snapshot import Snapshot
 from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
-from nanonet.models.sequential import Sequential
 
 ALIKE = 1e-5  # relative to the largest entry: what is exact in theory, such as backward's linearity, up to rounding
 FLOOR = 1e-9  # relative to the largest entry of grad, for gradients that are 0 but for rounding
@@ -227,12 +227,12 @@ class LayerCheck:
 
 def blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
     """Check the layers of a chain one by one, each on what it gets there, to name the one that is wrong."""
-    if not isinstance(layer, Sequential):
+    if not isinstance(layer, Chain):
         return
     snapshot = Snapshot(Tree(layer))
     for i, child in enumerate(layer):
         free = copy.deepcopy(child)
-        Sequential(free, dtype=np.float64, rng=0)
+        Chain(free, dtype=np.float64, rng=0)
         try:
             LayerCheck(free, x, training, rng).run()
         except GradientError as error:

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import (
-    Shape,
-)
+from nanonet.core.arrays import Shape
 
 
 def positive_int(value: object, subject: str, name: str) -> int:

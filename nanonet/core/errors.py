@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nanonet.training.history import History
+from typing import Any
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -62,4 +59,4 @@ class NonFiniteError(FloatingPointError):
         The epochs that were completed before, when training raised it.
     """
 
-    history: History | None = None
+    history: Any = None

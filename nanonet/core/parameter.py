@@ -52,7 +52,7 @@ class State:
         return self._home
 
     def viewed(self, *, live: bool) -> State:
-        """Return a twin that sees the same numbers; see :class:`nanonet.view.View`."""
+        """Return a twin that sees the same numbers; see :class:`nanonet.checking.view.View`."""
         raise TypeError(f"{type(self).__name__} cannot be viewed")
 
     def _twin(self) -> Any:

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape, as_numbers
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape, finite_number, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.core.repr import called
 from nanonet.layers.activations import Sigmoid
-from nanonet.models.sequential import Sequential
 
 Floats = npt.NDArray[np.float64]
 BOUNDARY, WEIGHTS = "plot_decision_boundary", "plot_weights"
@@ -43,7 +43,7 @@ def axes_for(ax: Any, subject: str) -> Any:
 
 
 def plot_decision_boundary(
-    model: Sequential,
+    model: Chain,
     x: npt.ArrayLike,
     target: npt.ArrayLike,
     *,
@@ -58,7 +58,7 @@ def plot_decision_boundary(
 
     Parameters
     ----------
-    model : Sequential
+    model : Chain
         Takes two inputs; it is not changed.
     x : array
         Samples, shape (batch, 2). The picture reaches a little beyond them.
@@ -106,7 +106,7 @@ def plot_decision_boundary(
 
 
 def _points(model: object, x: npt.ArrayLike) -> Floats:
-    if not isinstance(model, Sequential):
+    if not isinstance(model, Chain):
         hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
         raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
     if model.input_shape not in (None, (2,)):
@@ -129,7 +129,7 @@ def _outputs(prediction: Array) -> int:
     return int(np.prod(prediction.shape[1:]))
 
 
-def _threshold(model: Sequential, outputs: int, threshold: float | None) -> float | None:
+def _threshold(model: Chain, outputs: int, threshold: float | None) -> float | None:
     """Return what the one output is compared with, or None where there are several."""
     if outputs > 1 and threshold is not None:
         raise ValueError(f"{BOUNDARY}: a threshold is for one output, and this net has {outputs}; leave it out")
@@ -141,7 +141,7 @@ def _threshold(model: Sequential, outputs: int, threshold: float | None) -> floa
 
 
 def _ends_in_sigmoid(layer: Layer) -> bool:
-    inner = layer.layers[-1:] if isinstance(layer, Sequential) else ()
+    inner = layer.layers[-1:] if isinstance(layer, Chain) else ()
     return isinstance(layer, Sigmoid) or any(map(_ends_in_sigmoid, inner))
 
 
@@ -260,7 +260,7 @@ def _weight(layer: Layer) -> Array:
     weight = getattr(layer, "weight", None)
     if not isinstance(layer, Layer) or not isinstance(weight, Parameter) or len(weight.shape) != 2:
         came = f"one of shape {weight.shape}" if isinstance(weight, Parameter) else "none"
-        hint = "; give one of its layers, such as model[0]" if isinstance(layer, Sequential) else ""
+        hint = "; give one of its layers, such as model[0]" if isinstance(layer, Chain) else ""
         wanted = "a layer with a weight of shape (out_features, in_features), as Linear has"
         raise TypeError(f"{WEIGHTS}: expected {wanted}; {called(layer)} has {came}{hint}")
     return weight.value

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
+from nanonet.core.loss import Loss
 from nanonet.core.repr import called
 from nanonet.layers.linear import Linear
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -66,6 +65,55 @@ class LayerTrace:
         return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
 
 
+class Record(Mapping[str, LayerTrace]):
+    """The numbers of all layers, by number or by name; :class:`Trace` shows them."""
+
+    def __init__(
+        self,
+        model: Chain,
+        x: npt.NDArray[Any],
+        target: npt.NDArray[Any] | None,
+        loss: Loss | None,
+        value: float | None,
+        whole: LayerTrace,
+        layers: Mapping[str, LayerTrace],
+    ) -> None:
+        self.model, self.x, self.target, self.loss, self.value = model, x, target, loss, value
+        self.prediction, self.grad_x = whole.output, whole.grad_input
+        self._layers = dict(layers)
+
+    # ---- reaching the layers
+
+    def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
+        name = self._name(key)
+        if name in self._layers:
+            return self._layers[name]
+        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
+
+    def _name(self, key: object) -> str:
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            if not -len(self.model) <= key < len(self.model):
+                raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
+            return str(int(key) % len(self.model))
+        if isinstance(key, str):
+            return key
+        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether there was a backward pass."""
+        return self.value is not None
+
+
 def nearest(name: str, names: Mapping[str, Any]) -> str:
     """Return a hint at the name that was most likely meant, and at those there are."""
     import difflib  # only for an error
@@ -78,7 +126,7 @@ def nearest(name: str, names: Mapping[str, Any]) -> str:
     return f"; there are {listed}" if shown else "; there is none"
 
 
-class _Recorder:
+class Recorder:
     """Keeps what goes into one layer and comes out of it."""
 
     def __init__(self, name: str, layer: Layer, twin: Layer, found: list[LayerTrace]) -> None:
@@ -89,6 +137,7 @@ class _Recorder:
         vars(twin).update({method: getattr(self, method) for method in self.original})
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Call forward, and keep what goes in and comes out."""
         self.entered += 1
         name = self.name if self.entered == 1 else f"{self.name}#{self.entered}"
         record = LayerTrace(name, self.layer, np.array(x))
@@ -99,6 +148,7 @@ class _Recorder:
         return y, cache
 
     def backward(self, grad: Array, cache: Any) -> Array:
+        """Call backward, and keep both gradients with the call that they belong to."""
         record, before = self._record(cache), np.array(grad)
         dx: Array = self.original["backward"](grad, cache)
         if record is None:
@@ -111,6 +161,7 @@ class _Recorder:
         return dx
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Call backward_parameters, and keep the gradient that went in."""
         record, before = self._record(cache), np.array(grad)
         self.original["backward_parameters"](grad, cache)
         if record is not None:

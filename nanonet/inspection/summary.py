@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from nanonet.core.arrays import Shape
+from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
@@ -15,21 +15,32 @@ Row = tuple[Layer, Shape | None, Shape | None]
 HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 
 
-def summary_table(model: Any, rows: Mapping[str, Row]) -> str:
-    """Return a title, a head and one line a layer; rows gives, by name, a layer and its shapes in and out."""
+def summary_table(model: Chain, input_shape: Shape | None) -> str:
+    """Return a title, a head and one line a layer."""
+    rows = dict(_rows(model, "", input_shape))
     lines = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in lines]
     return "\n".join([_title(model, rows), *text])
 
 
-def summary_html(model: Any, rows: Mapping[str, Row]) -> str:
+def summary_html(model: Chain) -> str:
     """Return the same as a table of HTML, without the middle of a long chain."""
+    rows = dict(_rows(model, "", None))
     cells = [_cells(name, *row) for name, row in rows.items()]
     return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
 
 
-def _title(model: Any, rows: Mapping[str, Row]) -> str:
+def _rows(chain: Chain, path: str, shape: Shape | None) -> Iterator[tuple[str, Row]]:
+    """Yield, by name, each layer of a chain and of the chains in it, with its shapes in and out."""
+    for i, layer, known, out in chain.shapes(shape):
+        if isinstance(layer, Chain):
+            yield from _rows(layer, f"{path}{i}.", known)
+        else:
+            yield f"{path}{i}", (layer, known, out)
+
+
+def _title(model: Chain, rows: Mapping[str, Row]) -> str:
     total, frozen = Tree(model).size, sum(_count(layer, trainable=False) for layer, _, _ in rows.values())
     title = f"{type(model).__name__}: {_counted(len(rows), 'layer')}, {_counted(total, 'parameter')}, {model.dtype}"
     return title + (f", {frozen} of them frozen" if frozen else "")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
 from nanonet.core.errors import shape_text
 from nanonet.core.repr import called
 from nanonet.inspection.html import table
+from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import written
-
-if TYPE_CHECKING:
-    from nanonet.inspection.record import LayerTrace
-    from nanonet.inspection.trace import Trace
 
 WIDEST, LONGEST = 8, 8  # columns and rows of an array that are shown; of a larger one the first and the last
 FIRST, LAST = 4, 2
@@ -34,7 +31,7 @@ class Entry(NamedTuple):
     numbers: list[list[str]] | None = None
 
 
-def entries(trace: Trace) -> Iterator[Entry]:
+def entries(trace: Record) -> Iterator[Entry]:
     """Yield what stands in the table, from x to the target."""
     yield _batch("x", trace.x)
     if trace.grad_x is not None:
@@ -60,7 +57,7 @@ def _batch(label: str, array: npt.NDArray[Any]) -> Entry:
     return Entry("", label, shape_text(array.shape[1:]), _cells(array))
 
 
-def title(trace: Trace) -> list[str]:
+def title(trace: Record) -> list[str]:
     """Return what stands above the table."""
     count = len(trace.x)
     told = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
@@ -73,7 +70,7 @@ def title(trace: Trace) -> list[str]:
     return lines
 
 
-def trace_table(trace: Trace) -> str:
+def trace_table(trace: Record) -> str:
     """Return a title, and one row for each row of numbers."""
     shown = list(entries(trace))
     layer = max(len(entry.layer) for entry in shown)
@@ -90,7 +87,7 @@ def trace_table(trace: Trace) -> str:
     return "\n".join(lines)
 
 
-def trace_html(trace: Trace) -> str:
+def trace_html(trace: Record) -> str:
     """Return the table for a notebook."""
     rows = []
     for entry in entries(trace):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet.checking.view import View
+from nanonet.core.chain import Chain
 from nanonet.core.loss import Loss
 from nanonet.core.parameter import Parameter
-from nanonet.models.sequential import Sequential
+from nanonet.inspection.drawing.figure import Figure
+from nanonet.inspection.drawing.net import draw
+from nanonet.inspection.explanation.explanation import Explanation, explain
+from nanonet.inspection.record import LayerTrace, Record, Recorder
+from nanonet.inspection.table import trace_html, trace_table
 
-if TYPE_CHECKING:
-    from nanonet.inspection.drawing.figure import Figure
-    from nanonet.inspection.explanation.explanation import Explanation
-from nanonet.inspection.record import LayerTrace, _Recorder, nearest
 
-
-class Trace(Mapping[str, LayerTrace]):
+class Trace(Record):
     """Every number of one pass; :meth:`nanonet.Sequential.trace` makes it.
 
     ``trace[0]`` and ``trace["0"]`` are the numbers of the first layer, ``trace["1.inner.0"]`` those of a layer within
@@ -28,7 +25,7 @@ class Trace(Mapping[str, LayerTrace]):
 
     Attributes
     ----------
-    model : Sequential
+    model : Chain
         The copy that the pass ran on.
     x : array
         Shape (batch, ...).
@@ -66,51 +63,6 @@ class Trace(Mapping[str, LayerTrace]):
         t           (batch, 1)   1.0000
     """
 
-    def __init__(
-        self,
-        model: Sequential,
-        x: npt.NDArray[Any],
-        target: npt.NDArray[Any] | None,
-        loss: Loss | None,
-        value: float | None,
-        whole: LayerTrace,
-        layers: Mapping[str, LayerTrace],
-    ) -> None:
-        self.model, self.x, self.target, self.loss, self.value = model, x, target, loss, value
-        self.prediction, self.grad_x = whole.output, whole.grad_input
-        self._layers = dict(layers)
-
-    # ---- reaching the layers
-
-    def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
-        name = self._name(key)
-        if name in self._layers:
-            return self._layers[name]
-        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
-
-    def _name(self, key: object) -> str:
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            if not -len(self.model) <= key < len(self.model):
-                raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
-            return str(int(key) % len(self.model))
-        if isinstance(key, str):
-            return key
-        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    @property
-    def has_gradients(self) -> bool:
-        """Whether there was a backward pass."""
-        return self.value is not None
-
     def sample(self, i: int) -> Trace:
         """Return the pass of one sample by itself, whose loss is its own.
 
@@ -142,8 +94,6 @@ class Trace(Mapping[str, LayerTrace]):
     # ---- looking at it
 
     def __str__(self) -> str:
-        from nanonet.inspection.table import trace_table  # it is written only when it is looked at
-
         return trace_table(self)
 
     def __repr__(self) -> str:
@@ -151,8 +101,6 @@ class Trace(Mapping[str, LayerTrace]):
         return f"Trace({len(self._layers)} layers, {len(self.x)} samples{told})"
 
     def _repr_html_(self) -> str:
-        from nanonet.inspection.table import trace_html
-
         return trace_html(self)
 
     def draw(self, sample: int | None = None) -> Figure:
@@ -170,8 +118,6 @@ class Trace(Mapping[str, LayerTrace]):
         >>> figure.svg[:4]
         '<svg'
         """
-        from nanonet.inspection.drawing.net import draw
-
         return draw(self.one_sample(sample, "draw"))
 
     def explain(
@@ -204,23 +150,21 @@ class Trace(Mapping[str, LayerTrace]):
         ValueError
             If there was no backward pass, or the trace holds several samples and none is chosen.
         """
-        from nanonet.inspection.explanation.explanation import explain
-
         return explain(self.one_sample(sample, "explain"), name, entry, learning_rate=learning_rate, lang=lang)
 
 
-def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | None = None) -> Trace:
+def trace_of(model: Chain, x: object, target: object = None, loss: Loss | None = None) -> Trace:
     """Run the pass on a copy of model, and return all of its numbers; see :meth:`nanonet.Sequential.trace`."""
     _check_pair(target, loss)
     twin = copy.deepcopy(model)
-    entered = np.array(twin._enter(x))
+    entered = np.array(twin.enter(x))
     if len(entered) == 0:
         raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
     kept = entered.copy()
     view = View(twin, live=True)
     found: list[LayerTrace] = []
     for name, layer in view.tree.layers.items():
-        _Recorder(name, layer, view.twins[name], found)
+        Recorder(name, layer, view.twins[name], found)
     value, checked = None, None
     try:
         with np.errstate(all="ignore"):
@@ -230,7 +174,7 @@ def trace_of(model: Sequential, x: object, target: object = None, loss: Loss | N
                 value, loss_cache = loss.forward(prediction, checked)
                 view.root.backward(loss.backward(loss_cache), cache)
     except Exception as error:
-        twin._explain(error, entered)
+        twin.explain_failure(error, entered)
     for record in found:
         own = {name: part for name, part in record.layer.owned_parts() if isinstance(part, Parameter)}
         record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}

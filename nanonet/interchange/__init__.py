@@ -1,1 +1,4 @@
-"""Interchange: how nanonet works with what others wrote, each an extra of its own."""
+"""Living with other libraries.
+
+Each in a module or package of its own and imported by none of the rest: torch, onnx, sklearn and scipy.
+"""

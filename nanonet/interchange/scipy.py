@@ -115,7 +115,7 @@ class Objective:
         self, model: Sequential, x: npt.ArrayLike, target: npt.ArrayLike, loss: Loss, weight: npt.ArrayLike | None
     ) -> None:
         self.model, self.loss = model, loss
-        self._data = model._enter(x), target, weight
+        self._data = model.enter(x), target, weight
         parts = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
         self._moves = np.concatenate([np.zeros(0, bool), *parts])
         if not self._moves.any():

@@ -1,1 +1,4 @@
-"""losses."""
+"""The losses.
+
+Regression for targets that are numbers, classification for classes and probabilities.
+"""

@@ -9,14 +9,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import (
-    LearningRate,
-    Optimizer,
-    Settings,
-    Step,
-    _expect_pair,
-    _quotient,
-)
+from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step, _expect_pair, _quotient
 
 
 class Adam(Optimizer):

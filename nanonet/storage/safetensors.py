@@ -39,7 +39,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
 def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a file, an array after the other and none of them copied; see :func:`nanonet.disk.write_whole`."""
+    """Write a file, an array after the other and none of them copied; see :func:`nanonet.storage.disk.write_whole`."""
     head, dtypes = _head(path, page, arrays)
 
     def fill(file: IO[bytes]) -> None:

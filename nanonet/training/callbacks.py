@@ -7,17 +7,14 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.storage.archive import npz_path
 from nanonet.training.schema import LARGEST
-
-if TYPE_CHECKING:
-    from nanonet.training.trainer import Trainer
-from nanonet.training.callback import Callback
+from nanonet.training.trainer import Callback, Trainer
 
 
 class Monitor(Callback):
@@ -135,7 +132,7 @@ class EarlyStopping(Monitor):
         """Go on with the best number and model of before."""
         super().fit_resumed(trainer, state)
         model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
-        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer._tree.states()}
+        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.tree.states()}
         if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
             raise ValueError(f"{self}: the best model that the checkpoint keeps does not fit the one that is trained")
         self.state = model or None

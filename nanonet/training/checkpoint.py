@@ -7,18 +7,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-import nanonet
+from nanonet._version import __version__
 from nanonet.core.arrays import as_numbers, is_finite
 from nanonet.core.errors import ShapeError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, is_own
 from nanonet.storage.archive import npz_path, open_archive, write_archive
 from nanonet.storage.stored import Stored
-from nanonet.training.callback import Callback
 from nanonet.training.checkpoint_format import (
     CHANGING,
     FORMAT,
@@ -35,30 +34,28 @@ from nanonet.training.epoch import Epoch
 from nanonet.training.history import History
 from nanonet.training.resumed import Kept, Resumed, Standing, named
 from nanonet.training.schema import one_of, table
-
-if TYPE_CHECKING:
-    from nanonet.training.trainer import Trainer
+from nanonet.training.subject import Remembering, Subject
 
 # ---- from a trainer to a file
 
 
-def store(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+def store(trainer: Subject, path: str | os.PathLike[str]) -> None:
     """Write a trainer's state; see :meth:`nanonet.Trainer.save`."""
     place = npz_path(path, "Trainer.save")
-    left = trainer._resumed or Resumed(kept=_kept(trainer), completed=trainer.completed)
+    left = trainer.resumed or Resumed(kept=_kept(trainer), completed=trainer.completed)
     write_archive(place, _page(trainer, left), dict(_arrays(trainer, left)))
 
 
-def _kept(trainer: Trainer) -> Iterator[Kept]:
+def _kept(trainer: Subject) -> Iterator[Kept]:
     """Yield what is kept of the callbacks of the last fit, and, unless it came to its end, what they remember."""
     given = set(map(id, trainer.callbacks))
-    for member in trainer._begun:
+    for member in trainer.members:
         if id(member.callback) in given:
             state = None if trainer.completed else _state(member.callback)
             yield Kept(*named(member.callback), member.undone, state)
 
 
-def _state(callback: Callback) -> Numbers:
+def _state(callback: Remembering) -> Numbers:
     """Return a callback's state as arrays, or say which entry is none."""
     state = {}
     for name, value in callback.state_dict().items():
@@ -69,25 +66,25 @@ def _state(callback: Callback) -> Numbers:
     return state
 
 
-def _page(trainer: Trainer, left: Resumed) -> dict[str, Any]:
-    """Return what is no array, as :func:`nanonet.checkpoint_format.page_table` has it."""
-    epoch, history = trainer._underway, trainer.history
+def _page(trainer: Subject, left: Resumed) -> dict[str, Any]:
+    """Return what is no array, as :func:`nanonet.training.checkpoint_format.page_table` has it."""
+    epoch, history = trainer.underway, trainer.history
     page: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
-        "nanonet": nanonet.__version__,
+        "nanonet": __version__,
         "numpy": np.__version__,
         "optimizer": named(trainer.optimizer),
         "loss": named(trainer.loss),
         "layers": _classes(trainer),
-        "frozen": [name for name, parameter in trainer._tree.parameters.items() if not parameter.trainable],
+        "frozen": [name for name, parameter in trainer.tree.parameters.items() if not parameter.trainable],
         "steps": int(trainer.steps),
         "epoch": int(trainer.epoch),
         "interrupted": bool(history.interrupted),
         "stopped": str(history.stopped or ""),
         "completed": left.completed,
         "generators": {name: plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
-        "splits": [[*key, plain(state)] for key, state in trainer._intake.splits.items()],
+        "splits": [[*key, plain(state)] for key, state in trainer.intake.splits.items()],
         "callbacks": [{"class": one.name, "call": one.call, "undone": _told(one.undone)} for one in left.kept],
         "underway": None,
     }
@@ -98,9 +95,9 @@ def _page(trainer: Trainer, left: Resumed) -> dict[str, Any]:
     return page
 
 
-def _classes(trainer: Trainer) -> dict[str, str]:
+def _classes(trainer: Subject) -> dict[str, str]:
     """Return the class of every layer by its path."""
-    return {path: class_name(type(layer)) for path, layer in trainer._tree.layers.items()}
+    return {path: class_name(type(layer)) for path, layer in trainer.tree.layers.items()}
 
 
 def class_name(cls: type[Layer]) -> str:
@@ -109,7 +106,7 @@ def class_name(cls: type[Layer]) -> str:
     A script has another module when it is imported, and a class another place when it moves into a function.
     """
     name = cls.__qualname__.rpartition("<locals>.")[2]
-    return f"nanonet.{name}" if getattr(nanonet, name, None) is cls else name
+    return f"nanonet.{name}" if is_own(cls) else name
 
 
 def _told(standing: Standing) -> dict[str, Any]:
@@ -118,44 +115,43 @@ def _told(standing: Standing) -> dict[str, Any]:
     return {"trainable": dict(standing.trainable), "rate_factor": factor if told else None}
 
 
-def _arrays(trainer: Trainer, left: Resumed) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _arrays(trainer: Subject, left: Resumed) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield every number that is not whole, in an array by its name."""
     yield from _places(trainer)
     for name in ("batch_loss", "learning_rate", "rate_factor"):
         yield f"trainer/{name}", np.asarray(getattr(trainer, name), float)
     for name, numbers in trainer.history.items():
         yield f"history/{name}", np.asarray(numbers, float)
-    if trainer._underway is not None and trainer._underway.done:
-        for name, sums in trainer._underway.means.sums.items():
+    if trainer.underway is not None and trainer.underway.done:
+        for name, sums in trainer.underway.means.sums.items():
             yield f"underway/{name}", np.asarray(sums, float)
     for i, one in enumerate(left.kept):
         for name, value in (one.state or {}).items():
             yield f"callback/{i}/{name}", value
 
 
-def _places(trainer: Trainer) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _places(trainer: Subject) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield the arrays that a training changes, by name, as they stand in the model and the optimizer's state."""
-    trainer._bind()
-    for name, parameter in trainer._tree.parameters.items():
+    for name, parameter in trainer.tree.parameters.items():
         yield f"parameter/{name}", parameter.value
-    for name, buffer in trainer._tree.buffers.items():
+    for name, buffer in trainer.tree.buffers.items():
         yield f"buffer/{name}", buffer.value
-    for name, state in trainer._state_arrays():
+    for name, state in trainer.state_arrays():
         yield f"state/{name}", state
 
 
-def _generators(trainer: Trainer) -> Iterator[tuple[str, np.random.Generator]]:
+def _generators(trainer: Subject) -> Iterator[tuple[str, np.random.Generator]]:
     """Yield every generator by name; the trainer's, which may be the model's too, is put back after it."""
     yield "model", trainer.model.rng
     yield "trainer", trainer.rng
-    for name, random in trainer._tree.randoms.items():
+    for name, random in trainer.tree.randoms.items():
         yield f"layer/{name}", random.generator
 
 
 # ---- from a file to a trainer
 
 
-def restore(trainer: Trainer, path: str | os.PathLike[str]) -> Resumed:
+def restore(trainer: Subject, path: str | os.PathLike[str]) -> Resumed:
     """Give a trainer the state that a file holds, all of it or nothing; see :meth:`nanonet.Trainer.resume`."""
     place = npz_path(path, "Trainer.resume")
     with open_archive(place) as (told, stored):
@@ -177,7 +173,7 @@ class Contents(NamedTuple):
     resumed: Resumed
 
 
-def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Trainer) -> Contents:
+def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Subject) -> Contents:
     """Return what a file holds, or raise ValueError where any entry is not what it has to be; nothing is changed."""
     _check_format(path, told)
     version, generators = told["format"], dict(_generators(trainer))
@@ -190,7 +186,7 @@ def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Train
     _check_generators(path, page, generators)
     states = table({name: stands(rng) for name, rng in generators.items()})
     with _refusal(path):
-        page = page_table(version, states, stands(trainer.rng), one_of(*trainer._tree.parameters))(told, "")
+        page = page_table(version, states, stands(trainer.rng), one_of(*trainer.tree.parameters))(told, "")
         frozen = _frozen(page, trainer)
         _check_finite(stored, frozen, trainer)
     epoch = _epoch(page["underway"], under("underway/", numbers))
@@ -198,7 +194,7 @@ def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Train
     return Contents(page, numbers, frozen, _history(page, under("history/", numbers)), resumed)
 
 
-def _take_over(trainer: Trainer, contents: Contents, stored: Stored) -> Resumed:
+def _take_over(trainer: Subject, contents: Contents, stored: Stored) -> Resumed:
     """Set all that a training goes on with; everything was checked before."""
     page, numbers, frozen, history, resumed = contents
     epoch = resumed.epoch
@@ -206,15 +202,16 @@ def _take_over(trainer: Trainer, contents: Contents, stored: Stored) -> Resumed:
         stored.copy_into(target, name)
     for name, rng in _generators(trainer):
         rng.bit_generator.state = page["generators"][name]
-    for name, parameter in trainer._tree.parameters.items():
+    for name, parameter in trainer.tree.parameters.items():
         parameter.trainable = name not in frozen
     trainer.steps, trainer.epoch, trainer.batch = page["steps"], page["epoch"], epoch.done if epoch else 0
     trainer.batch_loss = float(numbers["trainer/batch_loss"])
     trainer.learning_rate = float(numbers["trainer/learning_rate"])
     trainer.rate_factor = float(numbers["trainer/rate_factor"])
-    trainer._intake.splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
-    trainer.history, trainer._underway, trainer._bounds = history, epoch, None
-    trainer.completed, trainer.callbacks, trainer._begun = False, [], []
+    trainer.intake.splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
+    trainer.history, trainer.underway = history, epoch
+    trainer.forget_bounds()
+    trainer.completed, trainer.callbacks, trainer.members = False, [], []
     return resumed
 
 
@@ -225,7 +222,7 @@ def _check_format(path: Path, page: Mapping[str, Any]) -> None:
     if version > FORMAT:
         raise ValueError(
             f"{path}: written by nanonet {page.get('nanonet')} in format {version}; this is nanonet "
-            f"{nanonet.__version__}, which reads formats up to {FORMAT}: install a newer one"
+            f"{__version__}, which reads formats up to {FORMAT}: install a newer one"
         )
 
 
@@ -239,14 +236,14 @@ def _refusal(path: Path) -> Iterator[None]:
         raise ValueError(f"{whose}{error}; nothing was changed") from None
 
 
-def _check_classes(path: Path, page: Mapping[str, Any], trainer: Trainer) -> None:
+def _check_classes(path: Path, page: Mapping[str, Any], trainer: Subject) -> None:
     for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
         name, call = page[kind]
         if name != type(here).__name__:
             raise ValueError(f"{path}: its {kind} was {call}, that of this trainer is {here!r}; nothing was changed")
 
 
-def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Trainer) -> None:
+def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Subject) -> None:
     """Raise ValueError with every layer's class, and every array's name, shape or dtype, in which a file differs."""
     here, saved = (
         {f"layer {layer or '(the model)'}": name for layer, name in classes.items()}
@@ -273,17 +270,17 @@ def _check_generators(path: Path, page: Mapping[str, Any], generators: Mapping[s
         raise ValueError(f"{path}: saved from a model with other generators; nothing was changed: {other}")
 
 
-def _frozen(page: Mapping[str, Any], trainer: Trainer) -> frozenset[str]:
+def _frozen(page: Mapping[str, Any], trainer: Subject) -> frozenset[str]:
     """Return what is frozen; a file of format 1 leaves it as it is."""
-    here = (name for name, parameter in trainer._tree.parameters.items() if not parameter.trainable)
+    here = (name for name, parameter in trainer.tree.parameters.items() if not parameter.trainable)
     return frozenset(page.get("frozen", here))
 
 
-def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Trainer) -> None:
+def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Subject) -> None:
     """Raise ValueError where no step could be taken with the numbers of what is trained."""
     starts = [f"state/{name}" for name, start in trainer.optimizer.states().items() if math.isfinite(start)]
     for kind in ("parameter", *starts):
-        for name in trainer._tree.parameters:
+        for name in trainer.tree.parameters:
             if name not in frozen and not is_finite(stored[f"{kind}/{name}"]):
                 raise ValueError(f"{kind}/{name}: expected finite numbers")
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from nanonet.checking.training_contract import preflight
 from nanonet.core.arrays import Array, as_floats, is_finite
+from nanonet.core.chain import Chain
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.loss import Loss, nothing_counts
-from nanonet.models.sequential import Sequential
 from nanonet.training.data import Arrays, Batch, Stream
 from nanonet.training.epoch import Epoch, generator_at
 
@@ -25,7 +25,7 @@ class Intake:
 
     Parameters
     ----------
-    model : Sequential
+    model : Chain
     loss : Loss
     rng : Generator
         For the samples that are kept to validate with; they stay the same in later fits on data of the same length.
@@ -36,7 +36,7 @@ class Intake:
         For a length and a fraction, the state of the generator from which that split was drawn.
     """
 
-    def __init__(self, model: Sequential, loss: Loss, rng: np.random.Generator) -> None:
+    def __init__(self, model: Chain, loss: Loss, rng: np.random.Generator) -> None:
         self.model, self.loss, self.rng = model, loss, rng
         self.splits: dict[tuple[int, float], Any] = {}
 
@@ -86,12 +86,12 @@ class Intake:
 
         Arrays on disk are checked batch by batch.
         """
-        data = Arrays(x if isinstance(x, np.memmap) else self.model._enter(x), target, weight, kind=kind)
+        data = Arrays(x if isinstance(x, np.memmap) else self.model.enter(x), target, weight, kind=kind)
         if not data.on_disk:
             if not self.loss.integer_target and data.target.dtype.kind == "f":
                 data.target = as_floats(data.target, self.model.dtype, "fit", f"{data.kind}target")
             self.check_finite(data.x, data.target, data.kind)
-        prediction = self._preflight(self.model._enter(data.x[:1]))
+        prediction = self._preflight(self.model.enter(data.x[:1]))
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from nanonet.training.callback import Callback
-
-if TYPE_CHECKING:
-    from nanonet.training.trainer import Trainer
+from nanonet.training.subject import Subject
 
 QUIET = 2.0  # seconds before the first line, so that a short fit prints nothing
 PAUSE = 1.0  # seconds between two lines
 
 
-def progress(epochs: int, verbose: int | None) -> Callback:
+def progress(epochs: int, verbose: int | None) -> Display:
     """Return what displays a fit.
 
     Parameters
@@ -29,7 +26,7 @@ def progress(epochs: int, verbose: int | None) -> Callback:
     if isinstance(verbose, bool) or verbose not in (None, 0, 1):
         raise ValueError(f"fit: expected verbose of None, 0 or 1, got {verbose!r}")
     if verbose == 0:
-        return Callback()
+        return Display(epochs, 0.0)
     quiet = QUIET if verbose is None else 0.0
     isatty = getattr(sys.stderr, "isatty", lambda: False)
     bar = _tqdm() if _in_notebook() or isatty() else None
@@ -51,62 +48,83 @@ def _in_notebook() -> bool:
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-class Display(Callback):
-    """Base of the displays: how much is done, and what there is to say."""
+class Display:
+    """What shows how far a fit has come; this base shows nothing."""
+
+    told_last: ClassVar[bool] = False
 
     def __init__(self, epochs: int, quiet: float) -> None:
         self.epochs, self.quiet = epochs, quiet
 
-    def fit_begin(self, trainer: Trainer) -> None:
+    def fit_begin(self, trainer: Subject) -> None:
+        """Before the first epoch."""
+
+    def epoch_begin(self, trainer: Subject) -> None:
+        """Before an epoch."""
+
+    def step_end(self, trainer: Subject) -> None:
+        """After a step."""
+
+    def epoch_end(self, trainer: Subject) -> None:
+        """After an epoch."""
+
+    def fit_end(self, trainer: Subject) -> None:
+        """After the last epoch."""
+
+
+class Speaking(Display):
+    """Base of the displays that show something: how much is done, and what there is to say."""
+
+    def fit_begin(self, trainer: Subject) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
         self.first = trainer.history.epochs  # those of earlier fits
 
-    def fit_end(self, trainer: Trainer) -> None:
+    def fit_end(self, trainer: Subject) -> None:
         """Say that Ctrl-C ended it, since no exception does."""
         if trainer.history.interrupted:
             print(f"interrupted in epoch {trainer.epoch}, after step {trainer.steps}", file=sys.stderr, flush=True)
 
-    def done(self, trainer: Trainer, *, whole: bool) -> float:
+    def done(self, trainer: Subject, *, whole: bool) -> float:
         """Return how many epochs of this fit are done."""
         turn = trainer.epoch - self.first
         return turn if whole else turn - 1 + (trainer.batch / trainer.batches if trainer.batches else 0)
 
-    def numbers(self, trainer: Trainer) -> dict[str, float]:
+    def numbers(self, trainer: Subject) -> dict[str, float]:
         """Return the numbers of the epoch that ended last, and the learning rate."""
         named = {name: trainer.history[name][-1] for name in trainer.names}
         return named | {"learning_rate": trainer.learning_rate}
 
 
-class Lines(Display):
+class Lines(Speaking):
     """Plain lines on stderr, the last one whenever there was one before it."""
 
-    def fit_begin(self, trainer: Trainer) -> None:
+    def fit_begin(self, trainer: Subject) -> None:
         """Start the clock."""
         super().fit_begin(trainer)
         self.next, self.spoken, self.last = self.begun + self.quiet, False, ""
 
-    def step_end(self, trainer: Trainer) -> None:
+    def step_end(self, trainer: Subject) -> None:
         """Say, if it is time, that a batch is done."""
         if time.monotonic() >= self.next:
             of = f"/{trainer.batches}" if trainer.batches else ""
             numbers = {"loss": trainer.batch_loss, "learning_rate": trainer.learning_rate}
             self._say(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
 
-    def epoch_end(self, trainer: Trainer) -> None:
+    def epoch_end(self, trainer: Subject) -> None:
         """Say, if it is time, that an epoch is done."""
         self.last = f"{trainer.epoch}"
         if time.monotonic() >= self.next:
             self._say(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
             self.last = ""
 
-    def fit_end(self, trainer: Trainer) -> None:
+    def fit_end(self, trainer: Subject) -> None:
         """Say how the last epoch ended, if anything was said and it was not."""
         if self.spoken and self.last:
             self._say(trainer, "", self.numbers(trainer), self.epochs)
         super().fit_end(trainer)
 
-    def _say(self, trainer: Trainer, batch: str, numbers: Mapping[str, float], done: float) -> None:
+    def _say(self, trainer: Subject, batch: str, numbers: Mapping[str, float], done: float) -> None:
         passed = time.monotonic() - self.begun
         known = 0 < done < self.epochs
         left = f", about {duration(passed * (self.epochs - done) / done)} left" if known else ""
@@ -117,34 +135,34 @@ class Lines(Display):
         self.next, self.spoken = time.monotonic() + PAUSE, True
 
 
-class Bar(Display):
+class Bar(Speaking):
     """tqdm's bar, one unit an epoch."""
 
     def __init__(self, epochs: int, quiet: float, tqdm: Any) -> None:
         super().__init__(epochs, quiet)
         self.tqdm = tqdm
 
-    def fit_begin(self, trainer: Trainer) -> None:
+    def fit_begin(self, trainer: Subject) -> None:
         """Open the bar, which shows itself when the quiet time is over."""
         super().fit_begin(trainer)
         form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
         self.bar = self.tqdm(total=self.epochs, delay=self.quiet, bar_format=form, leave=True)
         self.next = self.begun
 
-    def step_end(self, trainer: Trainer) -> None:
+    def step_end(self, trainer: Subject) -> None:
         """Move the bar on, ten times a second at most."""
         now = time.monotonic()
         if now >= self.next:
             self.next = now + 0.1
             self.bar.update(self.done(trainer, whole=False) - self.bar.n)
 
-    def epoch_end(self, trainer: Trainer) -> None:
+    def epoch_end(self, trainer: Subject) -> None:
         """Move the bar on, and show the epoch's numbers."""
         told = {name: f"{value:.4g}" for name, value in self.numbers(trainer).items()}
         self.bar.set_postfix(told, refresh=False)
         self.bar.update(self.done(trainer, whole=True) - self.bar.n)
 
-    def fit_end(self, trainer: Trainer) -> None:
+    def fit_end(self, trainer: Subject) -> None:
         """Close the bar."""
         self.bar.close()
         super().fit_end(trainer)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from nanonet.training.callback import Callback
 from nanonet.training.epoch import Epoch
-
-if TYPE_CHECKING:
-    from nanonet.training.trainer import Trainer
+from nanonet.training.subject import Hooks, Remembering, Subject
 
 Numbers = Mapping[str, npt.NDArray[Any]]
 
@@ -27,15 +24,15 @@ class Standing(NamedTuple):
     rate_factor: float | None
 
     @classmethod
-    def of(cls, trainer: Trainer) -> Standing:
+    def of(cls, trainer: Subject) -> Standing:
         """Return where they stand."""
-        parameters = trainer._tree.parameters
+        parameters = trainer.tree.parameters
         return cls({name: parameter.trainable for name, parameter in parameters.items()}, trainer.rate_factor)
 
-    def put_back(self, trainer: Trainer) -> None:
+    def put_back(self, trainer: Subject) -> None:
         """Let them stand so again."""
         for name, trainable in self.trainable.items():
-            trainer._tree.parameters[name].trainable = trainable
+            trainer.tree.parameters[name].trainable = trainable
         if self.rate_factor is not None:
             trainer.rate_factor = self.rate_factor
 
@@ -66,10 +63,10 @@ class Kept:
 class Member:
     """A callback of a fit, from its ``fit_begin`` on; before is what the file of a resumed fit kept of it."""
 
-    def __init__(self, callback: Callback, before: Kept | None = None) -> None:
+    def __init__(self, callback: Hooks, before: Kept | None = None) -> None:
         self.callback, self.before, self.undone = callback, before, Standing({}, None)
 
-    def begin(self, trainer: Trainer) -> None:
+    def begin(self, trainer: Subject) -> None:
         """Call fit_begin; of one that goes on, what it changes from without a second time is put back."""
         standing = Standing.of(trainer)
         self.callback.fit_begin(trainer)
@@ -77,7 +74,7 @@ class Member:
             standing.put_back(trainer)
             self.before.undone.put_back(trainer)
 
-    def end(self, trainer: Trainer) -> None:
+    def end(self, trainer: Subject) -> None:
         """Call fit_end, and note what it changes from without."""
         standing = Standing.of(trainer)
         self.callback.fit_end(trainer)
@@ -100,7 +97,7 @@ class Resumed:
     def __init__(self, epoch: Epoch | None = None, kept: Iterable[Kept] = (), completed: bool = False) -> None:
         self.epoch, self.kept, self.completed = epoch, list(kept), completed
 
-    def members(self, callbacks: Iterable[Callback]) -> list[Member]:
+    def members(self, callbacks: Iterable[Hooks]) -> list[Member]:
         """Return each as a member of the fit; one of the same class, made by the same call, goes on."""
         left, members = list(self.kept), []
         for callback in callbacks:
@@ -108,7 +105,7 @@ class Resumed:
             members.append(Member(callback, left.pop(same[0]) if same else None))
         return members
 
-    def match(self, callbacks: list[Callback]) -> Iterator[tuple[Callback, Numbers]]:
+    def match(self, callbacks: Sequence[Remembering]) -> Iterator[tuple[Remembering, Numbers]]:
         """Yield each callback whose state was kept, with that state: the first of a class gets the first's."""
         left = [(one.name, one.state) for one in self.kept if one.state is not None]
         for callback in callbacks:

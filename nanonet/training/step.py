@@ -13,13 +13,13 @@ from nanonet.checking.contract import checked
 from nanonet.checking.snapshot import Snapshot
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.core.arrays import Array, is_finite, norm
+from nanonet.core.chain import Chain
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ContractError, NonFiniteError
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
-from nanonet.models.sequential import Sequential
 from nanonet.training.blocks import BLOCK, Block, cut
 from nanonet.training.data import Arrays
 from nanonet.training.interrupts import Shield
@@ -39,12 +39,12 @@ class Outcome(NamedTuple):
 class By(NamedTuple):
     """What a step is taken by: the trainer's own model, loss and optimizer, or checked twins of them."""
 
-    model: Sequential
+    model: Chain
     loss: Loss
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "_tree", "_layout", "_bounds", "shield")
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "tree", "_layout", "_bounds", "shield")
 
 
 class Stepper:
@@ -53,10 +53,8 @@ class Stepper:
     Parameters are the Trainer's.
     """
 
-    def __init__(
-        self, model: Sequential, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None
-    ) -> None:
-        _expect("model", model, Sequential)
+    def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
+        _expect("model", model, Chain)
         _expect("loss", loss, Loss)
         _expect("optimizer", optimizer, Optimizer)
         if not hasattr(optimizer, "_learning_rate"):
@@ -111,7 +109,7 @@ class Stepper:
         if self.torn:
             self.refuse_torn()
         by = by or self
-        kept = Snapshot(self._tree) if self._changeable else None
+        kept = Snapshot(self.tree) if self._changeable else None
         number, rate, touched = self.steps + 1, self.learning_rate, 0
         try:
             with np.errstate(all="ignore"):
@@ -153,9 +151,13 @@ class Stepper:
             if isinstance(error, NonFiniteError):
                 raise self._diverged(x, target, weight, str(error), number, rate, retrace=touched == 0) from None
             if isinstance(error, Exception) and touched == 0 and not self.torn:
-                self.model._explain(error, x, training=True)
+                self.model.explain_failure(error, x, training=True)
             raise
         return outcome
+
+    def forget_bounds(self) -> None:
+        """Take nothing for proven of the numbers: others were set."""
+        self._bounds = None
 
     def refuse_torn(self) -> None:
         """Raise RuntimeError if the numbers are those of no step."""
@@ -255,8 +257,8 @@ class Stepper:
         if vector.layout is self._layout:
             return
         self._value, self._grad, self._memory, self._version = vector.value, vector.grad, vector.memory, -1
-        self._tree = Tree(self.model)
-        self._changeable = bool(self._tree.buffers or self._tree.randoms)
+        self.tree = Tree(self.model)
+        self._changeable = bool(self.tree.buffers or self.tree.randoms)
         self._states = {
             name: self._states[name].astype(vector.dtype, copy=False)
             if name in self._states
@@ -264,21 +266,21 @@ class Stepper:
             for name, start in self._starts.items()
         }
         states = list(self._states.values())
-        self._blocks = cut(vector.value, vector.grad, states, self._tree.parameters, self.optimizer)
+        self._blocks = cut(vector.value, vector.grad, states, self.tree.parameters, self.optimizer)
         self._layout, self._bounds = vector.layout, None
 
-    def _state_arrays(self) -> Iterator[tuple[str, Array]]:
+    def state_arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield the optimizer's state of each parameter by name, such as "velocity/0.weight"."""
         self._bind()
         for state, numbers in self._states.items():
             start = 0
-            for name, parameter in self._tree.parameters.items():
+            for name, parameter in self.tree.parameters.items():
                 yield f"{state}/{name}", parameter.laid(numbers[start : start + parameter.size])
                 start += parameter.size
 
     def _overflown(self) -> str:
         """Return the name of the first parameter whose numbers are not finite."""
-        overflown = (name for name, p in self._tree.parameters.items() if not is_finite(p.value))
+        overflown = (name for name, p in self.tree.parameters.items() if not is_finite(p.value))
         return next(overflown, "the optimizer's state")
 
     def _last(self) -> str:

@@ -1,35 +1,85 @@
-"""Trainer: takes steps, each of them whole or not at all, and knows what happens in an epoch."""
+"""Trainer, which takes steps and knows what happens in an epoch, and Callback, whose hooks it calls on the way."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.overlooked import refuse_overlooked, warn_of_plain_arrays
 from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, positive_int
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.layer import OURS
 from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer
-from nanonet.models.sequential import Sequential
-from nanonet.training.callback import Callback
+from nanonet.core.repr import Recorded
 from nanonet.training.checkpoint import restore, store
 from nanonet.training.data import Arrays
 from nanonet.training.epoch import Epoch
 from nanonet.training.history import History
 from nanonet.training.intake import Intake, Source, Validation
 from nanonet.training.metrics import Means, Metric, by_name, measured
-from nanonet.training.progress import progress
+from nanonet.training.progress import Display, progress
 from nanonet.training.resumed import Member, Resumed, Standing
 from nanonet.training.step import Stepper
+from nanonet.training.subject import Hooks
 
 CHUNK = 4096  # samples that go through the model at a time when a loss is only looked at
+
+
+class Callback(Recorded):
+    """Base of what ``fit`` calls at five moments; override any of these methods.
+
+    One that remembers something from epoch to epoch says in ``state_dict`` what a checkpoint keeps of it, and takes
+    it back in ``fit_resumed``. Each method gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch``
+    (from 1), ``trainer.batch`` (from 1), ``trainer.batch_loss``, ``trainer.learning_rate``, and
+    ``trainer.stop(reason)`` to end the fit.
+
+    Examples
+    --------
+    >>> class Every(Callback):
+    ...     def __init__(self, epochs: int) -> None:
+    ...         self.epochs = epochs
+    ...
+    ...     def epoch_end(self, trainer: "Trainer") -> None:
+    ...         if trainer.epoch % self.epochs == 0:
+    ...             print(trainer.epoch, trainer.history["loss"][-1])
+    """
+
+    told_last: ClassVar[bool] = False
+    """Whether it is called when all other callbacks were: one that saves what they did."""
+
+    def state_dict(self) -> Mapping[str, npt.ArrayLike]:
+        """Return what a checkpoint keeps of it: numbers and arrays by name."""
+        return {}
+
+    def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """After fit_begin, where a fit from a checkpoint is gone on with: take back what ``state_dict`` gave."""
+
+    def fit_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch of a fit.
+
+        In the first fit of a resumed trainer, what a callback freezes, thaws or does to ``trainer.rate_factor`` here is
+        undone if one that was made by the same call took part before: it has done so when that fit began.
+        """
+
+    def epoch_begin(self, trainer: Trainer) -> None:
+        """Before an epoch; not where one is gone on with in its middle, which has ``fit_resumed`` alone."""
+
+    def step_end(self, trainer: Trainer) -> None:
+        """After each step."""
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        """After an epoch, whose numbers are the last in the history."""
+
+    def fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch, also where the fit was stopped or interrupted."""
 
 
 class Trainer(Stepper):
@@ -40,7 +90,7 @@ class Trainer(Stepper):
 
     Parameters
     ----------
-    model : Sequential
+    model : Chain
     loss : Loss
     optimizer : Optimizer
     rng : int, Generator or None
@@ -81,7 +131,7 @@ class Trainer(Stepper):
 
     def __init__(
         self,
-        model: Sequential,
+        model: Chain,
         *,
         loss: Loss,
         optimizer: Optimizer,
@@ -96,10 +146,10 @@ class Trainer(Stepper):
         self.batches: int | None = None
         self.completed = False
         self.callbacks: list[Callback] = []
-        self._intake = Intake(model, loss, self.rng)
-        self._underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
-        self._resumed: Resumed | None = None  # what the next fit goes on with
-        self._begun: list[Member] = []  # the callbacks of the last fit that have begun
+        self.intake = Intake(model, loss, self.rng)
+        self.underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
+        self.resumed: Resumed | None = None  # what the next fit goes on with
+        self.members: list[Member] = []  # the callbacks of the last fit that have begun
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
@@ -113,7 +163,7 @@ class Trainer(Stepper):
         ValueError
             If no sample of the batch counts. Nothing is changed then.
         """
-        entered = self.model._enter(x)
+        entered = self.model.enter(x)
         if len(entered) == 0:
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
         if self._is_large and not self.shield.up:
@@ -185,7 +235,7 @@ class Trainer(Stepper):
             it has to be. Nothing is changed then; only where somebody writes into the file while it is read are the
             parameters NaN, so that no step is taken with one half of it.
         """
-        self._resumed = restore(self, path)
+        self.resumed = restore(self, path)
 
     # ---- many steps
 
@@ -243,15 +293,15 @@ class Trainer(Stepper):
         positive_int(batch_size, "fit", "batch_size")
         named = by_name(metrics)
         given = _callbacks(callbacks)
-        told = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
-        resumed = self._resumed or Resumed()
-        before = self.completed, self.callbacks, self._underway, self._begun
+        told: list[Hooks] = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
+        resumed = self.resumed or Resumed()
+        before = self.completed, self.callbacks, self.underway, self.members
         ended, standing = (self.history.interrupted, self.history.stopped), Standing.of(self)
-        undo, begun = self._intake.memory(), list[Member]()
+        undo, begun = self.intake.memory(), list[Member]()
         self.refuse_torn()
         try:
             refuse_overlooked(self.model)
-            data, held_out = self._intake.let_in(x, target, sample_weight, validation)
+            data, held_out = self.intake.let_in(x, target, sample_weight, validation)
             warn_of_plain_arrays(self.model)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
@@ -260,8 +310,8 @@ class Trainer(Stepper):
             if held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
-            self.completed, self.callbacks, self._underway, self._begun = False, given, resumed.epoch, begun
-            self._bounds = None  # what was done to the model since an earlier fit is not known
+            self.completed, self.callbacks, self.underway, self.members = False, given, resumed.epoch, begun
+            self.forget_bounds()  # what was done to the model since an earlier fit is not known
             for member in resumed.members(told):
                 member.begin(self)
                 begun.append(member)
@@ -273,7 +323,7 @@ class Trainer(Stepper):
             undo()
             standing.put_back(self)
             self.history.interrupted, self.history.stopped = ended
-            self.completed, self.callbacks, self._underway, self._begun = before
+            self.completed, self.callbacks, self.underway, self.members = before
             raise
         try:
             with self.shield:
@@ -310,38 +360,40 @@ class Trainer(Stepper):
         return self._measure(Arrays(x, target, sample_weight), {}, batch_size, name="evaluate")["loss"]
 
     def _whole_epoch(
-        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Callback], *, first: bool
+        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Hooks], *, first: bool
     ) -> None:
-        epoch = self._underway
+        epoch = self.underway
         self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, source.count
         if epoch is None:
             for callback in told:
                 callback.epoch_begin(self)
-            epoch = self._underway = source.epoch()
+            epoch = self.underway = source.epoch()
         numbers = self._epoch(epoch, source, metrics, told, first=first)
         source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
         self.shield.closed = True
         self.history.append(numbers)
-        self._underway = self._resumed = None
+        self.underway = self.resumed = None
         self.shield.open()
         for callback in told:
             callback.epoch_end(self)
 
     def _epoch(
-        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], told: list[Callback], *, first: bool
+        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], told: list[Hooks], *, first: bool
     ) -> dict[str, float]:
         """Go through the samples that are left and return the means of the losses and metrics of all."""
         means = epoch.means
-        listeners = [callback for callback in told if type(callback).step_end is not Callback.step_end]
+        listeners = [
+            callback for callback in told if type(callback).step_end not in (Callback.step_end, Display.step_end)
+        ]
         others_may_write = source.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             self._expect_other_numbers()
         for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
             x = batch.x
             if source.unchecked:
-                x = self.model._enter(x)
+                x = self.model.enter(x)
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
             take = self._strict_step if first else self._step
             measures: dict[str, float] = {}
@@ -359,7 +411,7 @@ class Trainer(Stepper):
             means.add("loss", outcome.loss, outcome.divisor)
             for name, value in measures.items():
                 means.add(name, value, len(x))
-            epoch.done, self._resumed = self.batch, None
+            epoch.done, self.resumed = self.batch, None
             self.shield.open()
             for callback in listeners:
                 callback.step_end(self)
@@ -381,7 +433,7 @@ class Trainer(Stepper):
         """Return the loss and the metrics on data, in inference; metrics get all predictions at once."""
         means, predictions, targets = Means(), [], []
         for x, target, weight in data.batches(batch_size):
-            entered = self.model._enter(x)
+            entered = self.model.enter(x)
             if data.on_disk:
                 Intake.check_finite(entered, target, data.kind)
             with np.errstate(all="ignore"):

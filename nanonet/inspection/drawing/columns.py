@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
-from nanonet.models.sequential import Sequential
-
-if TYPE_CHECKING:
-    from nanonet.inspection.record import LayerTrace
-    from nanonet.inspection.trace import Trace
+from nanonet.inspection.record import LayerTrace, Record
 
 MOST = 8  # units of a layer that are all shown; of a wider one the first and the last
 FIRST, LAST = 3, 2
@@ -64,23 +61,23 @@ class Column:
         return list(range(n)) if n <= MOST else [*range(FIRST), *range(n - LAST, n)]
 
 
-def columns_of(trace: Trace) -> list[Column]:
+def columns_of(trace: Record) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
     columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
-    if type(trace.model).forward is not Sequential.forward:  # its layers need not be a chain
+    if type(trace.model).forward is not Chain.forward:  # its layers need not be a chain
         return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
     for layer in _leaves(trace):
         columns += _next(columns[-1], layer)
     return columns
 
 
-def _leaves(trace: Trace) -> Iterator[LayerTrace]:
+def _leaves(trace: Record) -> Iterator[LayerTrace]:
     """Yield the layers of the chain, and those of chains within it in place of these."""
     skipped: list[str] = []
     for name, layer in trace.items():
         if any(name.startswith(f"{outer}.") for outer in skipped):
             continue
-        if not (isinstance(layer.layer, Sequential) and type(layer.layer).forward is Sequential.forward):
+        if not (isinstance(layer.layer, Chain) and type(layer.layer).forward is Chain.forward):
             skipped.append(name)
             yield layer
 

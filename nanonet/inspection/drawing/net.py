@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,8 @@ from nanonet.inspection.drawing.columns import Column, Dense, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Line, Shape, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix
 from nanonet.inspection.drawing.placing import Bounds, overlap, spots
+from nanonet.inspection.record import Record
 from nanonet.inspection.rounding import printed
-
-if TYPE_CHECKING:
-    from nanonet.inspection.trace import Trace
 
 RADIUS = 46.0  # of a unit, at least
 WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have numbers, and between two others
@@ -37,7 +35,7 @@ LEADING = 17.0  # from line to line in a unit
 DIGITS = 4
 
 
-def draw(trace: Trace) -> Figure:
+def draw(trace: Record) -> Figure:
     """Return the figure of a trace of one sample."""
     return _Plan(trace, columns_of(trace)).figure()
 
@@ -45,7 +43,7 @@ def draw(trace: Trace) -> Figure:
 class _Plan:
     """Where everything goes: columns from left to right, matrices below, then the legend."""
 
-    def __init__(self, trace: Trace, columns: list[Column]) -> None:
+    def __init__(self, trace: Record, columns: list[Column]) -> None:
         self.trace, self.columns = trace, columns
         self.has_gradients = trace.has_gradients
         self.lines: list[Shape] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
@@ -28,13 +28,9 @@ from nanonet.inspection.explanation.equations import (
     word,
 )
 from nanonet.inspection.explanation.formulas import REST, parse, shown
+from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import shortest
 from nanonet.layers.linear import Linear
-from nanonet.models.sequential import Sequential
-
-if TYPE_CHECKING:
-    from nanonet.inspection.record import LayerTrace
-    from nanonet.inspection.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Section:
 def _is_plain(layer: Layer) -> bool:
     """Tell whether it is a chain that does nothing but call its layers in turn."""
     kind = type(layer)
-    return isinstance(layer, Sequential) and kind.forward is Sequential.forward and kind.backward is Sequential.backward
+    return isinstance(layer, Chain) and kind.forward is Chain.forward and kind.backward is Chain.backward
 
 
 def _is_dense(layer: Layer) -> bool:
@@ -71,14 +67,14 @@ def _is_dense(layer: Layer) -> bool:
 
 
 def _leaves(name: str, layer: Layer) -> Iterator[str]:
-    if not isinstance(layer, Sequential) or not _is_plain(layer):
+    if not isinstance(layer, Chain) or not _is_plain(layer):
         yield name
         return
     for i, child in enumerate(layer):
         yield from _leaves(f"{name}.{i}" if name else str(i), child)
 
 
-def _chain(trace: Trace, name: str) -> tuple[list[LayerTrace], bool]:
+def _chain(trace: Record, name: str) -> tuple[list[LayerTrace], bool]:
     """Return the longest chain of layers that a layer stands in, and whether that is all of the model."""
     layers = Tree(trace.model).layers
     top = name
@@ -107,7 +103,7 @@ class _Way:
     whole: bool
 
 
-def _way(trace: Trace, owner: LayerTrace) -> _Way | None:
+def _way(trace: Record, owner: LayerTrace) -> _Way | None:
     """Return the way back to a layer; None where its own gradient cannot be written out."""
     if not _is_dense(owner.layer) or not _is_written(trace, owner):
         return None
@@ -124,7 +120,7 @@ def _way(trace: Trace, owner: LayerTrace) -> _Way | None:
     return _Way(chain[start:end], taken_in, above, whole and above is None)
 
 
-def _is_written(trace: Trace, record: LayerTrace) -> bool:
+def _is_written(trace: Record, record: LayerTrace) -> bool:
     """Tell whether what a layer does to its one row of numbers can be written out."""
     rows = record.input.ndim == 2 and record.output.ndim == 2
     once = f"{record.name}#2" not in trace and record.grad_output is not None
@@ -169,7 +165,7 @@ def _rule(left: Symbol, right: Symbol, unit: str = "j", by: Symbol | None = None
 
 
 def derivation(
-    trace: Trace, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
+    trace: Record, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
 ) -> list[Section]:
     """Return the sections that lead from the loss of one sample to one entry of a parameter."""
     return _Derivation(trace, name, place, rate, phrases).sections
@@ -180,7 +176,7 @@ _G, _PRODUCT, _SUM, _UPDATE = (parse(text, "")[0].expression for text in ("g", "
 
 class _Derivation:
     def __init__(
-        self, trace: Trace, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
+        self, trace: Record, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
     ) -> None:
         self.trace, self.name, self.place, self.rate, self.phrases = trace, name, place, rate, phrases
         self.parameter = Tree(trace.model).parameters[name]

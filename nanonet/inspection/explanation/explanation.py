@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,7 @@ from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.derivation import Section, derivation
 from nanonet.inspection.explanation.equations import Line
 from nanonet.inspection.explanation.phrases import LANGUAGES
-from nanonet.inspection.record import nearest
-
-if TYPE_CHECKING:
-    from nanonet.inspection.trace import Trace
+from nanonet.inspection.record import Record, nearest
 
 WIDTH = 100  # of a line of text that is not broken at its equals signs
 
@@ -125,9 +121,9 @@ def _wrapped(title: str) -> list[str]:
 
 
 def explain(
-    trace: Trace, name: str, entry: tuple[int, ...] | int, *, learning_rate: float | None = None, lang: str = "en"
+    trace: Record, name: str, entry: tuple[int, ...] | int, *, learning_rate: float | None = None, lang: str = "en"
 ) -> Explanation:
-    """Return how the pass of one sample leads to the gradient of one entry; see :meth:`nanonet.tracing.Trace.explain`.
+    """Return how the pass of one sample leads to the gradient of one entry; see :meth:`nanonet.Trace.explain`.
 
     Raises
     ------

@@ -131,7 +131,7 @@ def _written(layer: Activation) -> tuple[Activation, Pieces]:
 
 
 def _gelu_without_erf(a: Any) -> Any:
-    """Return GELU as export writes it in float64, in which runtimes have no Erf: nanonet.erf says how."""
+    """Return GELU as export writes it in float64, in which runtimes have no Erf: nanonet.layers.erf says how."""
     double = np.dtype(np.float64)
     z = np.minimum(np.abs(a), END[double])
     p, q = (reduce(lambda y, c: y * z + c, each[double]) for each in (P, Q))

@@ -94,7 +94,7 @@ def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
     if write is None:
         raise TypeError(
             f"export: layer {path}, {called(layer)}: it is not known how ONNX would write it; enter a function that "
-            "does in nanonet.interchange.onnx_writing.WRITERS"
+            "does in nanonet.interchange.onnx.writing.WRITERS"
         )
     graph.place = path
     return write(graph, layer, x, shape)
@@ -193,7 +193,7 @@ def _gelu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
 
 
 def _gelu_without_erf(graph: Graph, x: str) -> str:
-    """Add max(x, 0) - z exp(-z²/2) P(z)/Q(z) for z = min(|x|, END), as nanonet.erf computes it."""
+    """Add max(x, 0) - z exp(-z²/2) P(z)/Q(z) for z = min(|x|, END), as nanonet.layers.erf computes it."""
     z = graph.add("Min", graph.add("Abs", x), graph.number(END[graph.dtype]))
     p, q = (_polynomial(graph, coefficients[graph.dtype], z) for coefficients in (P, Q))
     power = graph.add("Exp", graph.add("Mul", graph.add("Mul", z, z), graph.number(-0.5)))

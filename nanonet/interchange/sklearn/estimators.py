@@ -26,9 +26,8 @@ from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.regression import Hinge, SquaredError
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam
-from nanonet.training.callback import Callback
 from nanonet.training.callbacks import EarlyStopping
-from nanonet.training.trainer import Trainer
+from nanonet.training.trainer import Callback, Trainer
 
 try:
     from sklearn.base import (
@@ -270,8 +269,8 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
     """A net with one output for each class; the largest wins.
 
     A weight is what a repeat is, exactly: identical samples become one with the sum of their weights, and the batches
-    of an epoch have one and the same total weight (:class:`nanonet.interchange.samples.EvenBatches`). The order of the
-    samples does not matter either. With equal weights these are mini-batches as everywhere, of distinct samples.
+    of an epoch have one and the same total weight (:class:`nanonet.interchange.sklearn.samples.EvenBatches`). The order
+    of the samples does not matter either. With equal weights these are mini-batches as everywhere, of distinct samples.
 
     Parameters
     ----------

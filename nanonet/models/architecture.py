@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-import nanonet
+from nanonet._version import __version__
 from nanonet.core.build import build
-from nanonet.core.layer import Layer
+from nanonet.core.layer import OURS, Layer, is_own, own_class
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 from nanonet.core.vector import sketching
+from nanonet.models.likeness import STARTS, Likeness
 from nanonet.models.sequential import Sequential
-from nanonet.storage.likeness import STARTS, Likeness
 
-OURS = "nanonet."  # before the names of our classes, so that a Residual of yours is not taken for ours
 LEFT_OUT = (*STARTS, np.ndarray, type(...))
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 SCALARS = (bool, int, float, str, type(None))
@@ -144,12 +143,7 @@ def _signature(cls: type[Layer]) -> inspect.Signature:
 
 
 def _name(cls: type[Layer]) -> str:
-    return OURS + cls.__name__ if _ours(cls.__name__) is cls else cls.__name__
-
-
-def _ours(name: str) -> type[Layer] | None:
-    cls = getattr(nanonet, name, None)
-    return cls if isinstance(cls, type) and issubclass(cls, Layer) else None
+    return OURS + cls.__name__ if is_own(cls) else cls.__name__
 
 
 def _own_classes(model: Sequential) -> dict[str, type[Layer]]:
@@ -230,12 +224,12 @@ def made(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -
 
 
 def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -> Sequential:
-    """Return the same as a sketch, which has no numbers; see :func:`nanonet.vector.sketching`."""
+    """Return the same as a sketch, which has no numbers; see :func:`nanonet.core.vector.sketching`."""
     missing = sorted(set(_missing([call, parts], classes)))
     if missing:
         there = [name for name in missing if name.startswith(OURS)]
         if there:
-            raise ValueError(f"it holds layers that this nanonet, {nanonet.__version__}, does not have: {there}")
+            raise ValueError(f"it holds layers that this nanonet, {__version__}, does not have: {there}")
         typed = ", ".join(f'"{name}": {name}' for name in missing)
         raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
     with sketching():
@@ -260,7 +254,7 @@ def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
 
 
 def _find(name: str, classes: Mapping[str, type[Layer]]) -> type[Layer] | None:
-    return _ours(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
+    return own_class(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
 
 
 class _Maker:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy.typing as npt
 
-import nanonet
+from nanonet._version import __version__
+from nanonet.core.layer import Layer
+from nanonet.core.parameter import Buffer, Parameter
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 from nanonet.models.sequential import Sequential
+from nanonet.storage import npz
 from nanonet.storage.archive import path_to
 from nanonet.storage.stored import Form, Stored
-
-if TYPE_CHECKING:
-    from nanonet.core.layer import Layer
-    from nanonet.core.parameter import Buffer, Parameter
 
 KIND, FORMAT = "model", 2
 
@@ -62,10 +61,10 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     )
     """
     if not isinstance(model, Sequential):
-        hint = f"; write Sequential({called(model)})" if isinstance(model, nanonet.Layer) else ""
+        hint = f"; write Sequential({called(model)})" if isinstance(model, Layer) else ""
         raise TypeError(f"save: expected a Sequential, got {called(model)}{hint}")
     place = _path(path, "save")
-    from nanonet.storage.architecture import described
+    from nanonet.models.architecture import described
 
     arrays = {name: part.value for name, part in Tree(model).states()}
     for name, array in arrays.items():
@@ -75,7 +74,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     page = {
         "kind": KIND,
         "format": FORMAT if parts else 1,  # which nanonet 0.1 reads
-        "nanonet": nanonet.__version__,
+        "nanonet": __version__,
         "model": call,
         **({"parts": parts} if parts else {}),
         "frozen": [name for name, parameter in model.parameters().items() if not parameter.trainable],
@@ -119,7 +118,7 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
 
 def _model(page: Mapping[str, Any], stored: Stored, classes: Mapping[str, type[Layer]]) -> Sequential:
     """Return the model that a page describes, with room for the numbers that are stored beside it."""
-    from nanonet.storage.architecture import made
+    from nanonet.models.architecture import made
 
     model = made(page["model"], page.get("parts", []), classes, sum(form.size for form in stored.forms.values()))
     _check_forms(dict(Tree(model).states()), stored.forms)
@@ -189,10 +188,8 @@ def _path(path: str | os.PathLike[str], owner: str) -> Path:
 def _room(path: Path) -> Any:
     """Return the module that reads and writes such files."""
     if path.suffix == ".npz":
-        from nanonet.storage import npz
-
         return npz
-    from nanonet.storage import safetensors
+    from nanonet.storage import safetensors  # only where there is such a file
 
     return safetensors
 
@@ -202,7 +199,7 @@ def _classes(layers: object) -> dict[str, type[Layer]]:
     if not isinstance(given, Mapping):
         raise TypeError(f'load: expected layers as classes by name, {{"Scale": Scale}}, got {given!r:.60}')
     for name, cls in given.items():
-        if not (isinstance(name, str) and isinstance(cls, type) and issubclass(cls, nanonet.Layer)):
+        if not (isinstance(name, str) and isinstance(cls, type) and issubclass(cls, Layer)):
             raise TypeError(f"load: expected layers[{name!r}] as a subclass of Layer, got {cls!r:.60}")
     return dict(given)
 
@@ -218,5 +215,5 @@ def _check_page(path: Path, page: Mapping[str, Any] | None) -> None:
     if page["format"] > FORMAT:
         raise ValueError(
             f"{path}: written by nanonet {page.get('nanonet')} in format {page['format']}; this is nanonet "
-            f"{nanonet.__version__}, which reads formats up to {FORMAT}: install a newer one"
+            f"{__version__}, which reads formats up to {FORMAT}: install a newer one"
         )

@@ -1,0 +1,346 @@
+"""Chain: layers one after the other, and the article's recursion as a loop of any depth."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, floating_dtype
+from nanonet.core.build import build
+from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.holding import attributes, set_attribute
+from nanonet.core.layer import Layer, found
+from nanonet.core.parameter import Parameter, State
+from nanonet.core.repr import called, shortened
+from nanonet.core.tree import Tree
+from nanonet.core.vector import Vector
+
+checked_views: dict[int, Callable[[Chain], Chain | None]] = {}
+"""What gives, in a thread that is in a ``strict`` block, the checked view that a model's passes go through."""
+
+
+def _checked(model: Chain) -> Chain | None:
+    """Return the view that a pass of this thread goes through; None, as a rule, for the model itself."""
+    view_of = checked_views.get(threading.get_ident())
+    return None if view_of is None else view_of(model)
+
+
+class Chain(Layer):
+    """Layers one after the other, itself a layer: y = f_L(... f_2(f_1(x))).
+
+    What :class:`nanonet.Sequential` is, without the verbs that need more than the layers: its passes, its vector, and
+    its numbers by name. Everything below ``Sequential`` is written for a Chain.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    rng : Generator
+        The source of randomness for first weights, shuffling and dropout.
+    """
+
+    sliced_as: ClassVar[type[Chain]]
+    """What a slice of a chain is: Sequential, whatever the class of the chain."""
+
+    def __init__(
+        self, *layers: Layer, dtype: npt.DTypeLike = np.float32, rng: int | np.random.Generator | None = None
+    ) -> None:
+        name = type(self).__name__
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+                hint = f"; write {name}(*layers)" if isinstance(layer, (list, tuple)) else hint
+                raise TypeError(f"{name}: expected layer {i} to be a Layer, got {layer!r:.60}{hint}")
+        self._chain(layers, as_generator(rng, name))
+        self._build(floating_dtype(dtype, name))
+
+    _accepted: Shape | None = None  # the input shape that was checked last
+    _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with something to train
+    _held: tuple[object, tuple[npt.NDArray[Any], ...]] = (None, ())  # the layout, and the arrays of all buffers
+
+    def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
+        self.layers, self.rng = layers, rng
+        self.input_shape = layers[0].input_shape if layers else None
+        self.integer_input = bool(layers) and layers[0].integer_input
+
+    def _build(self, dtype: np.dtype[Any]) -> None:
+        tree = Tree(self)
+        tree.refuse_foreign()
+        self._follow(None)
+        build(tree, dtype, self.rng)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan", "_held")}
+        return kept | {"dtype": self.dtype}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name != "dtype":
+                set_attribute(self, name, value)
+        self._build(state["dtype"])
+
+    # ---- what it consists of
+
+    @property
+    def vector(self) -> Vector:
+        """All parameters as one flat array (``.value``), and all gradients (``.grad``)."""
+        assert self._home is not None
+        return self._home
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64, of the parameters and of everything computed."""
+        return self.vector.dtype
+
+    def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
+        """Yield each layer with its position as its name, "0", "1", ..., then what a subclass adds."""
+        for i, layer in enumerate(self.layers):
+            yield str(i), layer
+        for name, value in attributes(self):
+            if name != "layers":
+                yield from found(name, value)
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return every parameter by its name, such as "0.weight", in order."""
+        return Tree(self).parameters
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Chain: ...
+    def __getitem__(self, index: int | slice) -> Layer | Chain:
+        """Return a layer, or for a slice a chain of the same layers on a part of this one's vector."""
+        if not isinstance(index, slice):
+            return self.layers[index]
+        if index.step not in (None, 1):
+            raise ValueError(f"{type(self).__name__}: expected a slice of neighbouring layers, got step {index.step}")
+        return self._slice(*index.indices(len(self.layers))[:2])
+
+    def _slice(self, first: int, last: int) -> Chain:
+        chain = Chain.sliced_as.__new__(Chain.sliced_as)
+        layers = self.layers[first:last]
+        sizes = [layer._home.size if layer._home else 0 for layer in self.layers[:last]]
+        start, stop = sum(sizes[:first]), sum(sizes)
+        chain._chain(layers, self.rng)
+        chain._home = Vector(chain, self.vector, start, max(start, stop), keeper=self)
+        return chain
+
+    @shortened
+    def __repr__(self) -> str:
+        lines = [f"  {i}: " + repr(layer).replace("\n", "\n  ") for i, layer in _ends(self.layers)]
+        if len(lines) < len(self.layers):
+            lines.insert(len(lines) // 2, f"  ... {len(self.layers) - len(lines)} more layers ...")
+        name = type(self).__name__
+        return "\n".join([f"{name}(", *lines, ")"]) if lines else f"{name}()"
+
+    # ---- shapes
+
+    def shapes(self, shape: Shape | None) -> Iterator[tuple[int, Layer, Shape | None, Shape | None]]:
+        """Yield each layer with the shapes that go in and out, from the first that pins one; None where unknown."""
+        for i, layer in enumerate(self.layers):
+            known = layer.input_shape if shape is None else shape
+            try:
+                if known is None:
+                    out = layer._follow(None) if isinstance(layer, Chain) else None
+                else:
+                    out = layer.output_shape(known)
+            except ShapeError as error:
+                if shape is None or i == 0:
+                    raise
+                below = f"layer {i - 1}, {called(self.layers[i - 1])}, gives {shape_text(shape)}"
+                if error.expected is None or error.got != shape:
+                    raise ShapeError(f"{type(self).__name__}: {below}, which does not fit layer {i}: {error}") from None
+                wanted = f"layer {i}, {called(layer)}, expects {shape_text(error.expected)}"
+                raise ShapeError(f"{type(self).__name__}: {wanted}, but {below}") from None
+            yield i, layer, known, out
+            shape = out
+
+    def _follow(self, shape: Shape | None) -> Shape | None:
+        out = shape
+        for *_, out in self.shapes(shape):  # noqa: B007  # the last one is what is wanted
+            pass
+        return out
+
+    def output_shape(self, input_shape: Shape) -> Shape | None:
+        """Return the last layer's output shape, None where a layer does not tell."""
+        return self._follow(input_shape)
+
+    # ---- passes
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
+        """Return the last layer's output, and the cache of every layer."""
+        if checked_views and (view := _checked(self)) is not None:
+            return view.forward(x, training=training)
+        caches = []
+        for layer in self.layers:
+            x, cache = layer.forward(x, training=training)
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, grad: Array, cache: list[Any]) -> Array:
+        """Assign every gradient, from the last layer down, and return dE/dx.
+
+        Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
+        """
+        if checked_views and (view := _checked(self)) is not None:
+            return view.backward(grad, cache)
+        for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
+            grad = layer.backward(grad, layer_cache)
+        return grad
+
+    def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
+        """Assign the gradients, going down no further than the lowest layer that has something to train."""
+        if checked_views and (view := _checked(self)) is not None:
+            return view.backward_parameters(grad, cache)
+        lowest = self._lowest_trainable()
+        if lowest is None:
+            return
+        for i in range(len(cache) - 1, lowest, -1):
+            grad = self.layers[i].backward(grad, cache[i])
+        self.layers[lowest].backward_parameters(grad, cache[lowest])
+
+    def _lowest_trainable(self) -> int | None:
+        layout, lowest = self._plan
+        if layout is not self.vector.layout:
+            trainable = (i for i, layer in enumerate(self.layers) if _has_trainable(layer))
+            lowest = next(trainable, None)
+            self._plan = (self.vector.layout, lowest)
+        return lowest
+
+    def _infer(self, x: Array) -> Array:
+        """Return the output alone, keeping no cache; a subclass's own forward is obeyed."""
+        if type(self).forward is not Chain.forward or checked_views:
+            return self.forward(x)[0]
+        for layer in self.layers:
+            x = layer._infer(x) if isinstance(layer, Chain) else layer.forward(x)[0]
+        return x
+
+    # ---- at the door
+
+    def enter(self, x: object) -> Array:
+        """Return x as the first layer takes it, checked."""
+        if self.integer_input:
+            array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
+        else:
+            array = as_floats(x, self.vector.dtype, type(self).__name__, "x")
+        if array.shape[1:] != self._accepted or array.ndim == 0:
+            self._accept(array.shape)
+        return array
+
+    def _accept(self, shape: Shape) -> None:
+        if not shape:
+            raise ShapeError(f"{type(self).__name__}: expected x of shape (batch, ...), got a single number")
+        try:
+            self._follow(shape[1:])
+        except ShapeError as error:
+            if error.got != shape[1:] or error.expected is None:
+                raise
+            hint = "; for one sample try x.reshape(1, -1)" if error.expected == shape else ""
+            subject = str(error).split(": expected input")[0]
+            full = ShapeError.misfit(subject, expected=error.expected, got=shape[1:], batch=shape[0])
+            raise ShapeError(f"{full}{hint}") from None
+        self._accepted = shape[1:]
+
+    def __call__(self, x: npt.ArrayLike) -> Array:
+        """Return the prediction for x, in the model's dtype; same as ``predict`` in one piece."""
+        return self.predict(x)
+
+    def predict(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
+        """Return the prediction for x, shape (batch, ...).
+
+        Parameters
+        ----------
+        x : array
+            Shape (batch, ...). An empty batch gives an empty prediction.
+        batch_size : int, optional
+            How many samples go through at a time, where memory is short; default: all.
+
+        Raises
+        ------
+        ShapeError
+            If x does not have the shape that the first layer takes.
+        TypeError
+            If x is not made of numbers.
+        """
+        entered = self.enter(x)
+        if batch_size is None or len(entered) <= positive_int(batch_size, type(self).__name__, "batch_size"):
+            return self._predict(entered)
+        pieces = (self._predict(entered[i : i + batch_size]) for i in range(0, len(entered), batch_size))
+        first = next(pieces)
+        prediction = np.empty((len(entered), *first.shape[1:]), first.dtype)
+        for i, piece in zip(itertools.count(0, batch_size), itertools.chain([first], pieces)):
+            prediction[i : i + batch_size] = piece
+        return prediction
+
+    def _predict(self, x: Array) -> Array:
+        try:
+            y = self._infer(x)
+        except Exception as error:
+            self.explain_failure(error, x, backward=False)
+        return y.copy() if y.base is not None or y is x or self._owns(y) else y
+
+    def _owns(self, array: Array) -> bool:
+        """Tell whether an array is a buffer's own."""
+        layout, buffers = self._held
+        if layout is not self.vector.layout:
+            buffers = tuple(buffer.value for buffer in Tree(self).buffers.values())
+            self._held = self.vector.layout, buffers
+        return any(array is buffer for buffer in buffers)
+
+    def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
+        """Raise what is known of a pass that failed: here the error itself."""
+        raise error
+
+    # ---- numbers by name
+
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Return a copy of every parameter and buffer, by name."""
+        return {name: np.array(state.value, order="C") for name, state in Tree(self).states()}
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Copy in what :meth:`state_dict` gave; nothing is changed unless all of it fits.
+
+        Raises
+        ------
+        ValueError
+            If names are missing or unexpected or shapes differ; all of them are listed.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
+            )
+        own = dict(Tree(self).states())
+        arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
+        wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
+        wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]
+        wrong += [
+            f"{name}: expected shape {part.shape}, got {arrays[name].shape}"
+            for name, part in own.items()
+            if name in arrays and arrays[name].shape != part.shape
+        ]
+        if wrong:
+            lines = "".join(f"\n  {line}" for line in wrong)
+            raise ShapeError(f"{type(self).__name__}: this state does not fit, nothing was loaded:{lines}")
+        cast = {name: arrays[name].astype(part.value.dtype) for name, part in own.items()}  # which may warn, or raise
+        for name, part in own.items():
+            part.value = cast[name]
+
+
+def _has_trainable(layer: Layer) -> bool:
+    return any(parameter.trainable for parameter in Tree(layer).parameters.values())
+
+
+def _ends(layers: tuple[Layer, ...], shown: int = 40) -> Iterable[tuple[int, Layer]]:
+    numbered = list(enumerate(layers))
+    return numbered if len(numbered) <= shown else numbered[: shown // 2] + numbered[-shown // 2 :]
