@@ -21,8 +21,8 @@ import numpy as np
 
 import nanonet
 from nanonet import Adam, Initializer, Layer, Linear, ReLU, Sequential, Shape, SquaredError, Trainer
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
 
 
