@@ -30,7 +30,6 @@ from nanonet import (
     Huber,
     Layer,
     Linear,
-    Loss,
     ReLU,
     Sequential,
     ShapeError,
@@ -42,6 +41,7 @@ from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 from tests import ROOT
 from tests.examples import output_of
+from tests.helpers import Quartic
 
 pytestmark = pytest.mark.peer
 
@@ -504,14 +504,6 @@ def test_they_are_as_good_as_scikit_learns_own_with_the_same_net() -> None:
 
 
 def test_a_loss_of_ones_own_may_be_any_loss(digits: tuple[Array, npt.NDArray[Any]]) -> None:
-    class Quartic(Loss):
-        def function(self, prediction: Array, target: Array) -> Array:
-            each: Array = ((prediction - target) ** 4).sum(axis=1)
-            return each
-
-        def derivative(self, prediction: Array, target: Array) -> Array:
-            return 4 * (prediction - target) ** 3
-
     x, y = digits
     assert NanonetClassifier(16, loss=Quartic(), epochs=30, random_state=0).fit(x, y).score(x, y) > 0.9
 

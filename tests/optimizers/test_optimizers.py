@@ -38,7 +38,7 @@ from nanonet import (
     weights_only,
 )
 from nanonet.training import blocks
-from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train
+from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train, trainer_of
 from tests.registry import LOSSES, OPTIMIZERS, LossCase, OptimizerCase, params
 
 STEPS = 50
@@ -47,10 +47,6 @@ STEPS = 50
 def deep(rng: int = 0) -> Sequential:
     """Return a net 3 -> 2 of three Linears, float64."""
     return Sequential(Linear(3, 5), Tanh(), Linear(5, 4), Tanh(), Linear(4, 2), dtype=np.float64, rng=rng)
-
-
-def trainer_of(model: Sequential, optimizer: Optimizer, **settings: Any) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=optimizer, **settings)
 
 
 # ---- the same as PyTorch, step by step

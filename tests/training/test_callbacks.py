@@ -27,27 +27,12 @@ from nanonet import (
     Sequential,
     SquaredError,
     Step,
-    Tanh,
     Trainer,
     accuracy,
 )
-from tests.helpers import Centred, Copy, Noise, data, everything, loss_of, picture, train
+from tests.helpers import Centred, Copy, Noise, data, distance, everything, loss_of, picture, small, train, trainer_of
 
 X, TARGET = data(samples=12)
-
-
-def small() -> Sequential:
-    """Return a net 3 -> 2."""
-    return Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=0)
-
-
-def trainer_of(model: Sequential, rate: float = 0.1) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=SGD(rate))
-
-
-def distance(prediction: Array, target: Array) -> float:
-    """Return the mean distance."""
-    return float(np.abs(prediction - target).mean())
 
 
 def scripted(numbers: Iterable[float]) -> Callable[[Array, Array], float]:
