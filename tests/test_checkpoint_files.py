@@ -28,6 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanonet import SGD, Adam, Checkpoint, Dropout, Linear, Sequential, SquaredError, Tanh, Trainer
+from nanonet.core.shapes import example
 from nanonet.storage import archive
 from tests.killed import kill_and_verify
 from tests.layers import Momentum, Noise, data
@@ -62,7 +63,7 @@ def trained(trainer: Trainer) -> Trainer:
 
     width = trainer.model.layers[0].input_shape
     assert width is not None
-    x = np.resize(X, (20, *width))
+    x = np.resize(X, (20, *example(width, 3)))
     target = np.resize(TARGET, (20, trainer.model(x).shape[1]))
     trainer.fit(x, target, epochs=3, batch_size=5, validation=0.2, metrics=[breaks], verbose=0)
     return trainer

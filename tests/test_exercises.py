@@ -19,6 +19,7 @@ import pytest
 
 import nanonet
 from nanonet import Adam, Layer, Parameter, Sequential, SquaredError
+from nanonet.core.shapes import example
 from tests.exercise_solutions import SOLUTIONS
 
 FOLDER = Path(__file__).parents[1] / "examples" / "exercises"
@@ -156,7 +157,7 @@ def test_solved_an_exercise_is_right(name: str, tmp_path: Path) -> None:
 
 def losses(layer: Layer) -> tuple[float, float]:
     """Train a net with this layer to do what another such net does; return the first and the last loss."""
-    features = (layer.input_shape or (3,))[0]
+    features = example(layer.input_shape or (3,), 3)[-1]
     model, teacher = (Sequential(nanonet.Linear(features, features), copy.deepcopy(layer), rng=seed) for seed in (0, 1))
     x = np.random.default_rng(2).normal(size=(64, features))
     history = model.fit(x, teacher(x), loss=SquaredError(), optimizer=Adam(0.02), epochs=60, batch_size=16, verbose=0)

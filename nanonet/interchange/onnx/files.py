@@ -8,6 +8,7 @@ from typing import Any
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import as_shape
 from nanonet.core.repr import called
+from nanonet.core.shapes import axes, known
 from nanonet.models.sequential import Sequential
 from nanonet.storage.archive import path_to
 from nanonet.storage.disk import read_whole, write_whole
@@ -49,7 +50,7 @@ def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shap
         raise TypeError(f"export: expected a Sequential, got {called(model)}")
     from nanonet.interchange.onnx.writing import graph_of
 
-    shape = model.input_shape if input_shape is None else as_shape(input_shape, "export")
+    shape = _pinned(model) if input_shape is None else as_shape(input_shape, "export")
     if shape is None:
         raise ValueError(
             "export: the first layer does not pin what it takes; write export(model, path, input_shape=(3,)) for rows "
@@ -113,3 +114,9 @@ def _package(owner: str) -> Any:
     except ImportError:
         raise ImportError(f"{owner} needs onnx: pip install 'nanonet[onnx]'") from None
     return onnx
+
+
+def _pinned(model: Sequential) -> Shape | None:
+    """Return the shape that the first layer pins: for a Linear, rows; None where a length is open."""
+    pattern = model.input_shape
+    return None if pattern is None else known(axes(pattern))
