@@ -22,8 +22,8 @@ import numpy as np
 import nanonet
 from nanonet import Adam, Initializer, Layer, Linear, ReLU, Sequential, Shape, SquaredError, Trainer
 from nanonet.core.shapes import example
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
 
 
