@@ -72,9 +72,11 @@ def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shap
 def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequential:
     """Return the chain that an ONNX file holds, as PyTorch's, scikit-learn's and our own exporter write it.
 
-    Taken are Gemm, MatMul and Add with constants, the activations, also where they are spelled out in smaller
-    operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and Cast and Reshape that change
-    nothing. Layers within layers come out as one chain.
+    Taken are Gemm, MatMul and Add with constants, the activations, Clip, Min, Max and Where among them, also where they
+    are spelled out in smaller operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and
+    Cast and Reshape that change nothing. Operators are read as ONNX defines them in the file's opset, and become a
+    layer only where the two are proven to be the same function, but for the rounding of constants. Layers within layers
+    come out as one chain.
 
     Parameters
     ----------
@@ -87,7 +89,9 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     Raises
     ------
     ValueError
-        If the file is damaged, or holds what is not such a chain: the operator is named.
+        If the file is damaged, holds what is not such a chain: the operator is named, or has more than 20,000
+        operators, more than 40 residual blocks within one another, or constants that would take more than 100 times
+        its bytes.
     ImportError
         If onnx is not installed.
     """
