@@ -123,7 +123,7 @@ def test_what_export_cannot_take_is_named_and_leaves_no_file(tmp_path: Path) -> 
     with pytest.raises(TypeError, match=r"export: layer 1\.0, Scale\(2\): no ONNX form is known for it"):
         export(Sequential(Linear(2, 2), Sequential(Scale(2))), path)
     with pytest.raises(
-        ValueError, match=r"does not pin what it takes; write export\(model, path, input_shape=\(3,\)\)"
+        ValueError, match=r"does not determine its input shape; write export\(model, path, input_shape=\(3,\)\)"
     ):
         export(Sequential(Flatten(), Linear(4, 2)), path)
     with pytest.raises(ShapeError, match=r"expected input of shape \(batch, 2\)"):
