@@ -405,6 +405,7 @@ def test_rows_that_do_not_quite_sum_to_1_are_taken_as_they_are() -> None:
     assert not any(line.in_pass for line in near.lines)
 
 
+@pytest.mark.peer
 def test_cross_entropy_against_pytorch() -> None:
     torch = pytest.importorskip("torch")
     logits = np.array([[0.3, -1.2, 2.0]])

@@ -36,6 +36,8 @@ from tests.helpers import Scale, picture
 from tests.storage.test_files import PLAIN, Peak, assert_refused, nets, read_or_refused
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")
+
+pytestmark = pytest.mark.peer
 helper: Any = onnx.helper
 
 
@@ -170,7 +172,11 @@ ACTIVATIONS: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("dynamo", "opset"), [(False, 10), (False, 13), (False, 17), (False, 20), (True, 18), (True, 20)]
+    ("dynamo", "opset"),
+    [
+        *[(False, opset) for opset in (10, 13, 17, 20)],
+        *[pytest.param(True, opset, marks=pytest.mark.slow) for opset in (18, 20)],
+    ],
 )
 def test_every_activation_comes_from_pytorchs_exporters(dynamo: bool, opset: int, tmp_path: Path) -> None:
     for i, activation in enumerate(ACTIVATIONS):

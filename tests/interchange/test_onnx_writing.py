@@ -15,6 +15,8 @@ from tests.registry import LAYERS, LayerCase, params
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")
 runtime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+pytestmark = pytest.mark.peer
+
 
 def run(path: Path, x: Array) -> Array:
     """Return what onnxruntime makes of an input."""

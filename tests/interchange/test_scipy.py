@@ -28,6 +28,8 @@ from nanonet import (
 from nanonet.interchange.scipy import minimize
 from tests import ROOT
 
+pytestmark = pytest.mark.peer
+
 EXAMPLE = ROOT / "examples" / "lbfgs.py"
 METHODS = ["L-BFGS-B", "CG", "BFGS", "TNC", "SLSQP", "trust-constr"]
 RNG = np.random.default_rng(0)

@@ -37,6 +37,8 @@ from tests.helpers import Scale, picture
 from tests.storage.test_files import PLAIN, assert_same, nets
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+pytestmark = pytest.mark.peer
 nn: Any = torch.nn
 
 

@@ -181,6 +181,7 @@ def test_own_layers_buffers_and_what_is_frozen_come_back(dtype: npt.DTypeLike, p
     assert [name for name, part in again.parameters().items() if not part.trainable] == ["1.1.inner.0.weight"]
 
 
+@pytest.mark.peer
 def test_numpy_and_the_package_safetensors_read_the_weights_under_pytorchs_names(path: Path) -> None:
     model = Sequential(Linear(2, 3), Tanh(), Linear(3, 1), rng=0)
     save(model, path)
@@ -1046,6 +1047,7 @@ def test_a_name_that_stands_twice_in_a_safetensors_file_is_refused(tmp_path: Pat
     assert_refused(path, "its header has a duplicate name", read_arrays)
 
 
+@pytest.mark.peer
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_what_the_package_safetensors_refuses_is_refused_and_what_it_reads_is_read_alike(
@@ -1274,6 +1276,7 @@ def test_many_layers_within_many_chains_are_refused(path: Path, monkeypatch: pyt
 # ---- what is no file, or keeps not still
 
 
+@pytest.mark.peer
 @pytest.mark.skipif(os.name != "posix", reason="Windows has neither pipes nor devices in folders")
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx"])
 def test_what_is_no_regular_file_is_refused_at_once(suffix: str, tmp_path: Path) -> None:

@@ -523,16 +523,6 @@ def test_the_repr_of_a_history_says_what_a_reader_wants_to_know() -> None:
     assert repr(history).startswith("History(2 epochs, interrupted: loss")
 
 
-@pytest.fixture
-def plt(monkeypatch: pytest.MonkeyPatch) -> Iterable[Any]:
-    """Return matplotlib's pyplot, drawing on no screen, whose show fails."""
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
-    pyplot: Any = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
-    monkeypatch.setattr(pyplot, "show", lambda *a, **k: pytest.fail("plot must not call show"))
-    yield pyplot
-    pyplot.close("all")
-
-
 def lines_in(figure: Any) -> dict[str, list[float]]:
     return {line.get_label(): list(line.get_ydata()) for axes in figure.axes for line in axes.get_lines()}
 
@@ -825,6 +815,7 @@ def on(stream: Stream, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tupl
     return stream.getvalue(), history
 
 
+@pytest.mark.peer
 def test_on_a_terminal_tqdm_draws_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")
     text, history = on(Stream(True), monkeypatch, metrics=[distance])
@@ -856,6 +847,7 @@ def test_a_short_fit_on_a_terminal_shows_nothing(monkeypatch: pytest.MonkeyPatch
     assert on(Stream(True), monkeypatch, verbose=None)[0] == ""
 
 
+@pytest.mark.peer
 def test_a_bar_is_closed_when_a_fit_stops_early_or_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")
 

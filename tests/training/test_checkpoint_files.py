@@ -639,12 +639,13 @@ def test_a_full_disk_ends_a_fit_and_a_later_one_goes_on_from_the_checkpoint_of_b
 
 
 @posix
-def test_a_training_that_is_killed_at_random_moments_goes_on_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_at_random_moments_goes_on_each_time(tmp_path: Path, times: int) -> None:
     """The command ``python -m tests.killed`` does so 200 times."""
-    summary = kill_and_verify(tmp_path, times=8)
-    assert summary.kills == 8
-    assert summary.verified >= 6
-    assert summary.steps > 20
+    summary = kill_and_verify(tmp_path, times=times)
+    assert summary.kills == times
+    assert times == 1 or summary.verified >= 6
+    assert times == 1 or summary.steps > 20
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
