@@ -27,8 +27,8 @@ import numpy as np
 
 import nanonet
 from nanonet import SGD, Adam, Callback, Dropout, Linear, Sequential, SquaredError, Tanh, Trainer
+from tests.helpers import Centred, picture
 from tests.killed import digest
-from tests.layers import Centred, picture
 
 PACKAGE = str(Path(nanonet.__file__).parent)
 RNG = np.random.default_rng(0)

@@ -38,9 +38,9 @@ from nanonet import (
     Tanh,
     Trainer,
 )
-from tests.layers import picture
+from tests import ROOT
+from tests.helpers import picture
 
-ROOT = Path(__file__).parents[1]
 EVERY = 2  # steps between two saves
 LONGEST = 0.3  # seconds that a process trains at most before it is killed
 ENDLESS = 2000  # epochs: more than a process gets to

@@ -26,8 +26,8 @@ from nanonet import (
     Tanh,
     Zeros,
 )
-from tests.layers import Branches
-from tests.layers import Residual as ListedResidual
+from tests.helpers import Branches
+from tests.helpers import Residual as ListedResidual
 from tests.wrong_layers import Affine, BatchNorm, Case, Entrywise, F, Gain, Pair, Softmax, Sorted
 
 RNG = np.random.default_rng(5)

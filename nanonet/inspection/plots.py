@@ -12,10 +12,11 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, as_numbers
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape, finite_number, positive_int
-from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.core.repr import called
+from nanonet.core.shapes import agreed, shape_text
 from nanonet.layers.activations import Sigmoid
 
 Floats = npt.NDArray[np.float64]
@@ -109,7 +110,7 @@ def _points(model: object, x: npt.ArrayLike) -> Floats:
     if not isinstance(model, Chain):
         hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
         raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
-    if model.input_shape not in (None, (2,)):
+    if model.input_shape is not None and agreed(model.input_shape, (2,)) is None:
         taken = shape_text(model.input_shape)
         raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
     points = as_numbers(x, BOUNDARY, "x").astype(float)

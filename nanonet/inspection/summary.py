@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from nanonet.core.arrays import Shape
 from nanonet.core.chain import Chain
-from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
+from nanonet.core.shapes import Pattern, shape_text
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 
-Row = tuple[Layer, Shape | None, Shape | None]
+Row = tuple[Layer, Pattern | None, Pattern | None]
 HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 
 
@@ -31,7 +31,7 @@ def summary_html(model: Chain) -> str:
     return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
 
 
-def _rows(chain: Chain, path: str, shape: Shape | None) -> Iterator[tuple[str, Row]]:
+def _rows(chain: Chain, path: str, shape: Pattern | None) -> Iterator[tuple[str, Row]]:
     """Yield, by name, each layer of a chain and of the chains in it, with its shapes in and out."""
     for i, layer, known, out in chain.shapes(shape):
         if isinstance(layer, Chain):
@@ -50,7 +50,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:
+def _cells(name: str, layer: Layer, before: Pattern | None, after: Pattern | None) -> tuple[str, ...]:
     parameters = Tree(layer).parameters
     owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
     listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
@@ -63,5 +63,5 @@ def _count(layer: Layer, *, trainable: bool) -> int:
     return sum(p.size for p in Tree(layer).parameters.values() if p.trainable is trainable)
 
 
-def _shape(shape: Shape | None) -> str:
+def _shape(shape: Pattern | None) -> str:
     return "?" if shape is None else shape_text(shape)

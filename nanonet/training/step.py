@@ -54,7 +54,7 @@ class Stepper:
     """
 
     def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
-        _expect("model", model, Chain)
+        _expect("model", model, Chain, "Sequential")
         _expect("loss", loss, Loss)
         _expect("optimizer", optimizer, Optimizer)
         if not hasattr(optimizer, "_learning_rate"):
@@ -315,8 +315,9 @@ class Stepper:
         )
 
 
-def _expect(name: str, value: object, kind: type) -> None:
+def _expect(name: str, value: object, kind: type, called: str = "") -> None:
     if not isinstance(value, kind):
+        wanted = called or kind.__name__
         hint = f"; write {value.__name__}(...)" if isinstance(value, type) else ""
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise TypeError(f"Trainer: expected {name} to be {article} {kind.__name__}, got {value!r:.60}{hint}")
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        raise TypeError(f"Trainer: expected {name} to be {article} {wanted}, got {value!r:.60}{hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
@@ -152,7 +152,7 @@ WRITTEN = [
 @lru_cache(maxsize=1024)
 def _found(steps: tuple[Step, ...], dtype: np.dtype[Any]) -> Activation | None:
     try:
-        function = Pieces.of(_results(steps, Pieces.variable())[-1])
+        function = _functions(steps)[-1]
         for layer, its in _candidates(function, dtype):
             if function.is_close(its) and _agrees(layer, steps, function.knots, dtype):
                 return layer
@@ -180,15 +180,20 @@ def recognised(steps: tuple[Step, ...], dtype: np.dtype[Any]) -> Activation | No
     return copy.deepcopy(_found(steps, dtype))
 
 
-def _results(steps: tuple[Step, ...], a: Any) -> list[Any]:
-    """Return a, and the result of each step."""
-    results = [a]
-    dtype = getattr(a, "dtype", np.dtype(float))
-    for step in steps:
-        inputs = [dtype.type(each.value) if isinstance(each, Number) else each for each in step.inputs]
-        inputs = [results[each] if type(each) is int else each for each in inputs]
-        results.append(OPERATORS[step.operator](*inputs, **dict(step.attributes)))
-    return results
+@lru_cache(maxsize=256)
+def _functions(steps: tuple[Step, ...]) -> tuple[Pieces, ...]:
+    """Return a, and the function that each step makes of it; one more step takes no more than its own time."""
+    if not steps:
+        return (Pieces.variable(),)
+    before = _functions(steps[:-1])
+    return *before, Pieces.of(_result(steps[-1], before, float))
+
+
+def _result(step: Step, results: Sequence[Any], kind: Callable[[float], Any]) -> Any:
+    """Return what a step makes of the results before it, and of its constants as numbers of a kind."""
+    inputs = [kind(each.value) if isinstance(each, Number) else each for each in step.inputs]
+    inputs = [results[each] if type(each) is int else each for each in inputs]
+    return OPERATORS[step.operator](*inputs, **dict(step.attributes))
 
 
 def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activation, Pieces]]:
@@ -215,8 +220,10 @@ def _agrees(layer: Activation, steps: tuple[Step, ...], knots: tuple[float, ...]
     """Tell whether steps give a layer's numbers, computed in dtype; where exp overflows they may give none."""
     points = _points(steps, knots, dtype)
     with np.errstate(all="ignore"):
-        results = _results(steps, points)
-        values = np.asarray(results[-1]).astype(dtype)
+        results = [points]
+        for step in steps:
+            results.append(np.asarray(_result(step, results, dtype.type)))
+        values = results[-1].astype(dtype)
         right = np.isclose(values, layer.function(points), rtol=1e-5, atol=1e-6)
     for step, result in zip(steps, results[1:], strict=True):
         if step.operator == "Exp":

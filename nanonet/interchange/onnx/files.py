@@ -8,6 +8,7 @@ from typing import Any
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import as_shape
 from nanonet.core.repr import called
+from nanonet.core.shapes import axes, known
 from nanonet.models.sequential import Sequential
 from nanonet.storage.archive import path_to
 from nanonet.storage.disk import read_whole, write_whole
@@ -49,7 +50,7 @@ def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shap
         raise TypeError(f"export: expected a Sequential, got {called(model)}")
     from nanonet.interchange.onnx.writing import graph_of
 
-    shape = model.input_shape if input_shape is None else as_shape(input_shape, "export")
+    shape = _pinned(model) if input_shape is None else as_shape(input_shape, "export")
     if shape is None:
         raise ValueError(
             "export: the first layer does not pin what it takes; write export(model, path, input_shape=(3,)) for rows "
@@ -71,9 +72,11 @@ def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shap
 def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequential:
     """Return the chain that an ONNX file holds, as PyTorch's, scikit-learn's and our own exporter write it.
 
-    Taken are Gemm, MatMul and Add with constants, the activations, also where they are spelled out in smaller
-    operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and Cast and Reshape that change
-    nothing. Layers within layers come out as one chain.
+    Taken are Gemm, MatMul and Add with constants, the activations, Clip, Min, Max and Where among them, also where they
+    are spelled out in smaller operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and
+    Cast and Reshape that change nothing. Operators are read as ONNX defines them in the file's opset, and become a
+    layer only where the two are proven to be the same function, but for the rounding of constants. Layers within layers
+    come out as one chain.
 
     Parameters
     ----------
@@ -86,7 +89,9 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     Raises
     ------
     ValueError
-        If the file is damaged, or holds what is not such a chain: the operator is named.
+        If the file is damaged, holds what is not such a chain: the operator is named, or has more than 20,000
+        operators, more than 40 residual blocks within one another, or constants that would take more than 100 times
+        its bytes.
     ImportError
         If onnx is not installed.
     """
@@ -113,3 +118,9 @@ def _package(owner: str) -> Any:
     except ImportError:
         raise ImportError(f"{owner} needs onnx: pip install 'nanonet[onnx]'") from None
     return onnx
+
+
+def _pinned(model: Sequential) -> Shape | None:
+    """Return the shape that the first layer pins: for a Linear, rows; None where a length is open."""
+    pattern = model.input_shape
+    return None if pattern is None else known(axes(pattern))

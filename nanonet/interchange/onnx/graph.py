@@ -16,6 +16,7 @@ from nanonet.storage.archive import ALLOWED, UNFOLDED
 Numbers = npt.NDArray[Any]
 
 OWN = ("", "ai.onnx")  # two names of the domain of ONNX's own operators
+MOST = 20_000  # operators
 OLDEST = 9  # opset; before it, operators broadcast in other ways
 
 
@@ -36,7 +37,10 @@ class Graph:
         self.output = self._chosen([value.name for value in proto.graph.output], output)
         self._users: dict[str, list[Node]] = defaultdict(list)
         schemas = Schemas(onnx, self.opset)
-        for node in self._before(self.output):
+        needed = self._before(self.output)
+        if len(needed) > MOST:
+            raise ValueError(f"{self.output} comes of {len(needed)} operators; load takes no more than {MOST}")
+        for node in needed:
             node.read(schemas)
             for name in dict.fromkeys(node.inputs):
                 self._users[name].append(node)

@@ -36,7 +36,7 @@ class Node:
     Attributes
     ----------
     operator : str
-        With its domain, where that is not ONNX's own.
+        With its domain, where that is not ONNX's own; no reader has such a one.
     inputs : list of str
         Each at its position in the operator's schema; "" is one that is left out.
     """
@@ -44,6 +44,7 @@ class Node:
     def __init__(self, proto: Any, place: int) -> None:
         self.place = place
         domain = "" if proto.domain == "ai.onnx" else proto.domain
+        self.is_foreign = bool(domain)
         self.operator = f"{domain}.{proto.op_type}" if domain else str(proto.op_type)
         self.inputs, self.outputs = list(proto.input), list(proto.output)
         self.name = proto.name or ", ".join(self.outputs)
@@ -55,9 +56,11 @@ class Node:
 
     def read(self, schemas: Schemas) -> None:
         """Check inputs, outputs and attributes against the schema, and fill in what it says of those not given."""
-        schema = None if "." in self.operator else schemas[self.operator]
+        if self.is_foreign:
+            return
+        schema = schemas[self.operator]
         if schema is None:
-            return  # no operator of this opset: no reader will have it
+            raise ValueError(f"{self}: ONNX has no such operator in opset {schemas.opset}")
         self._read_inputs(schema)
         if len(self.outputs) < max(schema.min_output, 1) or not self.outputs[0]:
             raise ValueError(f"{self}: expected {schema.min_output} outputs or more, got {self.outputs}")

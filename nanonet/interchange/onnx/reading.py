@@ -231,4 +231,5 @@ def _times(factor: float, array: Numbers) -> Numbers:
 
 
 def _named(nodes: list[Node]) -> str:
-    return f"operators {', '.join(node.operator for node in nodes)}"
+    names = [node.operator for node in nodes]
+    return f"operators {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,1 @@
+"""Tests of nanonet.core: parameters, the vector, chains and what they own."""

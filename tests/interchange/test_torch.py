@@ -1,0 +1,443 @@
+"""PyTorch: weights go to it and come from it by name, whole chains by conversion, and what cannot go is named."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from nanonet import (
+    SELU,
+    Array,
+    Clip,
+    Dropout,
+    Flatten,
+    Linear,
+    Residual,
+    Sequential,
+    Softplus,
+    Tanh,
+    load,
+    read_arrays,
+    save,
+)
+from nanonet.interchange.torch import from_torch, to_torch
+from nanonet.interchange.torch_modules import MODULES
+from tests.helpers import Scale, picture
+from tests.storage.test_files import PLAIN, assert_same, nets
+
+torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+nn: Any = torch.nn
+
+
+def assert_close(ours: Array, theirs: Any) -> None:
+    assert ours.dtype == theirs.numpy().dtype
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
+
+
+def output(module: Any, x: Array) -> Any:
+    with torch.no_grad():
+        return module(torch.from_numpy(x.copy()))
+
+
+# ---- whole chains
+
+
+@settings(max_examples=200, deadline=None)
+@given(nets(residual=False))
+def test_a_drawn_net_goes_to_pytorch_and_back(net: tuple[Sequential, Array]) -> None:
+    model, x = net
+    before = picture(model)
+    module = to_torch(model)
+    assert {name: tuple(array.shape) for name, array in module.state_dict().items()} == {
+        name: array.shape for name, array in model.state_dict().items()
+    }
+    assert list(module.state_dict()) == list(model.state_dict())
+    assert_close(model(x), output(module, x))
+    assert {name: part.requires_grad for name, part in module.named_parameters()} == {
+        name: part.trainable for name, part in model.parameters().items()
+    }
+    again = from_torch(module)
+    if model.parameters():  # without them nothing tells a module's dtype
+        assert_same(again, model)
+        np.testing.assert_array_equal(again(x), model(x))
+    for parameter in module.parameters():
+        parameter.data.fill_(7)
+    assert picture(model) == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(nets(residual=False))
+def test_files_of_either_are_read_by_the_other(net: tuple[Sequential, Array]) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    from safetensors.torch import load_file, save_file
+
+    model, x = net
+    module, again = to_torch(model), load_copy(model)
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = Path(folder) / "ours.safetensors", Path(folder) / "theirs.safetensors"
+        save(model, ours)
+        for parameter in module.parameters():
+            parameter.data.zero_()
+        module.load_state_dict(load_file(ours), strict=True)
+        assert_close(model(x), output(module, x))
+        save_file(module.state_dict(), theirs)
+        again.vector.value[:] = 0
+        again.load_state_dict(read_arrays(theirs))
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def load_copy(model: Sequential) -> Sequential:
+    """Return the same model from a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / "net.npz")
+        return load(Path(folder) / "net.npz")
+
+
+@pytest.mark.parametrize(
+    "make", [*PLAIN, lambda: Softplus(2.0), lambda: Softplus(1.0, 1.5)], ids=lambda make: repr(make())
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_layer_without_parameters_goes_there_and_back_with_its_settings(
+    make: Callable[[], Any], dtype: Any
+) -> None:
+    model = Sequential(Linear(3, 4), make(), dtype=dtype, rng=0)
+    module = to_torch(model)
+    assert repr(from_torch(module)) == repr(model)
+    x = np.random.default_rng(0).normal(0, 3, size=(50, 3)).astype(dtype)
+    assert_close(model(x), output(module, x))
+
+
+def test_a_module_in_training_drops_and_a_converted_one_starts_in_evaluation() -> None:
+    module = to_torch(Sequential(Dropout(0.5)))
+    assert not module.training
+    ones = np.ones((1, 100), np.float32)
+    assert_close(ones, output(module, ones))
+    assert set(output(module.train(), ones).numpy().ravel().tolist()) == {0.0, 2.0}
+    np.testing.assert_array_equal(from_torch(module)(ones), ones)
+
+
+def test_pytorchs_own_names_of_modules_do_not_matter() -> None:
+    from collections import OrderedDict
+
+    module = nn.Sequential(OrderedDict(hidden=nn.Linear(2, 3), act=nn.Tanh(), out=nn.Linear(3, 1, bias=False)))
+    module.hidden.weight.requires_grad_(False)
+    model = from_torch(module)
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    assert_close(model(x), output(module, x))
+    assert {name: part.trainable for name, part in model.parameters().items()} == {
+        **{"0.weight": False, "0.bias": True},
+        "2.weight": True,
+    }
+
+
+def test_one_activation_may_stand_in_two_places() -> None:
+    relu = nn.ReLU()
+    assert len(from_torch(nn.Sequential(nn.Linear(2, 2), relu, nn.Linear(2, 2), relu))) == 4
+
+
+def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
+    class Net(Sequential):
+        def __init__(self) -> None:
+            super().__init__(Linear(2, 2), Flatten())
+
+    assert len(to_torch(Sequential(Net()))[0]) == 2
+
+
+# ---- what cannot go
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (lambda: nn.Conv2d(1, 2, 3), r"module 0, Conv2d\(.*: nanonet has no such layer; it has Dropout, ELU, Flatten"),
+        (lambda: nn.Softmax(dim=1), r"module 0, Softmax: expected dim=-1, got 1; for rows dim=1 is the same"),
+        (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),
+        (lambda: nn.Flatten(2), r"Flatten: expected start_dim=1, got 2"),
+        (
+            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.PReLU())),
+            r"module 0\.1\.0, PReLU\(.*: nanonet has no such",
+        ),
+        (lambda: nn.LazyLinear(3), "nanonet has no such layer"),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear"),
+        (lambda: type("Linear", (nn.Linear,), {})(2, 2), "nanonet has no such layer"),
+    ],
+)
+def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=rf"(?s)^from_torch: .*{message}"):
+        from_torch(nn.Sequential(module()))
+
+
+# ---- each option of each module
+
+VALUES: dict[str, dict[str, list[Any]]] = {
+    "Linear": {"in_features": [3, 5], "out_features": [1, 4], "bias": [True, False], "device": ["cpu"], "dtype": []},
+    **{name: {"args": [], "kwargs": []} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
+    **{name: {"inplace": [False, True]} for name in ("ReLU", "ReLU6", "SELU", "SiLU")},
+    "Hardtanh": {
+        **{"min_val": [-2.5, 0, -math.inf], "max_val": [0.3, 1e30, math.inf], "inplace": [False, True]},
+        **{"min_value": [-3.0], "max_value": [2.0]},
+    },
+    "LeakyReLU": {"negative_slope": [0.3, 0, -1.0], "inplace": [False, True]},
+    "ELU": {"alpha": [0.5, 2.0], "inplace": [False, True]},
+    "GELU": {"approximate": ["none", "tanh"]},
+    "Softplus": {"beta": [0.25, 2.0, 50], "threshold": [-1.0, 1.0, 14, 20.0, 35.0, 50.0]},
+    "Softmax": {"dim": [-1, 0, 1, None]},
+    "LogSoftmax": {"dim": [-1, 0, 1, None]},
+    "Dropout": {"p": [0.0, 0.7, 1.0], "inplace": [False, True]},
+    "Flatten": {"start_dim": [1, 0, 2, -1], "end_dim": [-1, 1, 2]},
+}
+"""For each option of each module that is known here, values to try."""
+
+
+def test_every_option_of_every_module_is_in_the_table_and_tried() -> None:
+    for name, module in MODULES.items():
+        options = list(inspect.signature(getattr(nn, name).__init__).parameters)[1:]
+        assert sorted(module.options) == sorted(options), name
+        assert sorted(VALUES[name]) == sorted(options), name
+
+
+TRIED = [
+    pytest.param(name, {option: value}, id=f"{name} {option}={value}")
+    for name, options in VALUES.items()
+    for option, values in options.items()
+    for value in values
+]
+
+
+def converted(module: Any) -> tuple[Sequential | None, str]:
+    """Return what a module becomes, or None and why it is refused."""
+    try:
+        return from_torch(module), ""
+    except (TypeError, ValueError) as error:
+        return None, str(error)
+
+
+@pytest.mark.filterwarnings("ignore:keyword argument")  # Hardtanh's older names
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "keywords"), TRIED)
+def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
+    name: str, keywords: dict[str, Any], dtype: Any
+) -> None:
+    needed = {"Linear": {"in_features": 3, "out_features": 3}, "Softmax": {"dim": -1}, "LogSoftmax": {"dim": -1}}
+    part = getattr(nn, name)(**{**needed.get(name, {}), **keywords})
+    module = nn.Sequential(nn.Identity(), part).eval().to(getattr(torch, np.dtype(dtype).name))
+    model, message = converted(module)
+    if model is None:
+        assert re.search(rf"module 1.*{name}.*({next(iter(keywords))}|rate|Identity)", message), message
+        return
+    model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
+    features = keywords.get("in_features", 3)
+    x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
+    rounding = float(np.finfo(dtype).eps)
+    shape = (-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features)
+    there = output(module, x.reshape(shape)).numpy()
+    cancelled = {"GELU": 8, "Linear": 60}.get(name, 1)  # by PyTorch, in 1 + erf; in a sum of numbers up to 60
+    np.testing.assert_allclose(model(x.reshape(shape)), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
+
+
+def test_an_option_of_a_newer_pytorch_may_stand_at_its_default_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"inplace": MODULES["ELU"].options["inplace"]}
+    monkeypatch.setitem(MODULES, "ELU", MODULES["ELU"]._replace(options=options))
+    assert repr(from_torch(nn.Sequential(nn.ELU()))[0]) == "ELU(1.0)"
+    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet knows nothing of this"):
+        from_torch(nn.Sequential(nn.ELU(2.0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_goes_to_pytorch_where_it_is_the_same_but_for_rounding(dtype: Any) -> None:
+    model = Sequential(Softplus(), dtype=dtype)
+    module = to_torch(model)
+    a = np.linspace(10, 60, 1001).astype(dtype)[:, None]
+    np.testing.assert_allclose(model(a), output(module, a).numpy(), rtol=float(np.finfo(dtype).eps))
+    assert repr(from_torch(module)) == repr(model)
+    assert repr(from_torch(nn.Sequential(nn.Softplus()))[0]) == "Softplus(1.0, 20.0)"
+
+
+# ---- a module in which something else than its class has a say
+
+
+def own_forward(module: Any) -> None:
+    module.forward = lambda x: 0 * x
+
+
+def other_parameter(module: Any) -> None:
+    module.register_parameter("gain", nn.Parameter(torch.ones(2)))
+
+
+def hidden_weight(module: Any) -> None:
+    vars(module)["weight"] = torch.zeros(2, 2)
+
+
+def pruned(module: Any) -> None:
+    prune: Any = importlib.import_module("torch.nn.utils.prune")
+    prune.l1_unstructured(module, "weight", 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (own_forward, "its forward is another than its class's"),
+        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is another than its class's"),
+        (hidden_weight, "its weight is another than its class's"),
+        (lambda module: module.register_forward_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_forward_pre_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_full_backward_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.register_full_backward_pre_hook(lambda *arguments: None), "it has hooks"),
+        (lambda module: module.weight.register_hook(lambda grad: 2 * grad), "it has hooks"),
+        (pruned, "it has hooks"),
+        (lambda module: nn.utils.weight_norm(module), "it has hooks"),
+        (other_parameter, "expected weight and bias registered in it, got weight and bias and gain"),
+        (lambda module: module.register_buffer("mask", torch.ones(2)), "got weight and bias and mask"),
+        (lambda module: module.add_module("more", nn.ReLU()), "got weight and bias and more"),
+        (lambda module: delattr(module, "weight"), "expected weight and bias registered in it, got bias"),
+    ],
+)
+def test_a_module_that_is_not_what_its_class_says_is_refused(change: Callable[[Any], Any], message: str) -> None:
+    linear = nn.Linear(2, 2)
+    module = nn.Sequential(nn.Tanh(), nn.Sequential(linear))
+    from_torch(module)
+    change(linear)
+    with pytest.raises(TypeError, match=rf"from_torch: module 1\.0, Linear: .*{message}"):
+        from_torch(module)
+
+
+def test_so_is_a_chain_that_is_not_what_its_class_says() -> None:
+    for change in (own_forward, other_parameter, lambda module: module.register_forward_hook(lambda *arguments: None)):
+        outer, inner = nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU())
+        change(outer)
+        with pytest.raises(TypeError, match="from_torch: the module: "):
+            from_torch(outer)
+        change(inner)
+        with pytest.raises(TypeError, match="from_torch: module 0, Sequential: "):
+            from_torch(nn.Sequential(inner))
+
+
+def test_so_are_all_modules_while_hooks_for_all_are_registered() -> None:
+    everywhere = torch.nn.modules.module
+    for register in (
+        everywhere.register_module_forward_hook,
+        everywhere.register_module_forward_pre_hook,
+        everywhere.register_module_full_backward_hook,
+    ):
+        handle = register(lambda *arguments: None)
+        try:
+            with pytest.raises(TypeError, match="hooks for all modules are registered"):
+                from_torch(nn.Sequential(nn.ReLU()))
+        finally:
+            handle.remove()
+    from_torch(nn.Sequential(nn.ReLU()))
+
+
+def test_what_changes_no_number_is_taken() -> None:
+    linear = nn.Linear(2, 2)
+    linear.note = "the first"
+    linear.register_state_dict_pre_hook(lambda *arguments: None)
+    module = nn.Sequential(linear)
+    module._compiled_call_impl = module._call_impl  # module.compile() leaves this
+    linear.in_features = 7  # of which PyTorch computes nothing
+    assert repr(from_torch(module)[0]) == "Linear(2, 2)"
+
+
+def test_an_option_that_was_set_afterwards_counts() -> None:
+    leaky, gelu = nn.LeakyReLU(), nn.GELU()
+    leaky.negative_slope = 0.5
+    assert repr(from_torch(nn.Sequential(leaky))[0]) == "LeakyReLU(0.5)"
+    gelu.approximate = "erf"
+    with pytest.raises(ValueError, match=r"module 0: GELU: expected approximate='none' or 'tanh', got 'erf'"):
+        from_torch(nn.Sequential(gelu))
+
+
+def test_a_module_without_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"from_torch: 0\.weight is on PyTorch's meta device"):
+        from_torch(nn.Sequential(nn.Linear(2, 2, device="meta")))
+
+
+def test_a_layer_with_something_of_its_own_does_not_go_to_pytorch() -> None:
+    scaled, silent = SELU(), Tanh()
+    scaled.scale = 3.0
+    vars(silent)["function"] = lambda a: 0 * a  # past the refusal of `silent.function = ...`
+    for layer, name in ((scaled, "scale"), (silent, "function")):
+        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is another than its class's"):
+            to_torch(Sequential(Sequential(layer)))
+
+
+def test_a_clip_that_pytorch_refuses_is_named() -> None:
+    with pytest.raises(TypeError, match=r"to_torch: layer 0, Clip\(1\.0, 1\.0\): torch\.nn refuses it: max_val"):
+        to_torch(Sequential(Clip(1.0, 1.0)))
+
+
+def test_what_pytorch_has_not_is_named() -> None:
+    for layer in (Residual(Linear(2, 2)), Scale(2), type("Tanh", (Tanh,), {})()):
+        with pytest.raises(TypeError, match=r"to_torch: layer 1\.0, .*: torch.nn has no such module"):
+            to_torch(Sequential(Tanh(), Sequential(layer)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_other_dtypes_are_refused_with_what_to_type(dtype: str) -> None:
+    module = nn.Sequential(nn.Linear(2, 2)).to(getattr(torch, dtype))
+    with pytest.raises(ValueError, match=rf"float32, or of float64, got {dtype}; try module\.float\(\)"):
+        from_torch(module)
+    with pytest.raises(ValueError, match="got float32 and float64"):
+        from_torch(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()))
+
+
+def test_shared_weights_are_refused() -> None:
+    linear = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"0\.weight and 2\.weight are one parameter"):
+        from_torch(nn.Sequential(linear, nn.Tanh(), linear))
+
+
+def test_a_rate_that_dropout_does_not_take_is_named() -> None:
+    with pytest.raises(ValueError, match=r"from_torch: module 0: Dropout: expected a finite rate"):
+        from_torch(nn.Sequential(nn.Dropout(1.0)))
+
+
+def test_what_is_no_chain_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"from_torch: expected a torch\.nn\.Sequential, got Linear"):
+        from_torch(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=r"to_torch: expected a Sequential, got Linear\(2, 2\)"):
+        to_torch(Linear(2, 2))  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_a_state_dict_of_other_shapes_changes_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    from safetensors.torch import save_file
+
+    model = Sequential(Linear(2, 3), Tanh(), Linear(3, 1), rng=0)
+    before = picture(model)
+    save_file(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)).state_dict(), tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"(?s)missing: 2\.weight.*unexpected: 1\."):
+        model.load_state_dict(read_arrays(tmp_path / "a.safetensors"))
+    assert picture(model) == before
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_state_dict_of_another_dtype_is_cast(dtype: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    from safetensors.torch import save_file
+
+    module, model = nn.Sequential(nn.Linear(2, 3)).to(getattr(torch, dtype)), Sequential(Linear(2, 3))
+    save_file(module.state_dict(), tmp_path / "a.safetensors")
+    model.load_state_dict(read_arrays(tmp_path / "a.safetensors"))
+    np.testing.assert_array_equal(model.state_dict()["0.weight"], module[0].weight.detach().float().numpy())
+    assert model.dtype == np.float32
+
+
+def test_without_pytorch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"to_torch needs PyTorch: pip install 'nanonet\[torch\]'"):
+        to_torch(Sequential())
+    with pytest.raises(ImportError, match=r"from_torch needs PyTorch: pip install 'nanonet\[torch\]'"):
+        from_torch(None)

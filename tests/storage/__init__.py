@@ -1,0 +1,1 @@
+"""Tests of nanonet.storage and of saving and loading models."""

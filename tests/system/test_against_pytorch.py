@@ -1,0 +1,323 @@
+"""Values, gradients and training equal PyTorch's, class by class.
+
+Gradients alone cannot show that a function is the right one. So each class of the package names its counterpart here,
+or the reason why it has none; a class that does neither makes a test fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from nanonet import (
+    ELU,
+    GELU,
+    SELU,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Array,
+    BinaryCrossEntropy,
+    Clip,
+    CrossEntropy,
+    Dropout,
+    Flatten,
+    Hinge,
+    Huber,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Optimizer,
+    ReLU,
+    Residual,
+    RMSprop,
+    Rprop,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    SquaredError,
+    Tanh,
+    Trainer,
+)
+from nanonet.core.chain import Chain
+from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
+
+torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+functional: Any = torch.nn.functional
+
+LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
+    Linear: lambda layer: torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
+    Sigmoid: lambda layer: torch.nn.Sigmoid(),
+    Tanh: lambda layer: torch.nn.Tanh(),
+    ReLU: lambda layer: torch.nn.ReLU(),
+    Identity: lambda layer: torch.nn.Identity(),
+    LeakyReLU: lambda layer: torch.nn.LeakyReLU(layer.slope),
+    ELU: lambda layer: torch.nn.ELU(layer.alpha),
+    SELU: lambda layer: torch.nn.SELU(),
+    SiLU: lambda layer: torch.nn.SiLU(),
+    Clip: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
+    GELU: lambda layer: torch.nn.GELU(approximate="tanh" if layer.approximate else "none"),
+    Softplus: lambda layer: torch.nn.Softplus(layer.beta, min(layer.threshold, 40)),
+    Softsign: lambda layer: torch.nn.Softsign(),
+    Softmax: lambda layer: torch.nn.Softmax(dim=-1),
+    LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=-1),
+    Flatten: lambda layer: torch.nn.Flatten(),
+    Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
+    Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
+    Chain: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
+    Sequential: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
+}
+"""A PyTorch module for a layer, numbers aside; or the reason why there is none."""
+
+LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
+    SquaredError: lambda loss, y, t: 0.5 * per_sample(functional.mse_loss(y, t, reduction="none")).sum(1),
+    MeanSquaredError: lambda loss, y, t: per_sample(functional.mse_loss(y, t, reduction="none")).mean(1),
+    MeanAbsoluteError: lambda loss, y, t: per_sample(functional.l1_loss(y, t, reduction="none")).mean(1),
+    Huber: lambda loss, y, t: per_sample(functional.huber_loss(y, t, reduction="none", delta=loss.threshold)).mean(1),
+    Hinge: lambda loss, y, t: per_sample(torch.relu(1 - t * y)).sum(1),
+    BinaryCrossEntropy: lambda loss, y, t: per_sample(
+        functional.binary_cross_entropy_with_logits(y, t, reduction="none")
+    ).mean(1),
+    CrossEntropy: lambda loss, y, t: functional.cross_entropy(y, t, **cross_entropy_settings(loss), reduction="none"),
+}
+"""One number a sample, for a loss, a prediction and a target; or the reason why PyTorch has nothing like it."""
+
+OPTIMIZERS_THERE: dict[type[Optimizer], Callable[[Any, Any], Any] | str] = {
+    SGD: lambda rule, parameters: torch.optim.SGD(
+        parameters, rule.learning_rate, rule.momentum, nesterov=rule.nesterov, weight_decay=rule.weight_decay
+    ),
+    Adagrad: lambda rule, parameters: torch.optim.Adagrad(
+        parameters, rule.learning_rate, eps=rule.epsilon, weight_decay=rule.weight_decay
+    ),
+    RMSprop: lambda rule, parameters: torch.optim.RMSprop(
+        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, rule.momentum
+    ),
+    Adam: lambda rule, parameters: torch.optim.Adam(
+        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
+    ),
+    AdamW: lambda rule, parameters: torch.optim.AdamW(
+        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
+    ),
+    Rprop: lambda rule, parameters: torch.optim.Rprop(
+        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most)
+    ),
+}
+"""A PyTorch optimizer for ours and a list of parameters; or the reason why there is none."""
+
+
+def cross_entropy_settings(loss: Any) -> dict[str, Any]:
+    """Return the settings of our CrossEntropy as PyTorch's."""
+    weight = None if loss.class_weight is None else torch.tensor(loss.class_weight)
+    return {"label_smoothing": loss.label_smoothing, "weight": weight}
+
+
+def counts(loss: Loss, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return how much each sample counts in the mean: 1, or the weight of its class."""
+    if isinstance(loss, CrossEntropy) and loss.class_weight is not None and target.ndim == 1:
+        weights: npt.NDArray[Any] = loss.class_weight[target]
+        return weights
+    return np.ones(len(target))
+
+
+def module_for(layer: Layer) -> Any:
+    """Return the counterpart of a layer, in float64."""
+    there = LAYERS_THERE[type(layer)]
+    assert callable(there)
+    return there(layer).double()
+
+
+def twin(model: Sequential) -> Any:
+    """Return the counterpart of a model, with its numbers under the same names."""
+    module = module_for(model)
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in model.state_dict().items()})
+    return module
+
+
+def per_sample(each: Any) -> Any:
+    """Return a tensor as rows, one a sample."""
+    return each.reshape(len(each), -1)
+
+
+def tensor(array: npt.NDArray[Any], *, grad: bool = False) -> Any:
+    """Return a copy as a tensor."""
+    return torch.tensor(array, requires_grad=grad)
+
+
+def assert_equal(ours: Array | float, theirs: Any) -> None:
+    np.testing.assert_allclose(np.asarray(ours), theirs.detach().numpy(), rtol=1e-10, atol=1e-10)
+
+
+def with_counterpart(table: Mapping[type[Any], list[Any]], there: Mapping[type[Any], Any]) -> list[Any]:
+    """Return the cases of all classes that have a counterpart."""
+    return params({cls: cases for cls, cases in table.items() if callable(there.get(cls))})
+
+
+@pytest.mark.parametrize(
+    ("base", "there"),
+    [(Layer, LAYERS_THERE), (Loss, LOSSES_THERE), (Optimizer, OPTIMIZERS_THERE)],
+    ids=["layers", "losses", "optimizers"],
+)
+def test_every_class_names_its_counterpart_or_the_reason_why_it_has_none(
+    base: type[Any], there: Mapping[type[Any], Any]
+) -> None:
+    forgotten = [cls.__name__ for cls in concrete(base) if not there.get(cls)]
+    assert not forgotten, f"enter {', '.join(forgotten)} in tests/system/test_against_pytorch.py"
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("case", with_counterpart(LAYERS, LAYERS_THERE))
+def test_a_layer_has_the_values_and_both_gradients_of_its_counterpart(case: LayerCase, training: bool) -> None:
+    model = Sequential(case.make(), dtype=np.float64, rng=0)
+    module = twin(model).train(training)
+    x = case.x()
+    floating = x.dtype.kind == "f"
+    input_there = tensor(x, grad=floating)
+    y, cache = model.forward(x, training=training)
+    y_there = module(input_there)
+    assert_equal(y, y_there)
+
+    grad = np.random.default_rng(1).normal(size=y.shape)
+    dx = model.backward(grad, cache)
+    y_there.backward(tensor(grad))
+    if floating:
+        assert_equal(dx, input_there.grad)
+    found = {name: parameter.grad for name, parameter in model.parameters().items()}
+    there = {name: parameter.grad for name, parameter in module.named_parameters()}
+    assert list(found) == list(there)
+    for name, parameter_grad in found.items():
+        assert_equal(parameter_grad, there[name])
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("case", with_counterpart(LOSSES, LOSSES_THERE))
+def test_a_loss_has_the_value_and_the_gradient_of_its_counterpart(case: LossCase, weighted: bool) -> None:
+    loss, prediction, target = case.make(), case.prediction(), case.target()
+    weight = np.random.default_rng(2).uniform(0.1, 3, len(prediction)) if weighted else None
+    value, cache = loss.forward(prediction, *loss.check(prediction, target, weight))
+    there = LOSSES_THERE[type(loss)]
+    assert callable(there)
+    prediction_there = tensor(prediction, grad=True)
+    each = there(loss, prediction_there, tensor(target))
+    weight_there = tensor(np.ones(len(prediction)) if weight is None else weight)
+    value_there = (weight_there * each).sum() / (weight_there * tensor(counts(loss, target))).sum()
+    value_there.backward()
+    assert_equal(value, value_there)
+    assert_equal(loss(prediction, target, weight), value_there)
+    assert_equal(loss.backward(cache), prediction_there.grad)
+
+
+@pytest.mark.parametrize("case", with_counterpart({CrossEntropy: LOSSES[CrossEntropy]}, LOSSES_THERE))
+def test_the_mean_of_cross_entropy_is_pytorchs_own(case: LossCase) -> None:
+    loss, prediction, target = case.make(), case.prediction(), case.target()
+    there = functional.cross_entropy(tensor(prediction), tensor(target), **cross_entropy_settings(loss))
+    assert_equal(loss(prediction, target), there)
+
+
+def nets() -> list[Any]:
+    """Return whole nets, each with the shape of its input."""
+    cases: dict[str, tuple[Callable[[], list[Layer]], tuple[int, ...]]] = {
+        "the article's 2-2-2 net": (
+            lambda: [Linear(2, 2, bias=False), Sigmoid(), Linear(2, 2, bias=False), Sigmoid()],
+            (2,),
+        ),
+        "six layers of unequal widths": (
+            lambda: [
+                *[Linear(3, 7), Tanh(), Linear(7, 2), ReLU(), Linear(2, 5), Sigmoid()],
+                *[Linear(5, 5, bias=False), Tanh(), Linear(5, 1), Identity(), Linear(1, 4)],
+            ],
+            (3,),
+        ),
+        "chains in chains": (
+            lambda: [Sequential(Linear(2, 3), Tanh()), Sequential(Sequential(Linear(3, 3), ReLU()), Linear(3, 1))],
+            (2,),
+        ),
+        "a net on sequences": (lambda: [Linear(3, 4), Tanh(), Linear(4, 2)], (6, 3)),
+    }
+    return [pytest.param(*case, id=name) for name, case in cases.items()]
+
+
+@pytest.mark.parametrize(("layers", "shape"), nets())
+def test_a_net_has_the_loss_and_the_gradients_of_its_counterpart(
+    layers: Callable[[], list[Layer]], shape: tuple[int, ...]
+) -> None:
+    model, rng = Sequential(*layers(), dtype=np.float64, rng=3), np.random.default_rng(4)
+    module = twin(model)
+    x = rng.normal(size=(5, *shape))
+    target = rng.normal(size=model(x).shape)
+    value, grad = model.loss_and_grad(x, target, SquaredError())
+    y_there = module(tensor(x))
+    value_there = 0.5 * ((y_there - tensor(target)) ** 2).sum() / len(x)
+    value_there.backward()
+    assert_equal(value, value_there)
+    assert_equal(grad, torch.cat([parameter.grad.ravel() for parameter in module.parameters()]))
+
+
+@pytest.mark.parametrize(("layers", "shape"), nets())
+@pytest.mark.parametrize("case", with_counterpart(OPTIMIZERS, OPTIMIZERS_THERE))
+def test_50_steps_of_an_optimizer_are_those_of_its_counterpart(
+    case: OptimizerCase, layers: Callable[[], list[Layer]], shape: tuple[int, ...]
+) -> None:
+    model, rng, rule = Sequential(*layers(), dtype=np.float64, rng=5), np.random.default_rng(6), case.make()
+    module = twin(model)
+    there = OPTIMIZERS_THERE[type(rule)]
+    assert callable(there)
+    optimizer_there = there(rule, list(module.parameters()))
+    trainer = Trainer(model, loss=SquaredError(), optimizer=rule)
+    start = model.vector.value.copy()
+    for _ in range(50):
+        x = rng.normal(size=(4, *shape))
+        target = rng.normal(size=model(x).shape)
+        value = trainer.step(x, target)
+        optimizer_there.zero_grad()
+        value_there = 0.5 * ((module(tensor(x)) - tensor(target)) ** 2).sum() / len(x)
+        value_there.backward()
+        optimizer_there.step()
+        assert_equal(value, value_there)
+    for name, parameter in module.named_parameters():
+        assert_equal(model.parameters()[name].value, parameter)
+    assert np.abs(model.vector.value - start).max() > 0.01
+
+
+def test_50_steps_with_a_frozen_layer_are_those_of_the_counterpart() -> None:
+    model, rng = Sequential(Linear(3, 4), Tanh(), Linear(4, 4), Tanh(), Linear(4, 2), dtype=np.float64, rng=7), 8
+    module = twin(model)
+    for name in ("0.weight", "2.weight", "2.bias"):
+        model.parameters()[name].trainable = False
+        dict(module.named_parameters())[name].requires_grad_(False)
+    x, target = np.random.default_rng(rng).normal(size=(6, 3)), np.random.default_rng(rng + 1).normal(size=(6, 2))
+    trainer = Trainer(model, loss=SquaredError(), optimizer=SGD(0.1))
+    optimizer_there = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(50):
+        trainer.step(x, target)
+        optimizer_there.zero_grad()
+        (0.5 * ((module(tensor(x)) - tensor(target)) ** 2).sum() / len(x)).backward()
+        optimizer_there.step()
+    for name, parameter in module.named_parameters():
+        assert_equal(model.parameters()[name].value, parameter)
+
+
+def test_dropout_has_the_value_and_the_gradient_of_pytorch_with_the_same_mask() -> None:
+    model = Sequential(Dropout(0.3), dtype=np.float64, rng=0)
+    x, grad = np.random.default_rng(1).uniform(1, 2, size=(2, 50, 4))
+    assert_equal(model(x), functional.dropout(tensor(x), 0.3, training=False))
+    y, cache = model.forward(x, training=True)
+    kept = y != 0
+    assert 0 < kept.sum() < kept.size
+    x_there = tensor(x, grad=True)
+    y_there = x_there * tensor(kept.astype(float)) / 0.7  # what PyTorch's documentation says it computes
+    y_there.backward(tensor(grad))
+    assert_equal(y, y_there)
+    assert_equal(model.backward(grad, cache), x_there.grad)
