@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.interchange.replaced import replaced
@@ -19,7 +20,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 COMPILED = "_compiled_call_impl"  # a module's own, once it is compiled; it computes the same
 
 
-def to_torch(model: Sequential) -> Any:
+def to_torch(model: Chain) -> Any:
     """Return a torch.nn.Sequential that computes the same, with copies of the numbers.
 
     It is in evaluation mode, in which Dropout does nothing, as in ``model(x)``; ``.train()`` and ``.eval()`` switch.

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from nanonet.core.arrays import Shape
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape
 from nanonet.core.repr import called
 from nanonet.core.shapes import axes, known
@@ -14,7 +15,7 @@ from nanonet.storage.archive import path_to
 from nanonet.storage.disk import read_whole, write_whole
 
 
-def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
+def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
     """Write a model as an ONNX file (opset 17, IR version 8) that takes "x", shape (batch, ...), and gives "y".
 
     Weights keep their names, such as "0.weight". What is in the file takes its place only when all of it is on the
