@@ -1,4 +1,4 @@
-"""The summary of a model as a table, of text or of HTML: shapes in, shapes out, and what there is to learn."""
+"""The summary of a model as a text or HTML table: input shapes, output shapes, and parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 
 
 def summary_table(model: Chain, input_shape: Shape | None) -> str:
-    """Return a title, a head and one line a layer."""
+    """Return a title, a header and one line per layer."""
     rows = dict(_rows(model, "", input_shape))
     lines = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -25,14 +25,14 @@ def summary_table(model: Chain, input_shape: Shape | None) -> str:
 
 
 def summary_html(model: Chain) -> str:
-    """Return the same as a table of HTML, without the middle of a long chain."""
+    """Return the same as an HTML table, without the middle of a long chain."""
     rows = dict(_rows(model, "", None))
     cells = [_cells(name, *row) for name, row in rows.items()]
     return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
 
 
 def _rows(chain: Chain, path: str, shape: Pattern | None) -> Iterator[tuple[str, Row]]:
-    """Yield, by name, each layer of a chain and of the chains in it, with its shapes in and out."""
+    """Yield each layer of a chain, including nested chains, by name, with its input and output shapes."""
     for i, layer, known, out in chain.shapes(shape):
         if isinstance(layer, Chain):
             yield from _rows(layer, f"{path}{i}.", known)

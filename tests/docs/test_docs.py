@@ -17,7 +17,7 @@ import nanonet
 from tests import ROOT
 
 DOCS = ROOT / "docs"
-sys.path.append(str(DOCS))  # where pages.py and imports.py lie
+sys.path.append(str(DOCS))  # where pages.py lies
 
 pages: Any = import_module("pages")
 PAGES: list[Path] = pages.pages()
@@ -188,14 +188,6 @@ def test_the_names_on_the_page_of_the_architecture_exist(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w/]+\.py)`", ARCHITECTURE))))
 def test_the_files_on_the_page_of_the_architecture_exist(name: str) -> None:
     assert (DOCS.parent / name).is_file()
-
-
-def test_the_picture_of_the_modules_shows_each_and_every_import_leads_down() -> None:
-    imports: Any = import_module("imports")
-    there = imports.Modules()
-    level = {name: i for i, row in enumerate(there.rows()) for name in row}
-    assert [(name, below) for name in there.names for below in there.always[name] if level[name] <= level[below]] == []
-    assert {words.text for words in imports.draw().words} == set(there.names) == set(level)
 
 
 @pytest.mark.parametrize("page", ["glossary.md", "ja/glossary.md"])

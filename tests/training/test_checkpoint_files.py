@@ -322,7 +322,7 @@ def test_a_file_in_a_newer_format_is_refused_with_what_to_do(path: Path) -> None
 @pytest.mark.parametrize("changes", [{"kind": "model"}, {"format": "1"}, {"format": None}], ids=str)
 def test_a_file_that_holds_something_else_is_refused(changes: dict[str, Any], path: Path) -> None:
     path.write_bytes(with_page(path, **changes))
-    assert_refused(trained(trainer_of()), path, "holds no checkpoint of a training")
+    assert_refused(trained(trainer_of()), path, "not a training checkpoint")
 
 
 @pytest.fixture
