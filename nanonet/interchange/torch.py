@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.interchange.replaced import replaced
@@ -19,7 +20,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 COMPILED = "_compiled_call_impl"  # set on a compiled module, which computes the same
 
 
-def to_torch(model: Sequential) -> Any:
+def to_torch(model: Chain) -> Any:
     """Convert a model to an equivalent torch.nn.Sequential, copying the parameters.
 
     It is in evaluation mode, in which Dropout is inactive, as in ``model(x)``; ``.train()`` and ``.eval()`` switch.

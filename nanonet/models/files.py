@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from nanonet._version import __version__
+from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer, Parameter
 from nanonet.core.repr import called
@@ -24,7 +25,7 @@ KIND, FORMAT = "model", 2
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def save(model: Sequential, path: str | os.PathLike[str]) -> None:
+def save(model: Chain, path: str | os.PathLike[str]) -> None:
     """Write a model, weights and architecture, to a file that :func:`load` reads.
 
     The weights have the names of ``state_dict``, as in PyTorch. The architecture consists of the constructor calls of

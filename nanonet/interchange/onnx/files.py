@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from nanonet.core.arrays import Shape
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape
 from nanonet.core.repr import called
 from nanonet.core.shapes import axes, known
@@ -14,7 +15,7 @@ from nanonet.storage.archive import path_to
 from nanonet.storage.disk import read_whole, write_whole
 
 
-def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
+def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
     """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
     Weights keep their names, such as "0.weight". The write is atomic.
@@ -71,8 +72,8 @@ def export(model: Sequential, path: str | os.PathLike[str], *, input_shape: Shap
 def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequential:
     """Load a chain from an ONNX file, as written by PyTorch's, scikit-learn's and nanonet's exporters.
 
-    Supported are Gemm, MatMul and Add with constants, the activations, including Clip, Min, Max and Where, also decomposed
-    into simpler operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and Cast and Reshape
+    Supported are Gemm, MatMul and Add with constants, the activations, including Clip, Min, Max and Where, and also
+    decomposed into simpler operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and Cast and Reshape
     without effect. Operators are read as ONNX defines them in the file's opset; they become a layer only if the two are
     proven to be the same function, up to the rounding of constants. Nested chains are flattened.
 
