@@ -73,9 +73,9 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     """Load a chain from an ONNX file, as written by PyTorch's, scikit-learn's and nanonet's exporters.
 
     Supported are Gemm, MatMul and Add with constants, the activations, including Clip, Min, Max and Where, and also
-    decomposed into simpler operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and Cast and Reshape
-    without effect. Operators are read as ONNX defines them in the file's opset; they become a layer only if the two are
-    proven to be the same function, up to the rounding of constants. Nested chains are flattened.
+    decomposed into simpler operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and
+    Cast and Reshape without effect. Operators are read as ONNX defines them in the file's opset; they become a layer
+    only if the two are proven to be the same function, up to the rounding of constants. Nested chains are flattened.
 
     Parameters
     ----------
