@@ -21,6 +21,7 @@ import numpy as np
 
 import nanonet
 from nanonet import Adam, Initializer, Layer, Linear, ReLU, Sequential, Shape, SquaredError, Trainer
+from nanonet.core.shapes import example
 from tests import ROOT
 
 MILLION = 1_000_000
@@ -64,7 +65,7 @@ def create(scene: Scene) -> Prepared:
 
 def first_batch(scene: Scene) -> Prepared:
     trainer = scene.trainer()
-    x, target = np.zeros((1, *(trainer.model.input_shape or ())), np.float32), np.ones((1, 10), np.float32)
+    x, target = np.zeros((1, *example(trainer.model.input_shape or (), 1)), np.float32), np.ones((1, 10), np.float32)
     return lambda: trainer.fit(x, target, epochs=1, batch_size=1, verbose=0)
 
 

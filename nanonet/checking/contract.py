@@ -22,6 +22,7 @@ from nanonet.core.errors import ContractError, GradientError, NonFiniteError, Sh
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter, Random
 from nanonet.core.repr import called
+from nanonet.core.shapes import agreed
 from nanonet.core.tree import Tree
 
 PACKAGE = Path(__file__).parent
@@ -250,7 +251,7 @@ class _CheckedLayer:
                 f"{self.name}: forward must keep the batch as axis 0, of length {len(x)} here, but gave shape {y.shape}"
             )
         self._check_attributes(attributes)
-        if promised is not None and y.shape != (len(x), *promised):
+        if promised is not None and agreed(promised, y.shape[1:]) is None:
             raise ShapeError(
                 f"{self.name}: forward gave shape {y.shape}, but output_shape says {(len(x), *promised)} for {x.shape}"
             )

@@ -13,6 +13,7 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.core.repr import called
+from nanonet.core.shapes import example
 from nanonet.core.tree import Tree
 
 BATCH = 5  # more than one sample, and no size that a layer is likely to have
@@ -37,13 +38,12 @@ def sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.r
         return np.array(x) if layer.integer_input else np.array(x, FLOAT)
     if layer.integer_input:
         raise ValueError(f"check_gradients: {called(layer)} takes integers; give it x=...")
-    if shape is None:
-        shape = layer.input_shape
-    if shape is None and isinstance(layer, Activation):
-        shape = (FEATURES,)
-    if shape is None:
+    pattern = layer.input_shape if shape is None else shape
+    if pattern is None and isinstance(layer, Activation):
+        pattern = (FEATURES,)
+    if pattern is None:
         raise ValueError(f"check_gradients: {called(layer)} does not pin its input; write input_shape=(3,) or the like")
-    x = rng.normal(size=(BATCH, *shape))
+    x = rng.normal(size=(BATCH, *example(pattern, FEATURES + 1)))
     x[::2] *= 3  # some samples lie further out
     return x
 

@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from nanonet.core.errors import ShapeError
 from nanonet.core.repr import called
+from nanonet.core.shapes import Shape as Shape
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
-
-
-Shape: TypeAlias = tuple[int, ...]
 
 
 def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, floating_dtype
 from nanonet.core.build import build
 from nanonet.core.checks import as_generator, positive_int
-from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.errors import ShapeError
 from nanonet.core.holding import attributes, set_attribute
 from nanonet.core.layer import Layer, found
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.repr import called, shortened
+from nanonet.core.shapes import Pattern, agreed, axes, known, shape_text
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Vector
 
@@ -71,7 +72,7 @@ class Chain(Layer):
     def _build(self, dtype: np.dtype[Any]) -> None:
         tree = Tree(self)
         tree.refuse_foreign()
-        self._follow(None)
+        self.follow(None)
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,15 +147,12 @@ class Chain(Layer):
 
     # ---- shapes
 
-    def shapes(self, shape: Shape | None) -> Iterator[tuple[int, Layer, Shape | None, Shape | None]]:
+    def shapes(self, shape: Pattern | None) -> Iterator[tuple[int, Layer, Pattern | None, Pattern | None]]:
         """Yield each layer with the shapes that go in and out, from the first that pins one; None where unknown."""
         for i, layer in enumerate(self.layers):
-            known = layer.input_shape if shape is None else shape
             try:
-                if known is None:
-                    out = layer._follow(None) if isinstance(layer, Chain) else None
-                else:
-                    out = layer.output_shape(known)
+                taken = _taken(layer, shape)
+                out = _given(layer, taken)
             except ShapeError as error:
                 if shape is None or i == 0:
                     raise
@@ -163,10 +161,11 @@ class Chain(Layer):
                     raise ShapeError(f"{type(self).__name__}: {below}, which does not fit layer {i}: {error}") from None
                 wanted = f"layer {i}, {called(layer)}, expects {shape_text(error.expected)}"
                 raise ShapeError(f"{type(self).__name__}: {wanted}, but {below}") from None
-            yield i, layer, known, out
+            yield i, layer, taken, out
             shape = out
 
-    def _follow(self, shape: Shape | None) -> Shape | None:
+    def follow(self, shape: Pattern | None) -> Pattern | None:
+        """Return what comes out for a pattern that goes in, None where a layer does not tell."""
         out = shape
         for *_, out in self.shapes(shape):  # noqa: B007  # the last one is what is wanted
             pass
@@ -174,7 +173,7 @@ class Chain(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape | None:
         """Return the last layer's output shape, None where a layer does not tell."""
-        return self._follow(input_shape)
+        return self.follow(input_shape)  # type: ignore[return-value]  # a pattern, where a pattern came
 
     # ---- passes
 
@@ -242,11 +241,11 @@ class Chain(Layer):
         if not shape:
             raise ShapeError(f"{type(self).__name__}: expected x of shape (batch, ...), got a single number")
         try:
-            self._follow(shape[1:])
+            self.follow(shape[1:])
         except ShapeError as error:
             if error.got != shape[1:] or error.expected is None:
                 raise
-            hint = "; for one sample try x.reshape(1, -1)" if error.expected == shape else ""
+            hint = "; for one sample try x.reshape(1, -1)" if axes(error.expected) == shape else ""
             subject = str(error).split(": expected input")[0]
             full = ShapeError.misfit(subject, expected=error.expected, got=shape[1:], batch=shape[0])
             raise ShapeError(f"{full}{hint}") from None
@@ -335,6 +334,30 @@ class Chain(Layer):
         cast = {name: arrays[name].astype(part.value.dtype) for name, part in own.items()}  # which may warn, or raise
         for name, part in own.items():
             part.value = cast[name]
+
+
+def _taken(layer: Layer, shape: Pattern | None) -> Pattern | None:
+    """Return what goes into a layer: what comes from below, and what the layer says of it."""
+    if shape is None or layer.input_shape is None:
+        return layer.input_shape if shape is None else shape
+    both = agreed(layer.input_shape, shape)
+    if both is None:
+        raise ShapeError.misfit(layer, expected=layer.input_shape, got=shape)
+    return both
+
+
+def _given(layer: Layer, taken: Pattern | None) -> Pattern | None:
+    """Return what a layer makes of it, None where that is not known."""
+    if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
+        return layer.follow(taken)
+    if taken is None:
+        return None
+    try:
+        return layer.output_shape(taken)  # type: ignore[arg-type]  # a pattern, where not all is known
+    except TypeError:
+        if known(taken) is not None:
+            raise
+        return None  # it computes with lengths that are not known yet: the first batch tells
 
 
 def _has_trainable(layer: Layer) -> bool:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Write a shape without its batch axis as a reader sees it: ``(batch, 3)``."""
-    return f"({', '.join(['batch', *map(str, shape)])})"
+from nanonet.core.shapes import Pattern, axes, shape_text
 
 
 class ShapeError(ValueError):
     """An array, or a neighbouring layer, has a shape that does not fit."""
 
-    expected: tuple[int, ...] | None = None
-    got: tuple[int, ...] | None = None
+    expected: Pattern | None = None
+    got: Pattern | None = None
 
     @classmethod
-    def misfit(
-        cls, subject: object, *, expected: tuple[int, ...], got: tuple[int, ...], batch: int | None = None
-    ) -> ShapeError:
+    def misfit(cls, subject: object, *, expected: Pattern, got: Pattern, batch: int | None = None) -> ShapeError:
         """Return the error of a layer that gets another input than it takes.
 
         Parameters
@@ -36,7 +31,7 @@ class ShapeError(ValueError):
         >>> str(ShapeError.misfit("Linear(3, 1)", expected=(3,), got=(5,), batch=4))
         'Linear(3, 1): expected input of shape (batch, 3), got (4, 5)'
         """
-        came = shape_text(got) if batch is None else str((batch, *got))
+        came = shape_text(got) if batch is None else str((batch, *axes(got)))
         error = cls(f"{subject}: expected input of shape {shape_text(expected)}, got {came}")
         error.expected, error.got = expected, got
         return error

@@ -13,6 +13,7 @@ from nanonet.core.errors import ShapeError
 from nanonet.core.holding import attributes, entries, set_attribute
 from nanonet.core.parameter import State
 from nanonet.core.repr import Recorded, obey_override
+from nanonet.core.shapes import Pattern, agreed
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # looked at first, since most attributes are of these types
@@ -56,13 +57,14 @@ class Layer(Recorded, ABC):
 
     Attributes
     ----------
-    input_shape : tuple of int or None
-        What it takes, without the batch axis; None where it takes more than one shape.
+    input_shape : tuple or None
+        What it takes, without the batch axis: (3,), or (None, 8) for sequences of any length, (..., 8) for any axes
+        before the last; None where there is nothing to say.
     integer_input : bool
         Whether x holds integers, such as the rows of a table to look up.
     """
 
-    input_shape: Shape | None = None
+    input_shape: Pattern | None = None
     integer_input: bool = False
     _home: Vector | None = None  # its part of the vector of the model that owns it
 
@@ -99,14 +101,15 @@ class Layer(Recorded, ABC):
     def output_shape(self, input_shape: Shape) -> Shape | None:
         """Return the output's shape, both without the batch axis; None where it is not known beforehand.
 
-        This default sees to it that ``input_shape`` is kept, and tells no more.
+        This default sees to it that ``input_shape`` is kept, and tells no more. When a model is built, a length that is
+        not known yet comes as None, and any axes in front as ``...``; return None where that is not enough.
 
         Raises
         ------
         ShapeError
             If the layer does not take such an input.
         """
-        if self.input_shape is not None and input_shape != self.input_shape:
+        if self.input_shape is not None and agreed(self.input_shape, input_shape) is None:
             raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
         return None
 

@@ -63,11 +63,12 @@ def shortened(write: Callable[[Any], str]) -> Callable[[Any], str]:
     def text(thing: Any) -> str:
         if _level.now >= LEVELS:
             return f"{type(thing).__name__}(...)"
-        _level.now += 1
+        before = _level.now
         try:
+            _level.now = before + 1
             return write(thing)
         finally:
-            _level.now -= 1
+            _level.now = before
 
     return text
 

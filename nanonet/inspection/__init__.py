@@ -1,6 +1,6 @@
-"""How the numbers of a model are shown.
+"""Inspecting a model.
 
-record keeps what one pass made, trace shows it; table and summary are text, html helps them in notebooks, plots draws
-with matplotlib, rounding writes numbers for people; drawing makes the figure of the net, explanation the worked
+record holds the values of one pass, trace displays them; table and summary produce text, html helps with notebooks,
+plots draws with matplotlib, rounding formats numbers; drawing makes the figure of the net, explanation the worked
 calculation of one gradient.
 """

@@ -1,4 +1,4 @@
-"""What a notebook shows in place of text: a table, and a small curve; static HTML, in the notebook's own colours."""
+"""Notebook representations: a table and a sparkline, as static HTML in the notebook's own colours."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ PADDING = "padding: 0.2em 0.6em"
 
 
 def table(title: str, head: Sequence[object], rows: Iterable[Row], *, right: Collection[int] = ()) -> str:
-    """Return an HTML table, all of its text escaped.
+    """Return an HTML table with escaped text.
 
     Parameters
     ----------
     title : str
         The caption.
     head : sequence
-        One cell a column.
+        One cell per column.
     rows : iterable
-        Each is a sequence of as many cells, or one string, a note across all columns.
+        Each is a sequence of cells, one per column, or a string, a note that spans all columns.
     right : collection of int
-        The columns that are aligned to the right, as numbers are; the others are aligned to the left.
+        Right-aligned columns, such as numbers; the others are left-aligned.
 
     Raises
     ------
     ValueError
-        If a row has more cells than the head, or fewer.
+        If a row and the head differ in the number of cells.
 
     Examples
     --------
@@ -65,13 +65,13 @@ def _line(tag: str, cells: Sequence[object], sides: Sequence[str]) -> str:
 
 
 def shortened(rows: Sequence[Row], noun: str, *, ends: int) -> list[Row]:
-    """Return the first and the last rows, and between them a note of how many are left out; all where they are few.
+    """Return the first and last rows with a note of how many are omitted between; all rows if they are few.
 
     Examples
     --------
     >>> shortened([[1], [2], [3], [4], [5], [6], [7]], "epochs", ends=2)
     [[1], [2], '... 3 more epochs ...', [6], [7]]
-    >>> shortened([[1], [2], [3], [4], [5]], "epochs", ends=2)  # a note in place of one row would save nothing
+    >>> shortened([[1], [2], [3], [4], [5]], "epochs", ends=2)  # replacing one row by a note would save nothing
     [[1], [2], [3], [4], [5]]
     """
     between = len(rows) - 2 * ends
@@ -79,10 +79,9 @@ def shortened(rows: Sequence[Row], noun: str, *, ends: int) -> list[Row]:
 
 
 def sparkline(title: str, values: Sequence[float], *, width: int = 240, height: int = 40) -> str:
-    """Return a curve of the values as inline SVG, or nothing where fewer than two of them are finite.
+    """Return a curve of the values as inline SVG, or nothing if fewer than two of them are finite.
 
-    It is drawn in the colour of the text around it. NaN and infinity leave a gap; a long curve is drawn at as many
-    places as it is pixels wide.
+    It has the colour of the surrounding text. NaN and infinity leave a gap; a long curve is sampled once per pixel.
 
     Examples
     --------
@@ -111,6 +110,6 @@ def sparkline(title: str, values: Sequence[float], *, width: int = 240, height: 
 
 
 def _escaped(text: object) -> str:
-    from html import escape  # reads a table of all entities, which a plain import of nanonet can do without
+    from html import escape  # loads a table of all entities, which importing nanonet need not do
 
     return escape(str(text))

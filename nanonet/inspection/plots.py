@@ -1,4 +1,4 @@
-"""Pictures where people would rather look than read: what a net decides, and what its weights look like."""
+"""Plots: decision boundaries, and weights as images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, as_numbers
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape, finite_number, positive_int
-from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.core.repr import called
+from nanonet.core.shapes import agreed, shape_text
 from nanonet.layers.activations import Sigmoid
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +26,7 @@ MARKERS = "os^DvPX<>"  # with 7 colours, 63 pairs that differ
 
 
 def axes_for(ax: Any, subject: str) -> Any:
-    """Return ax, or the Axes of a new figure where it is None; subject is who needs matplotlib, for the message."""
+    """Return ax, or the Axes of a new figure if it is None; subject names the caller in error messages."""
     try:
         import matplotlib.pyplot as plt
         from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def axes_for(ax: Any, subject: str) -> Any:
     return ax
 
 
-# ---- what a net decides
+# ---- decision boundary
 
 
 def plot_decision_boundary(
@@ -51,37 +52,37 @@ def plot_decision_boundary(
     resolution: int = 200,
     ax: Any = None,
 ) -> Any:
-    """Draw which class a net of two inputs predicts where, and the samples on it; return the matplotlib Axes.
+    """Plot the regions in which a net with two inputs predicts each class, and the samples; return the matplotlib Axes.
 
-    With several outputs the largest wins. With one output there are two classes, and the net predicts the second
-    where the output is above the threshold. Where an output is NaN the picture stays empty.
+    With several outputs the largest wins. With one output there are two classes, and the second is predicted where
+    the output is above the threshold. Regions with NaN outputs stay empty.
 
     Parameters
     ----------
     model : Chain
-        Takes two inputs; it is not changed.
+        Takes two inputs; not changed.
     x : array
-        Samples, shape (batch, 2). The picture reaches a little beyond them.
+        Samples, shape (batch, 2). The plot extends slightly beyond them.
     target : array
-        Labels, shape (batch,), or rows such as one-hot ones, shape (batch, classes). For a net with one output 0 and 1,
-        or -1 and 1, shape (batch,) or (batch, 1).
+        Labels, shape (batch,), or one row per sample, such as one-hot, shape (batch, classes). For a net with one
+        output: 0 and 1, or -1 and 1, shape (batch,) or (batch, 1).
     threshold : float, optional
-        For a net with one output; default: 0.5 where its last layer is a Sigmoid, else 0, as for logits.
+        For a net with one output; default: 0.5 if its last layer is a Sigmoid, else 0, as for logits.
     resolution : int
-        At how many places on each axis the net is asked.
+        Number of grid points along each axis.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+        Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ShapeError
-        If the net does not take two inputs, or x, target and the net's output do not fit.
+        If the net does not take two inputs, or the shapes of x, target and the net's output do not match.
     TypeError
         If model is not a Sequential.
     ValueError
-        If x is empty or not finite, target holds no labels of this net, or a threshold is given to several outputs.
+        If x is empty or not finite, target has invalid labels, or a threshold is given with several outputs.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def _points(model: object, x: npt.ArrayLike) -> Floats:
     if not isinstance(model, Chain):
         hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
         raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
-    if model.input_shape not in (None, (2,)):
+    if model.input_shape is not None and agreed(model.input_shape, (2,)) is None:
         taken = shape_text(model.input_shape)
         raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
     points = as_numbers(x, BOUNDARY, "x").astype(float)
@@ -130,7 +131,7 @@ def _outputs(prediction: Array) -> int:
 
 
 def _threshold(model: Chain, outputs: int, threshold: float | None) -> float | None:
-    """Return what the one output is compared with, or None where there are several."""
+    """Return the threshold for a single output, or None if there are several."""
     if outputs > 1 and threshold is not None:
         raise ValueError(f"{BOUNDARY}: a threshold is for one output, and this net has {outputs}; leave it out")
     if outputs > 1:
@@ -146,7 +147,7 @@ def _ends_in_sigmoid(layer: Layer) -> bool:
 
 
 def _labels(target: npt.ArrayLike, samples: int, outputs: int) -> tuple[npt.NDArray[Any], Sequence[int]]:
-    """Return the class of each sample, counted from 0, and what the classes are called."""
+    """Return the class index of each sample, and the names of the classes."""
     truth = as_numbers(target, BOUNDARY, "target")
     if truth.shape not in ((samples,), (samples, outputs)):
         wanted = f"({samples},) or ({samples}, {outputs})"
@@ -163,7 +164,7 @@ def _labels(target: npt.ArrayLike, samples: int, outputs: int) -> tuple[npt.NDAr
 
 
 def _edges(column: Floats, places: int) -> Floats:
-    """Return the edges of the pixels on one axis, from a little below the samples to a little above them."""
+    """Return the pixel edges along one axis, from slightly below the samples to slightly above."""
     low, high = column.min(), column.max()
     beyond = (high - low) / 8 or 1.0
     return np.linspace(low - beyond, high + beyond, places + 1)
@@ -175,7 +176,7 @@ def _centres(edges: Floats) -> Floats:
 
 
 def _scores(prediction: Array, threshold: float | None) -> Array:
-    """Return one score a class; of two classes from one output the first has the threshold for its score."""
+    """Return one score per class; for a single output the first class's score is the threshold."""
     scores = prediction.reshape(len(prediction), -1)
     return scores if threshold is None else np.hstack([np.full_like(scores, threshold), scores])
 
@@ -195,7 +196,7 @@ def _draw_regions(ax: Any, across: Floats, up: Floats, scores: Array) -> None:
 
 
 def _lead(scores: Array, k: int) -> np.ma.MaskedArray[Any, Any]:
-    """Return how far class k is ahead of the best of the others, masked where that is not finite."""
+    """Return the margin of class k over the best other class, masked where not finite."""
     with np.errstate(invalid="ignore"):
         return np.ma.masked_invalid(scores[..., k] - np.delete(scores, k, axis=-1).max(axis=-1))
 
@@ -209,25 +210,24 @@ def _draw_samples(ax: Any, points: Floats, labels: npt.NDArray[Any], names: Sequ
     ax.legend(**place)
 
 
-# ---- what its weights look like
+# ---- weights
 
 
 def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, ax: Any = None) -> Any:
-    """Draw what each unit of a layer weighs its inputs with, as an image a unit; return the matplotlib Axes.
+    """Draw the input weights of each unit of a layer as an image; return the matplotlib Axes.
 
-    Blue is positive, red is negative and white is 0, on one scale for all images. The units go from left to right, then
-    down.
+    Blue is positive, red is negative and white is 0, on one scale for all images. Units are ordered by rows.
 
     Parameters
     ----------
     layer : Layer
-        Has a weight of shape (out_features, in_features), as Linear has. A first layer's images look like its inputs.
+        Has a weight of shape (out_features, in_features), as Linear does; usually the first layer.
     shape : tuple of int, optional
-        (height, width) of an image, where height * width is in_features; default: a square.
+        (height, width) of an image, with height * width = in_features; default: a square.
     units : int
-        How many units are drawn at most, from the first on.
+        Maximum number of units to draw.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+        Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, a
     RuntimeError
         If the layer is not built.
     ShapeError
-        If the inputs do not fill such an image, or make no square where no shape is given.
+        If shape does not match in_features, or is not given and in_features is not a square number.
     TypeError
         If the layer has no weight of two axes.
 
@@ -280,7 +280,7 @@ def _image_shape(layer: Layer, inputs: int, shape: Shape | None) -> tuple[int, i
 
 
 def _draw_images(ax: Any, images: Array) -> None:
-    """Draw images side by side, in a picture that is about as wide as it is high."""
+    """Draw images in a roughly square grid."""
     count, height, width = images.shape
     columns = min(count, math.ceil(math.sqrt(count * height / width)))
     rows, gap = math.ceil(count / columns), 0.1 * min(height, width)

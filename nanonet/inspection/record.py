@@ -1,4 +1,4 @@
-"""Record: every number of one pass through a model, layer by layer, as it was seen."""
+"""Record: every number of one pass through a model, layer by layer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LayerTrace:
     Attributes
     ----------
     name : str
-        "0", "1", ...; a layer within another is named as its parameters are, "1.inner.0".
+        "0", "1", ...; a nested layer is named like its parameters, "1.inner.0".
     layer : Layer
         The layer, in the copy of the model that the pass ran on.
     input, output : array
@@ -33,7 +33,7 @@ class LayerTrace:
     grad_output, grad_input : array or None
         dE/dy and dE/dx, of the same shapes; None without a backward pass.
     parameters, gradients : dict of array
-        Its own parameters by name, and dE/dparameter; no gradients without a backward pass.
+        Its own parameters by name, and their gradients; the latter empty without a backward pass.
     """
 
     name: str
@@ -47,17 +47,17 @@ class LayerTrace:
 
     @property
     def symbol(self) -> str:
-        """What its output is called: "a", the sums of a Linear, or "y"."""
+        """The symbol of its output: "a", the sums of a Linear, or "y"."""
         return "a" if self.is_dense else "y"
 
     @property
     def is_dense(self) -> bool:
-        """Whether its output is the sums x Wᵀ + b, on rows: a Linear, or a subclass that leaves forward as it is."""
+        """Whether its output is x Wᵀ + b: a Linear, or a subclass that does not override forward."""
         return type(self.layer).forward is Linear.forward if isinstance(self.layer, Linear) else False
 
     @property
     def is_elementwise(self) -> bool:
-        """Whether it is an Activation, unit by unit."""
+        """Whether it is an elementwise Activation."""
         plain = isinstance(self.layer, Activation) and type(self.layer).forward is Activation.forward
         return plain and self.output.shape == self.input.shape
 
@@ -66,7 +66,7 @@ class LayerTrace:
 
 
 class Record(Mapping[str, LayerTrace]):
-    """The numbers of all layers, by number or by name; :class:`Trace` shows them."""
+    """The numbers of all layers, by index or name; :class:`Trace` displays them."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Record(Mapping[str, LayerTrace]):
         self.prediction, self.grad_x = whole.output, whole.grad_input
         self._layers = dict(layers)
 
-    # ---- reaching the layers
+    # ---- access to layers
 
     def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
         name = self._name(key)
@@ -115,7 +115,7 @@ class Record(Mapping[str, LayerTrace]):
 
 
 def nearest(name: str, names: Mapping[str, Any]) -> str:
-    """Return a hint at the name that was most likely meant, and at those there are."""
+    """Return a hint with the closest name, or with the existing names."""
     import difflib  # only for an error
 
     close = difflib.get_close_matches(name, names, 1, cutoff=0.5)
@@ -127,7 +127,7 @@ def nearest(name: str, names: Mapping[str, Any]) -> str:
 
 
 class Recorder:
-    """Keeps what goes into one layer and comes out of it."""
+    """Records the inputs and outputs of one layer."""
 
     def __init__(self, name: str, layer: Layer, twin: Layer, found: list[LayerTrace]) -> None:
         self.name, self.layer, self.found = name, layer, found
@@ -137,7 +137,7 @@ class Recorder:
         vars(twin).update({method: getattr(self, method) for method in self.original})
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        """Call forward, and keep what goes in and comes out."""
+        """Call forward, and record its input and output."""
         self.entered += 1
         name = self.name if self.entered == 1 else f"{self.name}#{self.entered}"
         record = LayerTrace(name, self.layer, np.array(x))
@@ -148,7 +148,7 @@ class Recorder:
         return y, cache
 
     def backward(self, grad: Array, cache: Any) -> Array:
-        """Call backward, and keep both gradients with the call that they belong to."""
+        """Call backward, and record both gradients with the matching call."""
         record, before = self._record(cache), np.array(grad)
         dx: Array = self.original["backward"](grad, cache)
         if record is None:
@@ -161,16 +161,16 @@ class Recorder:
         return dx
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
-        """Call backward_parameters, and keep the gradient that went in."""
+        """Call backward_parameters, and record its input."""
         record, before = self._record(cache), np.array(grad)
         self.original["backward_parameters"](grad, cache)
         if record is not None:
             record.grad_output = before
 
     def _record(self, cache: Any) -> LayerTrace | None:
-        """Return the last call with this cache that has not been gone back through.
+        """Return the last call with this cache whose backward has not run yet.
 
-        None where there was no call: forward was gone past, as in ``self.inner.function(x)``.
+        None if there was no call: forward was bypassed, as in ``self.inner.function(x)``.
         """
         open_calls = [record for kept, record in self.calls if kept is cache and record.grad_output is None]
         if open_calls:

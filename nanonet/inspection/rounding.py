@@ -1,4 +1,4 @@
-"""Digits: how a number is written for people, with as many significant digits as are asked for and no more."""
+"""Rounding: numbers as text with a given number of significant digits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def written(value: float, digits: int = 5) -> str:
-    """Return value to so many significant digits, rounded from its exact value.
+    """Return value with the given number of significant digits, rounded from its exact value.
 
     Examples
     --------
@@ -29,20 +29,20 @@ def written(value: float, digits: int = 5) -> str:
 
 
 def printed(value: Any, digits: int = 4) -> str:
-    """Return a number with a minus sign as it is set in print; an integer has all of its digits."""
+    """Return a number with a typographic minus sign; an integer keeps all of its digits."""
     text = str(value) if isinstance(value, (int, np.integer)) else written(float(value), digits)
     return text.replace("-", "−")
 
 
 def rounded(number: Decimal, digits: int) -> Decimal:
-    """Return number to so many significant digits; half of the last one goes to the even neighbour."""
+    """Return number rounded half to even to the given number of significant digits."""
     if number == 0:
         return Decimal(0)
     return Context(prec=digits, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN).plus(number)
 
 
 def decimal_text(number: Decimal, digits: int) -> str:
-    """Return number to so many significant digits, as plain decimals or, where those get long, in e-notation."""
+    """Return number with the given number of significant digits, in e-notation if that is shorter."""
     short = rounded(number, digits)
     if short == 0:
         return "0"
@@ -54,9 +54,9 @@ def decimal_text(number: Decimal, digits: int) -> str:
 
 
 def shortest(value: npt.ArrayLike | Decimal, digits: int) -> str:
-    """Return value with all of its digits where they are no more than asked for, else to so many of them.
+    """Return value with all of its digits if there are at most ``digits`` of them, else rounded.
 
-    A float's digits are those that tell it from every other number of its dtype.
+    A float's digits are the fewest that identify it uniquely in its dtype.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The summary of a model as a table, of text or of HTML: shapes in, shapes out, and what there is to learn."""
+"""The summary of a model as a text or HTML table: input shapes, output shapes, and parameters."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 
 from nanonet.core.arrays import Shape
 from nanonet.core.chain import Chain
-from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
+from nanonet.core.shapes import Pattern, shape_text
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 
-Row = tuple[Layer, Shape | None, Shape | None]
+Row = tuple[Layer, Pattern | None, Pattern | None]
 HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 
 
 def summary_table(model: Chain, input_shape: Shape | None) -> str:
-    """Return a title, a head and one line a layer."""
+    """Return a title, a header and one line per layer."""
     rows = dict(_rows(model, "", input_shape))
     lines = [HEAD, *(_cells(name, *row) for name, row in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -25,14 +25,14 @@ def summary_table(model: Chain, input_shape: Shape | None) -> str:
 
 
 def summary_html(model: Chain) -> str:
-    """Return the same as a table of HTML, without the middle of a long chain."""
+    """Return the same as an HTML table, without the middle of a long chain."""
     rows = dict(_rows(model, "", None))
     cells = [_cells(name, *row) for name, row in rows.items()]
     return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
 
 
-def _rows(chain: Chain, path: str, shape: Shape | None) -> Iterator[tuple[str, Row]]:
-    """Yield, by name, each layer of a chain and of the chains in it, with its shapes in and out."""
+def _rows(chain: Chain, path: str, shape: Pattern | None) -> Iterator[tuple[str, Row]]:
+    """Yield each layer of a chain, including nested chains, by name, with its input and output shapes."""
     for i, layer, known, out in chain.shapes(shape):
         if isinstance(layer, Chain):
             yield from _rows(layer, f"{path}{i}.", known)
@@ -50,7 +50,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _cells(name: str, layer: Layer, before: Shape | None, after: Shape | None) -> tuple[str, ...]:
+def _cells(name: str, layer: Layer, before: Pattern | None, after: Pattern | None) -> tuple[str, ...]:
     parameters = Tree(layer).parameters
     owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
     listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
@@ -63,5 +63,5 @@ def _count(layer: Layer, *, trainable: bool) -> int:
     return sum(p.size for p in Tree(layer).parameters.values() if p.trainable is trainable)
 
 
-def _shape(shape: Shape | None) -> str:
+def _shape(shape: Pattern | None) -> str:
     return "?" if shape is None else shape_text(shape)

@@ -1,4 +1,4 @@
-"""The table of a trace: every number of a pass in rows of text, in the order in which they came about."""
+"""The table of a trace: every number of a pass in rows of text, in order of computation."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from nanonet.core.errors import shape_text
 from nanonet.core.repr import called
+from nanonet.core.shapes import shape_text
 from nanonet.inspection.html import table
 from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import written
 
-WIDEST, LONGEST = 8, 8  # columns and rows of an array that are shown; of a larger one the first and the last
+WIDEST, LONGEST = 8, 8  # columns and rows of an array that are shown in full; of a larger one the first and last
 FIRST, LAST = 4, 2
 FIGURE_SPACE = "\u2007"  # as wide as a digit, and not collapsed in HTML
 
 
 class Entry(NamedTuple):
-    """A row of the table, and those below it that belong to it: a layer, or an array with its name.
-
-    A layer has no numbers of its own.
-    """
+    """One entry of the table: a layer, which has no numbers, or a named array."""
 
     layer: str
     label: str
@@ -32,7 +29,7 @@ class Entry(NamedTuple):
 
 
 def entries(trace: Record) -> Iterator[Entry]:
-    """Yield what stands in the table, from x to the target."""
+    """Yield the entries of the table, from x to the target."""
     yield _batch("x", trace.x)
     if trace.grad_x is not None:
         yield _batch("dE/dx", trace.grad_x)
@@ -58,20 +55,20 @@ def _batch(label: str, array: npt.NDArray[Any]) -> Entry:
 
 
 def title(trace: Record) -> list[str]:
-    """Return what stands above the table."""
+    """Return the lines above the table."""
     count = len(trace.x)
-    told = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
+    described = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
     if trace.value is None:
-        return [f"Trace of {told}; no target, so no gradients"]
-    lines = [f"Trace of {told}, E = {written(trace.value)} ({one_line(called(trace.loss))})"]
+        return [f"Trace of {described}; no target, so no gradients"]
+    lines = [f"Trace of {described}, E = {written(trace.value)} ({one_line(called(trace.loss))})"]
     if count > 1:
-        row = ", a row each" if trace.x.ndim == 2 else ""
+        row = ", one row each" if trace.x.ndim == 2 else ""
         lines.append(f"E is the mean over the {count} samples{row}; gradients are those of E.")
     return lines
 
 
 def trace_table(trace: Record) -> str:
-    """Return a title, and one row for each row of numbers."""
+    """Return a title, and one line per row of numbers."""
     shown = list(entries(trace))
     layer = max(len(entry.layer) for entry in shown)
     label = max(len(entry.label) for entry in shown if entry.numbers is not None)
@@ -103,7 +100,7 @@ def trace_html(trace: Record) -> str:
 
 
 def _cells(array: npt.NDArray[Any]) -> list[list[str]]:
-    """Return an array as rows of text; of a large one the first and the last, and how many lie between."""
+    """Return an array as rows of text; of a large one the first and last, and how many are omitted."""
     width = array.shape[-1] if array.ndim > 1 else array.size
     rows = array.reshape(array.size // width if width else 1, width)
     picked = _picked(len(rows), LONGEST)
@@ -126,18 +123,18 @@ def _row(numbers: npt.NDArray[Any]) -> list[str]:
 
 
 def one_line(text: str, most: int = 60) -> str:
-    """Return a text on one line, cut where it is long."""
+    """Return text on one line, truncated if long."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def _picked(count: int, most: int) -> list[int]:
-    """Return which of so many are shown."""
+    """Return the indices that are shown."""
     return list(range(count)) if count <= most else [*range(FIRST), *range(count - LAST, count)]
 
 
 def _aligned(cells: list[list[str]]) -> list[str]:
-    """Return each row as one text, its numbers under those of the other rows at their points."""
+    """Return each row as one string, with columns aligned at the decimal point."""
     full = [row for row in cells if not (len(row) == 1 and row[0].startswith("..."))]
     columns = list(zip(*full, strict=True)) if full else []
     heads = [max(len(_head(cell)) for cell in column) for column in columns]
@@ -156,5 +153,5 @@ def _aligned(cells: list[list[str]]) -> list[str]:
 
 
 def _head(cell: str) -> str:
-    """Return what stands before the point of a number."""
+    """Return the part of a number before its decimal point."""
     return cell.partition(".")[0] if not cell.startswith("...") else ""

@@ -1,4 +1,4 @@
-"""Trace: a record that shows itself, as a table, as a figure and as the calculation of one gradient."""
+"""Trace: a record with displays: a table, a figure, and the worked calculation of one gradient."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from nanonet.inspection.table import trace_html, trace_table
 
 
 class Trace(Record):
-    """Every number of one pass; :meth:`nanonet.Sequential.trace` makes it.
+    """Every number of one pass; created by :meth:`nanonet.Sequential.trace`.
 
-    ``trace[0]`` and ``trace["0"]`` are the numbers of the first layer, ``trace["1.inner.0"]`` those of a layer within
-    another. A layer that is called again in the same pass is there again, as "1.cell#2".
+    ``trace[0]`` and ``trace["0"]`` hold the numbers of the first layer, ``trace["1.inner.0"]`` those of a nested layer.
+    A layer called a second time in the same pass has a second entry, such as "1.cell#2".
 
     Attributes
     ----------
     model : Chain
-        The copy that the pass ran on.
+        The copy of the model that the pass ran on.
     x : array
         Shape (batch, ...).
     target : array or None
@@ -64,7 +64,7 @@ class Trace(Record):
     """
 
     def sample(self, i: int) -> Trace:
-        """Return the pass of one sample by itself, whose loss is its own.
+        """Return the trace of one sample, with its own loss.
 
         Raises
         ------
@@ -81,30 +81,30 @@ class Trace(Record):
         return trace_of(self.model, self.x[i : i + 1], target, self.loss)
 
     def one_sample(self, sample: int | None, what: str) -> Trace:
-        """Return the trace of the sample that was asked for, or raise ValueError where it has to be said which."""
+        """Return the trace of the given sample; ValueError if it is None and there are several."""
         if sample is not None:
             return self.sample(sample)
         if len(self.x) > 1:
             example = "draw(sample=0)" if what == "draw" else "sample=0"
             raise ValueError(
-                f"trace: {what} is of one sample, and this trace holds {len(self.x)}; say which: {example}"
+                f"trace: {what} shows one sample, and this trace holds {len(self.x)}; choose one: {example}"
             )
         return self
 
-    # ---- looking at it
+    # ---- display
 
     def __str__(self) -> str:
         return trace_table(self)
 
     def __repr__(self) -> str:
-        told = f", E = {self.value:.5g}" if self.value is not None else ""
-        return f"Trace({len(self._layers)} layers, {len(self.x)} samples{told})"
+        loss = f", E = {self.value:.5g}" if self.value is not None else ""
+        return f"Trace({len(self._layers)} layers, {len(self.x)} samples{loss})"
 
     def _repr_html_(self) -> str:
         return trace_html(self)
 
     def draw(self, sample: int | None = None) -> Figure:
-        """Return a figure of the whole net with its numbers, for one sample.
+        """Draw the whole net with its numbers, for one sample, and return the figure.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class Trace(Record):
         lang: str = "en",
         sample: int | None = None,
     ) -> Explanation:
-        """Return the chain rule for one entry of a parameter, line by line, in symbols and in the numbers of this pass.
+        """Return the chain rule for one entry of a parameter, line by line, in symbols and numbers of this pass.
 
         Parameters
         ----------
@@ -138,10 +138,10 @@ class Trace(Record):
         entry : tuple of int
             Such as (1, 0), the weight from input 0 to output 1.
         learning_rate : float, optional
-            To end with the update that SGD makes.
+            If given, the last line is the SGD update.
         lang : {"en", "ja"}
         sample : int, optional
-            Which sample, where the trace holds several.
+            Which sample, if the trace holds several.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Trace(Record):
 
 
 def trace_of(model: Chain, x: object, target: object = None, loss: Loss | None = None) -> Trace:
-    """Run the pass on a copy of model, and return all of its numbers; see :meth:`nanonet.Sequential.trace`."""
+    """Run one pass on a copy of model, and return its trace; see :meth:`nanonet.Sequential.trace`."""
     _check_pair(target, loss)
     twin = copy.deepcopy(model)
     entered = np.array(twin.enter(x))

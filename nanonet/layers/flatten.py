@@ -6,6 +6,7 @@ import math
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
+from nanonet.core.shapes import known
 
 
 class Flatten(Layer):
@@ -27,6 +28,7 @@ class Flatten(Layer):
         """Return grad in the shape of x."""
         return grad.reshape(cache)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Shape) -> Shape | None:
         """Return one axis with as many entries."""
-        return (math.prod(input_shape),)
+        shape = known(input_shape)
+        return None if shape is None else (math.prod(shape),)

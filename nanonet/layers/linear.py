@@ -49,7 +49,7 @@ class Linear(Layer):
     ) -> None:
         self.in_features = positive_int(in_features, "Linear", "in_features")
         self.out_features = positive_int(out_features, "Linear", "out_features")
-        self.input_shape = (self.in_features,)
+        self.input_shape = (..., self.in_features)
         self.weight = self._start("weight", (self.out_features, self.in_features), weight)
         self.bias: Parameter | None = None
         if bias is not False:

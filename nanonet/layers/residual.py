@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
+from nanonet.core.shapes import agreed, shape_text
 
 
 class Residual(Layer):
@@ -54,9 +55,11 @@ class Residual(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         inside = self.inner.output_shape(input_shape)
-        if inside is not None and inside != input_shape:
+        both = input_shape if inside is None else agreed(inside, input_shape)
+        if both is None:
+            assert inside is not None
             raise self._misfit(input_shape, inside)
-        return input_shape
+        return both  # type: ignore[return-value]  # a pattern, where a pattern came
 
     def _misfit(self, before: Shape, after: Shape) -> ShapeError:
         return ShapeError(

@@ -1,4 +1,4 @@
-"""Block: a piece of the one vector that stays in the cache while an optimizer goes over it."""
+"""Block: a piece of the parameter vector small enough to stay in the CPU cache during an update."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BLOCK = 32768  # entries
 
 
 class Block:
-    """A piece of the vector, its gradient and optimizer state, and a copy of what a step changes.
+    """A piece of the vector, its gradient and optimizer state, and a backup of what a step changes.
 
     Attributes
     ----------
     decays : float or array
-        Where weights decay: 1 or 0, for all of it or entry by entry.
+        Whether weight decay applies: 1 or 0, for the whole block or entry by entry.
     """
 
     __slots__ = ("changing", "decays", "grad", "kept", "state", "value")
@@ -27,10 +27,10 @@ class Block:
     def __init__(self, value: Array, grad: Array, state: list[Array], decays: float | Array) -> None:
         self.value, self.grad, self.state, self.decays = value, grad, state, decays
         self.changing = (value, *state)
-        self.kept: list[tuple[Array, Array]] = []  # each array that changes, and its copy; made when first needed
+        self.kept: list[tuple[Array, Array]] = []  # each array that changes, and its backup; made when first needed
 
     def save(self) -> None:
-        """Keep the numbers as they are."""
+        """Back up the current numbers."""
         if not self.kept:
             self.kept = [(array, np.empty_like(array)) for array in self.changing]
         for array, copy in self.kept:
@@ -38,13 +38,13 @@ class Block:
 
     def is_finite(self) -> bool:
         """Tell whether no number that a step changes is NaN or infinite."""
-        for array in self.changing:  # a loop: all() with a generator costs a small net's step 1 us
+        for array in self.changing:  # a loop: all() with a generator would add 1 us to the step of a small net
             if not is_finite(array):
                 return False
         return True
 
     def restore(self) -> None:
-        """Put back what was kept."""
+        """Restore the backup."""
         for array, copy in self.kept:
             array[:] = copy
 
@@ -52,7 +52,7 @@ class Block:
 def cut(
     value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
 ) -> list[Block]:
-    """Cut the vector at frozen parameters and where the cache is full."""
+    """Divide the vector at frozen parameters and into pieces that fit the cache."""
     decays = _decays(value, parameters, optimizer)
     return [
         Block(
@@ -66,7 +66,7 @@ def cut(
 
 
 def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array:
-    """Return 1 where weights decay and 0 where not, or the one number that holds everywhere."""
+    """Return 1 where weight decay applies and 0 elsewhere, or one number if it is the same everywhere."""
     flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
     if len(set(flags)) <= 1:
         return flags[0] if flags else 0.0

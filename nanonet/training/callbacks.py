@@ -1,4 +1,4 @@
-"""The callbacks that come with nanonet: stopping early, slowing down, logging, checkpoints."""
+"""The built-in callbacks: early stopping, learning rate reduction, logging, checkpoints."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nanonet.training.trainer import Callback, Trainer
 
 
 class Monitor(Callback):
-    """Base of callbacks that watch whether a number of the history still gets better.
+    """Base of callbacks that monitor whether a number of the history still improves.
 
     Parameters
     ----------
     monitor : str
         A name of the history, such as "validation_loss".
     patience : int
-        How many epochs without a better number are borne.
+        Number of epochs without improvement to tolerate.
     mode : "min", "max" or None
-        Which is better; None takes "min" for a name that ends in "loss", and asks for others.
+        Which is better; None means "min" for a name that ends in "loss", and is an error for others.
     margin : float
-        By how much a number must be better to count.
+        Minimum change that counts as an improvement.
     """
 
     def __init__(self, monitor: str, patience: int, *, mode: str | None = None, margin: float = 0.0) -> None:
@@ -40,25 +40,25 @@ class Monitor(Callback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget the best number."""
+        """Reset the best number."""
         self.best, self.best_epoch, self.waited = math.inf, 0, 0
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """See that there will be such a number."""
+        """Check that the history will have this number."""
         self.reset()
         _expect(self.monitor, trainer, type(self).__name__)
 
     def state_dict(self) -> dict[str, npt.ArrayLike]:
-        """Return the best number, its epoch, and how long there was none."""
+        """Return the best number, its epoch, and the number of epochs since."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on with the best number of before."""
+        """Restore the best number."""
         self.best = _number(state, "best", self)
         self.best_epoch, self.waited = _count(state, "best_epoch", self), _count(state, "waited", self)
 
     def is_better(self, trainer: Trainer) -> bool:
-        """Take in the epoch's number; return whether it is the best so far."""
+        """Record the epoch's number; return whether it is the best so far."""
         value = self.sign * trainer.history[self.monitor][-1]
         if value < self.best - self.margin:
             self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
@@ -68,7 +68,7 @@ class Monitor(Callback):
 
 
 def _sign(monitor: str, mode: str | None, owner: str) -> float:
-    """Return by what a number is multiplied so that less is better."""
+    """Return the sign that makes smaller numbers better."""
     if not isinstance(monitor, str):
         raise TypeError(f"{owner}: expected monitor as a name such as 'validation_loss', got {monitor!r}")
     if mode is None and not monitor.endswith("loss"):
@@ -79,19 +79,19 @@ def _sign(monitor: str, mode: str | None, owner: str) -> float:
 
 
 def _number(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback) -> float:
-    """Return a number that a checkpoint keeps of a callback."""
+    """Return a number from a callback's saved state."""
     number = state.get(name)
     if number is None or number.shape != () or math.isnan(number):
         got = "none" if number is None else f"{number!r:.60}"
-        raise ValueError(f"{owner}: expected a checkpoint that keeps a number {name!r} of it, got {got}")
+        raise ValueError(f"{owner}: expected a checkpoint with a number {name!r} for it, got {got}")
     return float(number)
 
 
 def _count(state: Mapping[str, npt.NDArray[Any]], name: str, owner: Callback, most: int = LARGEST) -> int:
-    """Return a whole number from 0 to the most that there can be."""
+    """Return an integer from 0 to most from a callback's saved state."""
     count = _number(state, name, owner)
     if not (count.is_integer() and 0 <= count <= most):
-        raise ValueError(f"{owner}: expected a checkpoint that keeps a whole {name!r} from 0 to {most}, got {count:g}")
+        raise ValueError(f"{owner}: expected a checkpoint with an integer {name!r} from 0 to {most}, got {count:g}")
     return int(count)
 
 
@@ -102,10 +102,10 @@ def _expect(monitor: str, trainer: Trainer, owner: str) -> None:
 
 
 class EarlyStopping(Monitor):
-    """Stops when a number has not got better for ``patience`` epochs, and restores the best epoch's model.
+    """Stops when a number has not improved for ``patience`` epochs, and restores the best epoch's model.
 
-    Parameters are those of the base, :class:`Monitor`. A fit that ends by itself gets its best epoch restored too; one
-    that is broken off stays where it was.
+    Parameters are those of the base, :class:`Monitor`. The best epoch is also restored when a fit runs to completion,
+    but not when it is interrupted.
 
     Examples
     --------
@@ -119,40 +119,40 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, patience, mode=mode, margin=margin)
 
     def reset(self) -> None:
-        """Forget the best number and its model."""
+        """Reset the best number and its model."""
         super().reset()
         self.state: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, npt.ArrayLike]:
-        """Return what the base does, and the best epoch's model."""
+        """Return the state of the base, and the best epoch's model."""
         model = {f"model/{name}": numbers for name, numbers in (self.state or {}).items()}
         return {**super().state_dict(), **model}
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on with the best number and model of before."""
+        """Restore the best number and model."""
         super().fit_resumed(trainer, state)
         model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
         here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.tree.states()}
         if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
-            raise ValueError(f"{self}: the best model that the checkpoint keeps does not fit the one that is trained")
+            raise ValueError(f"{self}: the best model in the checkpoint does not fit the model being trained")
         self.state = model or None
 
     def epoch_end(self, trainer: Trainer) -> None:
-        """Keep the model if it is the best so far; stop if there was none for too long."""
+        """Keep the model if it is the best so far; stop if patience is exhausted."""
         if self.is_better(trainer):
             self.state = trainer.model.state_dict()
         elif self.waited >= self.patience:
-            trainer.stop(f"{self.monitor} has not got better since epoch {self.best_epoch}")
+            trainer.stop(f"{self.monitor} has not improved since epoch {self.best_epoch}")
 
     def fit_end(self, trainer: Trainer) -> None:
-        """Restore the best."""
+        """Restore the best model."""
         if self.state is not None and trainer.completed:
             trainer.model.load_state_dict(self.state)
             self.state = None
 
 
 class ReduceOnPlateau(Monitor):
-    """Multiplies the learning rate by ``factor`` when a number has not got better for ``patience`` epochs.
+    """Multiplies the learning rate by ``factor`` when a number has not improved for ``patience`` epochs.
 
     Parameters
     ----------
@@ -174,23 +174,23 @@ class ReduceOnPlateau(Monitor):
         super().__init__(monitor, patience, mode=mode, margin=margin)
         self.factor = finite_number(factor, "ReduceOnPlateau", "factor", low=0, high=1, open_high=True)
         if self.factor == 0:
-            raise ValueError("ReduceOnPlateau: expected a factor above 0, got 0: nothing would move any more")
+            raise ValueError("ReduceOnPlateau: expected a factor above 0, got 0: the model would stop learning")
 
     def epoch_end(self, trainer: Trainer) -> None:
-        """Lower the rate if there was no better number for too long."""
+        """Reduce the rate if patience is exhausted."""
         if not self.is_better(trainer) and self.waited >= self.patience:
             trainer.rate_factor *= self.factor
             self.waited = 0
 
 
 class CSVLog(Callback):
-    """Writes a line of numbers after each epoch into a file, with a head of their names.
+    """Writes the numbers of each epoch to a CSV file, with a header of their names.
 
     Parameters
     ----------
     path : str or Path
     append : bool
-        Whether to go on below what the file holds; otherwise it is written anew.
+        Whether to append to the file; otherwise it is overwritten.
 
     Raises
     ------
@@ -202,18 +202,18 @@ class CSVLog(Callback):
         self.path, self.append = Path(path), bool(append)
 
     def state_dict(self) -> dict[str, npt.ArrayLike]:
-        """Return how many epochs were over when it began."""
+        """Return the number of epochs before the fit."""
         return {"first": self.first}
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write anew, where the file is written anew, what it held when the checkpoint was written."""
+        """Unless appending, rewrite the lines that the file had at the checkpoint."""
         if not self.append:
             self.first = _count(state, "first", self, trainer.history.epochs)
             for epoch in range(self.first, trainer.history.epochs):
                 self._write(trainer, epoch)
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """Write the head."""
+        """Write the header."""
         self.first = trainer.history.epochs
         with open(self.path, "a" if self.append else "w", newline="", encoding="utf-8") as file:
             if file.tell() == 0:
@@ -229,29 +229,30 @@ class CSVLog(Callback):
 
 
 class Checkpoint(Callback):
-    """Saves the training as it goes, so that :meth:`nanonet.Trainer.resume` can go on with it after a crash.
+    """Saves checkpoints during training, from which :meth:`nanonet.Trainer.resume` resumes after a crash.
 
-    path always holds the last checkpoint; Ctrl-C leaves one of the last whole step. It is called after all other
+    path always holds the latest checkpoint; after Ctrl-C, that of the last completed step. It is called after all other
     callbacks.
 
     Parameters
     ----------
     path : str or Path
-        A name that ends in .npz, in a folder that is there.
+        Ends in .npz, in an existing folder.
     epochs : int, optional
-        After how many epochs to save; default: 1, unless ``steps`` is given.
+        Number of epochs between saves; default: 1, unless ``steps`` is given.
     steps : int, optional
-        After how many steps to save.
+        Number of steps between saves.
     monitor : str, optional
-        A name of the history, such as "validation_loss": after an epoch in which it was the best of the whole history,
-        the checkpoint is saved beside path too, ``run.best.npz`` for ``run.npz``.
+        A name of the history, such as "validation_loss": after an epoch in which it is the best of the whole history,
+        the checkpoint is also saved next to path, as ``run.best.npz`` for ``run.npz``.
     mode : "min", "max" or None
         Which is better, as for :class:`Monitor`.
 
     Raises
     ------
     OSError
-        If a file cannot be written; the one before stands. A folder that is not there is found before the first step.
+        If a file cannot be written; the existing one is left untouched. A missing folder is an error before the first
+        step.
 
     Examples
     --------
@@ -281,30 +282,30 @@ class Checkpoint(Callback):
 
     @property
     def best_path(self) -> Path:
-        """Where the best epoch's checkpoint stands."""
+        """Path of the best epoch's checkpoint."""
         return self.path.with_suffix(".best.npz")
 
     def fit_begin(self, trainer: Trainer) -> None:
-        """See that there is a folder, and such a number."""
+        """Check that the folder exists and the history will have the monitored number."""
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"Checkpoint: there is no folder {self.path.parent} for {self.path.name}")
         if self.monitor is not None:
             _expect(self.monitor, trainer, "Checkpoint")
 
     def step_end(self, trainer: Trainer) -> None:
-        """Save, if it is time."""
+        """Save, if due."""
         if self.steps is not None and trainer.steps % self.steps == 0:
             trainer.save(self.path)
 
     def epoch_end(self, trainer: Trainer) -> None:
-        """Save, if it is time or the best epoch."""
+        """Save, if due or if this is the best epoch."""
         if self.monitor is not None and self._is_best(trainer.history[self.monitor]):
             trainer.save(self.best_path)
         if self.epochs is not None and trainer.epoch % self.epochs == 0:
             trainer.save(self.path)
 
     def fit_end(self, trainer: Trainer) -> None:
-        """Save what Ctrl-C broke off, and what the last epochs did."""
+        """Save an interrupted or completed fit."""
         if trainer.history.interrupted or trainer.completed:
             trainer.save(self.path)
 

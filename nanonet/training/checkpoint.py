@@ -1,4 +1,4 @@
-"""Checkpoint files: all that a training needs to go on in another process as if it had never stopped."""
+"""Checkpoint files: all that is needed to resume training in another process as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from nanonet.training.checkpoint_format import (
     FORMAT,
     KIND,
     Numbers,
-    discords,
+    contradictions,
     numbers_of,
     page_table,
     plain,
-    stands,
+    state_of,
     under,
 )
 from nanonet.training.epoch import Epoch
 from nanonet.training.history import History
-from nanonet.training.resumed import Kept, Resumed, Standing, named
+from nanonet.training.resumed import Adjustable, Kept, Resumed, named
 from nanonet.training.schema import one_of, table
 from nanonet.training.subject import Remembering, Subject
 
@@ -47,7 +47,7 @@ def store(trainer: Subject, path: str | os.PathLike[str]) -> None:
 
 
 def _kept(trainer: Subject) -> Iterator[Kept]:
-    """Yield what is kept of the callbacks of the last fit, and, unless it came to its end, what they remember."""
+    """Yield the callbacks of the last fit, with their state unless the fit ran to completion."""
     given = set(map(id, trainer.callbacks))
     for member in trainer.members:
         if id(member.callback) in given:
@@ -56,7 +56,7 @@ def _kept(trainer: Subject) -> Iterator[Kept]:
 
 
 def _state(callback: Remembering) -> Numbers:
-    """Return a callback's state as arrays, or say which entry is none."""
+    """Return a callback's state as arrays, or raise for the entry that is not one."""
     state = {}
     for name, value in callback.state_dict().items():
         try:
@@ -67,7 +67,7 @@ def _state(callback: Remembering) -> Numbers:
 
 
 def _page(trainer: Subject, left: Resumed) -> dict[str, Any]:
-    """Return what is no array, as :func:`nanonet.training.checkpoint_format.page_table` has it."""
+    """Return what is not an array, following :func:`nanonet.training.checkpoint_format.page_table`."""
     epoch, history = trainer.underway, trainer.history
     page: dict[str, Any] = {
         "kind": KIND,
@@ -85,12 +85,12 @@ def _page(trainer: Subject, left: Resumed) -> dict[str, Any]:
         "completed": left.completed,
         "generators": {name: plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
         "splits": [[*key, plain(state)] for key, state in trainer.intake.splits.items()],
-        "callbacks": [{"class": one.name, "call": one.call, "undone": _told(one.undone)} for one in left.kept],
+        "callbacks": [{"class": one.name, "call": one.call, "undone": _plain(one.undone)} for one in left.kept],
         "underway": None,
     }
     if epoch is not None and epoch.done:
         page["underway"] = {"data": epoch.data, "begun": plain(epoch.begun), "done": epoch.done}
-    elif epoch is not None and epoch.begun is not None:  # its order is drawn once more
+    elif epoch is not None and epoch.begun is not None:  # its order will be drawn again
         page["generators"]["trainer"] = plain(epoch.begun)
     return page
 
@@ -101,23 +101,23 @@ def _classes(trainer: Subject) -> dict[str, str]:
 
 
 def class_name(cls: type[Layer]) -> str:
-    """Return what a file calls a class: ours by the name that nanonet exports, yours by its own, without the module.
+    """Return the name of a class in a file: nanonet's own as exported, others by name without the module.
 
-    A script has another module when it is imported, and a class another place when it moves into a function.
+    A script's module name depends on whether it is imported, and a class's qualified name on where it is defined.
     """
     name = cls.__qualname__.rpartition("<locals>.")[2]
     return f"nanonet.{name}" if is_own(cls) else name
 
 
-def _told(standing: Standing) -> dict[str, Any]:
-    factor = None if standing.rate_factor is None else float(standing.rate_factor)
-    told = factor is not None and math.isfinite(factor)
-    return {"trainable": dict(standing.trainable), "rate_factor": factor if told else None}
+def _plain(adjustable: Adjustable) -> dict[str, Any]:
+    factor = None if adjustable.rate_factor is None else float(adjustable.rate_factor)
+    known = factor is not None and math.isfinite(factor)
+    return {"trainable": dict(adjustable.trainable), "rate_factor": factor if known else None}
 
 
 def _arrays(trainer: Subject, left: Resumed) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Yield every number that is not whole, in an array by its name."""
-    yield from _places(trainer)
+    """Yield all arrays and floats, as arrays by name."""
+    yield from _changing(trainer)
     for name in ("batch_loss", "learning_rate", "rate_factor"):
         yield f"trainer/{name}", np.asarray(getattr(trainer, name), float)
     for name, numbers in trainer.history.items():
@@ -130,8 +130,8 @@ def _arrays(trainer: Subject, left: Resumed) -> Iterator[tuple[str, npt.NDArray[
             yield f"callback/{i}/{name}", value
 
 
-def _places(trainer: Subject) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """Yield the arrays that a training changes, by name, as they stand in the model and the optimizer's state."""
+def _changing(trainer: Subject) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Yield the arrays that training changes, by name, from the model and the optimizer's state."""
     for name, parameter in trainer.tree.parameters.items():
         yield f"parameter/{name}", parameter.value
     for name, buffer in trainer.tree.buffers.items():
@@ -141,7 +141,7 @@ def _places(trainer: Subject) -> Iterator[tuple[str, npt.NDArray[Any]]]:
 
 
 def _generators(trainer: Subject) -> Iterator[tuple[str, np.random.Generator]]:
-    """Yield every generator by name; the trainer's, which may be the model's too, is put back after it."""
+    """Yield every generator by name; the trainer's, which may be the model's, is restored after it."""
     yield "model", trainer.model.rng
     yield "trainer", trainer.rng
     for name, random in trainer.tree.randoms.items():
@@ -152,11 +152,11 @@ def _generators(trainer: Subject) -> Iterator[tuple[str, np.random.Generator]]:
 
 
 def restore(trainer: Subject, path: str | os.PathLike[str]) -> Resumed:
-    """Give a trainer the state that a file holds, all of it or nothing; see :meth:`nanonet.Trainer.resume`."""
+    """Restore a trainer's state from a file, atomically; see :meth:`nanonet.Trainer.resume`."""
     place = npz_path(path, "Trainer.resume")
-    with open_archive(place) as (told, stored):
-        contents = _checked(place, told, stored, trainer)
-        with trainer.shield:  # signals wait, so that nothing but a change of the file can break it off
+    with open_archive(place) as (page, stored):
+        contents = _checked(place, page, stored, trainer)
+        with trainer.shield:  # signals are deferred, so that only a change of the file can interrupt it
             trainer.torn = f"{place} was changed while it was read"
             resumed = _take_over(trainer, contents, stored)
             trainer.torn = ""
@@ -164,7 +164,7 @@ def restore(trainer: Subject, path: str | os.PathLike[str]) -> Resumed:
 
 
 class Contents(NamedTuple):
-    """What a checkpoint holds beside the arrays that a training changes, known to fit a trainer."""
+    """The contents of a checkpoint beside the arrays that training changes, known to fit a trainer."""
 
     page: Mapping[str, Any]
     numbers: Numbers
@@ -173,20 +173,20 @@ class Contents(NamedTuple):
     resumed: Resumed
 
 
-def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Subject) -> Contents:
-    """Return what a file holds, or raise ValueError where any entry is not what it has to be; nothing is changed."""
-    _check_format(path, told)
-    version, generators = told["format"], dict(_generators(trainer))
+def _checked(path: Path, raw: Mapping[str, Any], stored: Stored, trainer: Subject) -> Contents:
+    """Return the contents of a file, or raise ValueError if any entry is invalid; nothing is changed."""
+    _check_format(path, raw)
+    version, generators = raw["format"], dict(_generators(trainer))
     with _refusal(path):
-        page, numbers = page_table(version)(told, ""), numbers_of(stored)
-        for discord in discords(page, numbers):
-            raise ValueError(discord)
+        page, numbers = page_table(version)(raw, ""), numbers_of(stored)
+        for contradiction in contradictions(page, numbers):
+            raise ValueError(contradiction)
     _check_classes(path, page, trainer)
     _check_forms(path, page, stored, trainer)
     _check_generators(path, page, generators)
-    states = table({name: stands(rng) for name, rng in generators.items()})
+    states = table({name: state_of(rng) for name, rng in generators.items()})
     with _refusal(path):
-        page = page_table(version, states, stands(trainer.rng), one_of(*trainer.tree.parameters))(told, "")
+        page = page_table(version, states, state_of(trainer.rng), one_of(*trainer.tree.parameters))(raw, "")
         frozen = _frozen(page, trainer)
         _check_finite(stored, frozen, trainer)
     epoch = _epoch(page["underway"], under("underway/", numbers))
@@ -195,10 +195,10 @@ def _checked(path: Path, told: Mapping[str, Any], stored: Stored, trainer: Subje
 
 
 def _take_over(trainer: Subject, contents: Contents, stored: Stored) -> Resumed:
-    """Set all that a training goes on with; everything was checked before."""
+    """Set the trainer's state; everything has been checked."""
     page, numbers, frozen, history, resumed = contents
     epoch = resumed.epoch
-    for name, target in _places(trainer):
+    for name, target in _changing(trainer):
         stored.copy_into(target, name)
     for name, rng in _generators(trainer):
         rng.bit_generator.state = page["generators"][name]
@@ -218,7 +218,7 @@ def _take_over(trainer: Subject, contents: Contents, stored: Stored) -> Resumed:
 def _check_format(path: Path, page: Mapping[str, Any]) -> None:
     version = page.get("format")
     if page.get("kind") != KIND or type(version) is not int or version < 1:
-        raise ValueError(f"{path}: holds no checkpoint of a training")
+        raise ValueError(f"{path}: not a training checkpoint")
     if version > FORMAT:
         raise ValueError(
             f"{path}: written by nanonet {page.get('nanonet')} in format {version}; this is nanonet "
@@ -228,11 +228,11 @@ def _check_format(path: Path, page: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _refusal(path: Path) -> Iterator[None]:
-    """Let what is wrong with a file name it."""
+    """Put the path in front of errors about a file's contents."""
     try:
         yield
     except ValueError as error:
-        whose = "" if str(error).startswith(f"{path}: ") else f"{path}: "  # where it cannot be read, it is named
+        whose = "" if str(error).startswith(f"{path}: ") else f"{path}: "  # read errors name it already
         raise ValueError(f"{whose}{error}; nothing was changed") from None
 
 
@@ -244,12 +244,12 @@ def _check_classes(path: Path, page: Mapping[str, Any], trainer: Subject) -> Non
 
 
 def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Subject) -> None:
-    """Raise ValueError with every layer's class, and every array's name, shape or dtype, in which a file differs."""
+    """Raise ValueError listing every difference in a layer's class or an array's name, shape or dtype."""
     here, saved = (
         {f"layer {layer or '(the model)'}": name for layer, name in classes.items()}
         for classes in (_classes(trainer) if "layers" in page else {}, page.get("layers", {}))
     )
-    here |= {name: f"{target.dtype} {target.shape}" for name, target in _places(trainer)}
+    here |= {name: f"{target.dtype} {target.shape}" for name, target in _changing(trainer)}
     saved |= {name: str(form) for name, form in stored.forms.items() if name.startswith(CHANGING)}
     lines = [f"  {name}: only in the file" for name in saved if name not in here]
     lines += [f"  {name}: not in the file" for name in here if name not in saved]
@@ -271,13 +271,13 @@ def _check_generators(path: Path, page: Mapping[str, Any], generators: Mapping[s
 
 
 def _frozen(page: Mapping[str, Any], trainer: Subject) -> frozenset[str]:
-    """Return what is frozen; a file of format 1 leaves it as it is."""
+    """Return the frozen parameters; a file of format 1 leaves them as they are."""
     here = (name for name, parameter in trainer.tree.parameters.items() if not parameter.trainable)
     return frozenset(page.get("frozen", here))
 
 
 def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Subject) -> None:
-    """Raise ValueError where no step could be taken with the numbers of what is trained."""
+    """Raise ValueError if a trainable parameter or its optimizer state is not finite."""
     starts = [f"state/{name}" for name, start in trainer.optimizer.states().items() if math.isfinite(start)]
     for kind in ("parameter", *starts):
         for name in trainer.tree.parameters:
@@ -303,7 +303,7 @@ def _epoch(underway: Mapping[str, Any] | None, sums: Numbers) -> Epoch | None:
 
 
 def _kept_in(page: Mapping[str, Any], numbers: Numbers) -> Iterator[Kept]:
-    """Yield what a file keeps of each callback; format 1 has their classes alone."""
+    """Yield the saved state of each callback; format 1 has only their classes."""
     states: list[dict[str, Any]] = [{} for _ in page["callbacks"]]
     for name, array in under("callback/", numbers).items():
         place, _, inner = name.partition("/")
@@ -311,6 +311,6 @@ def _kept_in(page: Mapping[str, Any], numbers: Numbers) -> Iterator[Kept]:
     for callback, kept in zip(page["callbacks"], states, strict=True):
         state = None if page.get("completed") else kept
         if page["format"] == 1:
-            yield Kept(callback, None, Standing({}, None), state)
+            yield Kept(callback, None, Adjustable({}, None), state)
         else:
-            yield Kept(callback["class"], callback["call"], Standing(**callback["undone"]), state)
+            yield Kept(callback["class"], callback["call"], Adjustable(**callback["undone"]), state)

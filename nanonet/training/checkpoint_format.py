@@ -1,4 +1,4 @@
-"""Format: what stands in the checkpoint of a training, entry by entry, and what of it goes together."""
+"""Format: the contents of a training checkpoint, entry by entry, and the consistency between entries."""
 
 from __future__ import annotations
 
@@ -38,44 +38,44 @@ Numbers = Mapping[str, npt.NDArray[Any]]
 def page_table(
     version: int, generators: Check = named(named(anything)), state: Check = named(anything), parameter: Check = text
 ) -> Check:
-    """Return what the page of a checkpoint holds.
+    """Return the schema of a checkpoint's page.
 
     Parameters
     ----------
     version : int
         The format: 1, which nanonet 0.1.0 wrote, or 2.
     generators, state, parameter : callable
-        What checks the states of all generators by their names, a state of the trainer's own, and the name of a
-        parameter; by default those of any training.
+        Checks of the states of all generators by name, of a state of the trainer's own generator, and of the name of
+        a parameter; the defaults fit any trainer.
     """
     metrics = each(text, alike=False)
     stream = table({"samples": nothing, "metrics": metrics})
     arrays = table({"samples": whole(1), "batch_size": whole(1), "shuffle": flag, "metrics": metrics})
     epoch = table({"data": either(stream, arrays), "begun": maybe(state), "done": whole(1)})
-    standing = table({"trainable": named(flag, parameter), "rate_factor": maybe(finite())})
-    callback = table({"class": text, "call": maybe(text), "undone": standing})
+    adjustable = table({"trainable": named(flag, parameter), "rate_factor": maybe(finite())})
+    callback = table({"class": text, "call": maybe(text), "undone": adjustable})
     entries = {
         "kind": one_of(KIND),
         "format": whole(version, version),
-        "nanonet": text,  # the version that wrote it
+        "nanonet": text,  # version that wrote the file
         "numpy": text,
-        "optimizer": row(text, text),  # its class, and the call that made it
+        "optimizer": row(text, text),  # class name, and repr
         "loss": row(text, text),
         "steps": whole(),
         "epoch": whole(),
         "interrupted": flag,
         "stopped": text,
         "generators": generators,
-        "splits": each(row(whole(2), finite(0, 1), state)),  # samples, the fraction of them, and what drew it
-        "callbacks": each(text),  # their classes
+        "splits": each(row(whole(2), finite(0, 1), state)),  # samples, fraction, and generator state
+        "callbacks": each(text),  # class names
         "underway": maybe(epoch),
     }
     if version > 1:
         entries |= {
-            "layers": named(text),  # the class of each, by its path
+            "layers": named(text),  # class names by path
             "frozen": each(parameter, alike=False),
             "callbacks": each(callback),
-            "completed": flag,  # whether the fit came to its end
+            "completed": flag,  # whether the fit ran to completion
         }
     return table(entries)
 
@@ -86,11 +86,11 @@ POSITIONS: dict[str, tuple[tuple[str, ...], range]] = {
     "PCG64": (("state", "inc"), range(1, 1 << 128, 2)),
     "PCG64DXSM": (("state", "inc"), range(1, 1 << 128, 2)),
 }
-"""What NumPy takes as it comes: it would read beyond its arrays, or draw one number for ever."""
+"""What NumPy does not validate: it would read out of bounds, or repeat one number forever."""
 
 
-def stands(rng: np.random.Generator) -> Check:
-    """Take a state of a generator of rng's kind, as NumPy itself takes it and gives it back."""
+def state_of(rng: np.random.Generator) -> Check:
+    """Take a state for a generator of rng's kind that NumPy accepts and returns unchanged."""
     kind = type(rng.bit_generator).__name__
 
     def check(value: Any, place: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def stands(rng: np.random.Generator) -> Check:
             raise ValueError(f"{place}: expected a state of {kind}: {error}") from None
         found = plain(state)
         if found != value:
-            raise ValueError(f"{place}: expected a state of {kind}, got one that NumPy reads otherwise")
+            raise ValueError(f"{place}: expected a state of {kind}, got one that NumPy changes")
         path, positions = POSITIONS.get(kind, ((), range(0)))
         for name in path:
             found = found[name]
@@ -128,15 +128,15 @@ def plain(state: Any) -> Any:
 
 
 def floats(*shape: int | None, only_finite: bool = False) -> Check:
-    """Take an array of float64; None stands for an axis of any length but 0."""
+    """Take an array of float64; None means an axis of any length but 0."""
 
     def check(value: Any, place: str) -> npt.NDArray[Any]:
         fits = len(value.shape) == len(shape) and all(
             wanted in (size, None) and size for size, wanted in zip(value.shape, shape, strict=True)
         )
         if value.dtype != np.float64 or not fits:
-            told = str(shape).replace("None", "epochs")
-            raise ValueError(f"{place}: expected float64 of shape {told}, got {value.dtype} {value.shape}")
+            expected = str(shape).replace("None", "epochs")
+            raise ValueError(f"{place}: expected float64 of shape {expected}, got {value.dtype} {value.shape}")
         if only_finite and not np.isfinite(value).all():
             raise misfit(place, "finite numbers", value)
         array: npt.NDArray[Any] = value
@@ -146,21 +146,21 @@ def floats(*shape: int | None, only_finite: bool = False) -> Check:
 
 
 CHANGING = ("parameter/", "buffer/", "state/")
-"""What a training changes: it is as it is in the trainer, by name, shape and dtype."""
+"""What training changes: it must match the trainer in name, shape and dtype."""
 
 NUMBERS: dict[str, Check] = {
     "trainer/batch_loss": floats(),  # NaN before the first step
     "trainer/learning_rate": floats(),
     "trainer/rate_factor": floats(only_finite=True),
-    "history/": floats(None),  # by name, one number an epoch
-    "underway/": floats(2),  # by name, the sum of weight times value, and that of the weights
-    "callback/": anything,  # by its place in the list, what its state_dict gave
+    "history/": floats(None),  # by name, one number per epoch
+    "underway/": floats(2),  # by name, the sum of weight times value, and the sum of the weights
+    "callback/": anything,  # by index, the result of its state_dict
 }
-"""What else there is, by its whole name, or by how that begins."""
+"""The other arrays, by full name or by prefix."""
 
 
 def numbers_of(arrays: Numbers) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays that are no part of the model and the optimizer's state, each of them checked."""
+    """Return the arrays that are not part of the model or the optimizer's state, each checked."""
     found = {}
     for name in arrays:
         if not name.startswith(CHANGING):
@@ -175,17 +175,17 @@ def numbers_of(arrays: Numbers) -> dict[str, npt.NDArray[Any]]:
 
 
 def under(prefix: str, arrays: Numbers) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays whose names begin so, by the rest of their names."""
+    """Return the arrays whose names start with prefix, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-# ---- what goes together
+# ---- consistency
 
 
-def discords(page: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
-    """Yield where two entries, each of which may stand for itself, do not go together."""
+def contradictions(page: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
+    """Yield a description of each pair of valid entries that contradict each other."""
     if len({len(values) for values in under("history/", numbers).values()}) > 1:
-        yield "history: expected as many epochs under each name"
+        yield "history: expected the same number of epochs under each name"
     for samples, fraction, _ in page["splits"]:
         if not 0 < round(fraction * samples) < samples:
             yield f"splits: a fraction of {fraction} of {samples} samples leaves none on one side"
@@ -194,19 +194,19 @@ def discords(page: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
     sums = under("underway/", numbers)
     if page["underway"] is None:
         if sums:
-            yield f"underway/{next(iter(sums))}: there is no epoch under way"
+            yield f"underway/{next(iter(sums))}: there is no unfinished epoch"
     else:
-        yield from _epoch_discords(page["underway"], sums)
+        yield from _epoch_contradictions(page["underway"], sums)
     places = {str(i) for i in range(0 if page.get("completed") else len(page["callbacks"]))}
     for name in under("callback/", numbers):
         if name.partition("/")[0] not in places:
             yield f"callback/{name}: there is no such callback"
 
 
-def _epoch_discords(epoch: Mapping[str, Any], sums: Numbers) -> Iterator[str]:
+def _epoch_contradictions(epoch: Mapping[str, Any], sums: Numbers) -> Iterator[str]:
     data = epoch["data"]
     if "shuffle" in data and data["shuffle"] != (epoch["begun"] is not None):
-        yield "underway.begun: expected the generator's state where there is shuffling, and null elsewhere"
+        yield "underway.begun: expected the generator's state with shuffling, and null without"
     if data["samples"] is not None and epoch["done"] > -(-data["samples"] // data["batch_size"]):
         yield f"underway.done: {epoch['done']} batches are more than {data['samples']} samples make"
     expected = {"loss", *data["metrics"]}

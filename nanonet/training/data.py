@@ -1,4 +1,4 @@
-"""Data: where the batches of a training come from, arrays in memory, arrays on disk, or any iterable of batches."""
+"""Data: the sources of batches: arrays in memory, arrays on disk, or any iterable of batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanonet.core.errors import ShapeError
 
 
 class Batch(NamedTuple):
-    """Some samples with their targets and, where they have any, their weights."""
+    """Samples with their targets and, optionally, their weights."""
 
     x: npt.NDArray[Any]
     target: npt.NDArray[Any]
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 class Arrays:
-    """Samples in arrays of one length; a memory-mapped array is read batch by batch.
+    """Samples in arrays of equal length; a memory-mapped array is read batch by batch.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Arrays:
     weight : array, optional
         Shape (samples,).
     chosen : array of int, optional
-        Which samples belong to it; default: all.
+        Indices of the samples to use; default: all.
 
     Raises
     ------
@@ -73,11 +73,11 @@ class Arrays:
 
     @property
     def on_disk(self) -> bool:
-        """Whether it is too much to be looked at as a whole."""
+        """Whether it is memory-mapped, and so not checked as a whole."""
         return isinstance(self.x, np.memmap) or isinstance(self.target, np.memmap)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
-        """Return two parts drawn from rng, the second with the fraction of the samples.
+        """Split at random into two parts, the second with the given fraction of the samples.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Arrays:
             raise ValueError(f"fit: expected validation as a fraction between 0 and 1, got {fraction}")
         held = round(fraction * len(self))
         if not 0 < held < len(self):
-            raise ValueError(f"fit: validation={fraction} of {len(self)} samples leaves {held} to validate with")
+            raise ValueError(f"fit: validation={fraction} of {len(self)} samples leaves {held} for validation")
         order = rng.permutation(len(self))
         return self.part(np.sort(order[held:])), self.part(np.sort(order[:held]))
 
@@ -97,9 +97,9 @@ class Arrays:
         return Arrays(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
-        """Yield all samples once, in a new order drawn from rng, or as they stand; the last batch may be smaller.
+        """Yield all samples once, shuffled by rng if given; the last batch may be smaller.
 
-        The first ``skip`` batches are left out.
+        The first ``skip`` batches are skipped.
         """
         order = self.chosen
         if rng is not None:
@@ -121,12 +121,12 @@ def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def _is_row(entry: Any) -> bool:
-    """Tell whether an entry of a list is a sample, numbers side by side, and no batch."""
+    """Tell whether an entry of a list is a sample, a number or row of numbers, rather than a batch."""
     return isinstance(entry, Real) or (isinstance(entry, (list, tuple)) and all(isinstance(n, Real) for n in entry))
 
 
 class Stream:
-    """An iterable of (x, target) or (x, target, weight), gone through once an epoch."""
+    """An iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
         if isinstance(batches, np.ndarray):
@@ -141,14 +141,14 @@ class Stream:
         self._batches = batches
 
     def batches(self, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches as arrays, without the first ``skip``.
+        """Yield the batches as arrays, skipping the first ``skip``.
 
         Raises
         ------
         ValueError
-            If there is none, or fewer than are to be left out.
+            If there is none, or fewer than ``skip``.
         ShapeError
-            If a batch of rows has another width than the first.
+            If a batch of rows differs in width from the first.
         """
         number, width = 0, None
         for number, batch in enumerate(self._batches, 1):
@@ -167,8 +167,8 @@ class Stream:
             raise ValueError(f"fit: {skip} batches of this epoch are done, but the iterable yields only {number}")
         if number == 0:
             raise ValueError(
-                "fit: the iterable yields no batches; an iterator can be gone through once only, so give a list, or an "
-                "object whose __iter__ begins anew"
+                "fit: the iterable yields no batches; an iterator is exhausted after one epoch, so give a list, or an "
+                "object whose __iter__ starts over"
             )
 
 
@@ -181,16 +181,16 @@ def batches(
     rng: int | np.random.Generator | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Iterator[Batch]:
-    """Yield batches (x, target, weight) of all samples, once; what ``fit`` itself goes through in an epoch.
+    """Yield batches (x, target, weight) of all samples, once, as ``fit`` does in each epoch.
 
     Parameters
     ----------
     x, target : array
         Shape (samples, ...).
     batch_size : int
-        Samples in a batch; the last may be smaller.
+        Samples per batch; the last may be smaller.
     shuffle : bool
-        Whether to draw a new order of the samples from rng.
+        Whether to shuffle the samples with rng.
     rng : int, Generator or None
         As for Sequential.
     sample_weight : array, optional

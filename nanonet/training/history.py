@@ -1,4 +1,4 @@
-"""History: the numbers of every epoch of a training."""
+"""History: the losses and metrics of every epoch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanonet.inspection.plots import axes_for
 
 
 class History(Mapping[str, list[float]]):
-    """Lists by name, one number an epoch: "loss", and "validation_loss" where there is validation data.
+    """Lists by name, one number per epoch: "loss", and "validation_loss" if there is validation data.
 
     Examples
     --------
@@ -25,9 +25,9 @@ class History(Mapping[str, list[float]]):
     Attributes
     ----------
     interrupted : bool
-        Whether Ctrl-C ended the last fit.
+        Whether the last fit was interrupted by Ctrl-C.
     stopped : str
-        Why a callback ended the last fit, or nothing.
+        Why a callback stopped the last fit; empty if none did.
     """
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class History(Mapping[str, list[float]]):
         self.stopped = ""
 
     def append(self, numbers: Mapping[str, float]) -> None:
-        """Add an epoch; a name that was not there in an earlier one gets NaN for it."""
+        """Add an epoch; a name missing from any epoch is NaN there."""
         epochs = self.epochs
         for name in {**self._numbers, **numbers}:
             self._numbers.setdefault(name, [float("nan")] * epochs).append(numbers.get(name, float("nan")))
 
     @property
     def epochs(self) -> int:
-        """How many epochs it holds."""
+        """The number of epochs."""
         return len(next(iter(self._numbers.values()), ()))
 
     def __getitem__(self, name: str) -> list[float]:
@@ -58,15 +58,15 @@ class History(Mapping[str, list[float]]):
         return len(self._numbers)
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
-        return f"History({self._length()}{': ' * bool(told)}{told})"
+        numbers = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
+        return f"History({self._length()}{': ' * bool(numbers)}{numbers})"
 
     def _length(self) -> str:
         ended = ", interrupted" if self.interrupted else f", stopped: {self.stopped}" if self.stopped else ""
         return f"{self.epochs} epoch{'s' * (self.epochs != 1)}{ended}"
 
     def _repr_html_(self) -> str:
-        """Return a notebook's view: the curve of the loss, and a table of the first and the last epochs."""
+        """Return the notebook representation: the loss curve, and a table of the first and last epochs."""
         numbers = zip(*self._numbers.values(), strict=True)
         rows = [[epoch, *(f"{number:.4g}" for number in row)] for epoch, row in enumerate(numbers, 1)]
         head = ["epoch", *self._numbers]
@@ -74,14 +74,14 @@ class History(Mapping[str, list[float]]):
         return f"<div>\n{sparkline('loss', self._numbers.get('loss', []))}\n{written}\n</div>"
 
     def plot(self, ax: Any = None, *, log: bool = False) -> Any:
-        """Draw every number over the epochs and return the matplotlib Axes; losses first, others on a second axis.
+        """Plot every number against the epoch and return the matplotlib Axes; metrics go on a second y axis.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            Where to draw; default: a new figure. Nothing is shown: call ``plt.show()`` or save the figure.
+            Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
         log : bool
-            Whether the axis of the losses is logarithmic, where any of them is above 0; a loss of 0 falls off its end.
+            Whether the loss axis is logarithmic, if any loss is positive; losses of 0 are not shown then.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class History(Mapping[str, list[float]]):
             top = ax.twinx()
             lines += _draw(top, others, "--", len(losses))
             top.set_ylabel(", ".join(name for name in others if not name.startswith("validation_")))
-        place = "center right" if others else "best"  # which looks at one of two axes only
+        place = "center right" if others else "best"  # considers only one of two axes
         top.legend(lines, [line.get_label() for line in lines], loc=place)
         ax.xaxis.get_major_locator().set_params(integer=True)
         return ax

@@ -1,4 +1,4 @@
-"""Intake: looks at the data of a fit before anything is changed, and makes batches of it."""
+"""Intake: validates the data of a fit before anything is changed, and divides it into batches."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ Validation = float | tuple[npt.ArrayLike, ...] | None
 
 
 class Intake:
-    """What lets data in: cast to what the model and the loss take, or refused with the reason.
+    """Validates data: casts it to what the model and the loss take, or raises an error.
 
     Parameters
     ----------
     model : Chain
     loss : Loss
     rng : Generator
-        For the samples that are kept to validate with; they stay the same in later fits on data of the same length.
+        For choosing validation samples; later fits on data of the same length reuse the split.
 
     Attributes
     ----------
     splits : dict
-        For a length and a fraction, the state of the generator from which that split was drawn.
+        By length and fraction, the generator state from which that split was drawn.
     """
 
     def __init__(self, model: Chain, loss: Loss, rng: np.random.Generator) -> None:
         self.model, self.loss, self.rng = model, loss, rng
         self.splits: dict[tuple[int, float], Any] = {}
 
-    def let_in(
+    def prepare(
         self, x: Any, target: npt.ArrayLike | None, weight: npt.ArrayLike | None, validation: Validation
     ) -> tuple[Arrays | Stream, Arrays | None]:
-        """Return what to train on and what to validate with."""
+        """Return the training data and the validation data."""
         if target is None:
             if weight is not None:
-                raise TypeError("fit: sample_weight goes with x and target; an iterable yields (x, target, weight)")
+                raise TypeError("fit: sample_weight needs arrays x and target; an iterable yields (x, target, weight)")
             if isinstance(validation, Real):
-                raise TypeError("fit: a fraction to validate with needs arrays; with an iterable give (x, target)")
+                raise TypeError("fit: validation as a fraction needs arrays; with an iterable give (x, target)")
             return Stream(x), self._held_out(validation)
         data, prediction = self._arrays(x, target, weight)
         if isinstance(validation, Real) and not isinstance(validation, bool):
@@ -63,7 +63,7 @@ class Intake:
         return self._arrays(*validation, kind="validation ")[0]
 
     def _split(self, data: Arrays, fraction: float, prediction: Array) -> tuple[Arrays, Arrays]:
-        """Split data as it was split in an earlier fit, or anew."""
+        """Split data as in an earlier fit, or draw a new split."""
         key = len(data), fraction
         rng = generator_at(self.rng, self.splits[key]) if key in self.splits else self.rng
         self.splits.setdefault(key, rng.bit_generator.state)
@@ -73,7 +73,7 @@ class Intake:
         return parts
 
     def memory(self) -> Callable[[], None]:
-        """Return a call that puts the generator and the splits back as they are now, for a fit that is refused."""
+        """Return a function that restores the current generator state and splits, for a fit that is refused."""
         state, splits = self.rng.bit_generator.state, dict(self.splits)
 
         def restore() -> None:
@@ -82,7 +82,7 @@ class Intake:
         return restore
 
     def _arrays(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> tuple[Arrays, Array]:
-        """Return data as the model takes it and the prediction for one sample, or raise what is wrong.
+        """Return data as the model takes it and the prediction for one sample, or raise an error.
 
         Arrays on disk are checked batch by batch.
         """
@@ -96,7 +96,7 @@ class Intake:
         return data, prediction
 
     def _check_loss(self, data: Arrays, prediction: Array, which: str) -> None:
-        """Raise what the loss does not take, or if no sample counts; of a target on disk one sample is looked at."""
+        """Raise if the loss rejects the target, or the total weight is 0; on disk only one sample is checked."""
         chosen = slice(None) if data.chosen is None else data.chosen
         target = data.target[:1] if data.on_disk else data.target[chosen]
         weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
@@ -106,7 +106,7 @@ class Intake:
             raise nothing_counts(f"fit: no {which} counts")
 
     def _preflight(self, x: Array) -> Array:
-        """Return the prediction for a sample, made under the contract; one that is not finite is the first step's."""
+        """Return the prediction for a sample under the contract; the first step reports a non-finite one."""
         try:
             return preflight(self.model, x)
         except NonFiniteError:
@@ -115,7 +115,7 @@ class Intake:
 
     @staticmethod
     def check_finite(x: npt.NDArray[Any], target: npt.NDArray[Any], kind: str) -> None:
-        """Raise ValueError, with the place, if x or target holds a NaN or an infinity."""
+        """Raise ValueError, with the index, if x or target holds NaN or infinity."""
         for name, array in (("x", x), ("target", target)):
             if array.dtype.kind == "f" and not is_finite(array):
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -131,9 +131,9 @@ class Source:
     Attributes
     ----------
     count : int or None
-        How many batches an epoch has, where that is known.
-    told : dict
-        What a fit that goes on with an epoch of it has to agree with.
+        Batches per epoch, if known.
+    settings : dict
+        What a fit that resumes an epoch of it must match.
     """
 
     def __init__(
@@ -142,20 +142,20 @@ class Source:
         self._data, self._size, self._rng = data, batch_size, rng
         self.count = -(-len(data) // batch_size) if isinstance(data, Arrays) else None
         self.is_stream = isinstance(data, Stream)
-        self.unchecked = isinstance(data, Stream) or data.on_disk  # other data was let in as a whole
-        self.told: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
+        self.unchecked = isinstance(data, Stream) or data.on_disk  # other data was checked as a whole
+        self.settings: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
         if isinstance(data, Arrays):
-            self.told |= {"samples": len(data), "batch_size": batch_size, "shuffle": rng is not None}
+            self.settings |= {"samples": len(data), "batch_size": batch_size, "shuffle": rng is not None}
 
     def epoch(self) -> Epoch:
-        """Begin an epoch."""
-        return Epoch(self.told, None if self._rng is None else self._rng.bit_generator.state)
+        """Start an epoch."""
+        return Epoch(self.settings, None if self._rng is None else self._rng.bit_generator.state)
 
     def batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """Yield the batches of an epoch that are not done."""
+        """Yield the remaining batches of an epoch."""
         if isinstance(self._data, Stream):
             return self._data.batches(epoch.done)
         rng = self._rng
-        if rng is not None and epoch.done:  # its order was drawn before
+        if rng is not None and epoch.done:  # its order was drawn earlier
             rng = generator_at(rng, epoch.begun)
         return self._data.batches(self._size, rng, epoch.done)

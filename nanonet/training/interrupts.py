@@ -1,4 +1,4 @@
-"""Shield: lets signals wait while a step changes numbers, so that a step is taken whole or not at all."""
+"""Shield: defers signals while a step updates the parameters, so that a step is atomic."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGBREAK")
     if hasattr(signal, name)
 )
-"""Those whose handlers, where Python has any for them, may raise: Ctrl-C, a batch system's end, a time limit."""
+"""Signals whose Python handlers may raise: Ctrl-C, termination by a batch system, a time limit."""
 
 
-# Without the enums that the signal module makes of what they take and give, which cost 2 us a call.
+# Without the conversion to and from enums in the signal module, which costs 2 us per call.
 _set_handler: Any = inspect.unwrap(signal.signal)
 _handler: Any = inspect.unwrap(signal.getsignal)
 
 
 class Shield:
-    """Takes signals within a ``with`` block; while ``closed``, as it is at first, they wait until :meth:`open`.
+    """Catches signals within a ``with`` block; while ``closed``, as initially, they are deferred until :meth:`open`.
 
-    Only the main thread gets signals at all; in another there is nothing to take.
+    Only the main thread receives signals; in any other thread it does nothing.
 
     Attributes
     ----------
     up : bool
-        Whether it takes signals: within the ``with`` block.
+        Whether it catches signals: within the ``with`` block.
     closed : bool
-        Whether they have to wait.
+        Whether signals are deferred.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Shield:
         if threading.current_thread() is threading.main_thread():
             try:
                 self.cover()
-            except BaseException:  # of a signal that was not covered yet
+            except BaseException:  # from a signal that was not yet covered
                 self.__exit__()
                 raise
 
@@ -55,7 +55,7 @@ class Shield:
         try:
             self._give_back()
         finally:
-            self._give_back()  # what is left where a signal came to a handler that had been given back already
+            self._give_back()  # the rest, if a signal reached a handler that had already been restored
             self.up = False
             self.open()
 
@@ -63,21 +63,21 @@ class Shield:
         while self._taken:
             number = self._taken[-1]
             now = _set_handler(number, self._before[number])
-            if now != self._take:  # somebody has set another since
+            if now != self._take:  # another handler has been set since
                 _set_handler(number, now)
             self._taken.pop()
 
     def cover(self) -> None:
-        """Take the signals that have handlers in Python, those too that were set since; it has to be closed."""
+        """Catch the signals that have Python handlers, including handlers set since; the shield must be closed."""
         for number in SIGNALS:
             handler = _handler(number)
             if callable(handler) and handler != self._take:
-                self._before[number] = handler  # first, so that it is given back whatever comes
+                self._before[number] = handler  # first, so that it is always restored
                 self._taken.append(number)
                 _set_handler(number, self._take)
 
     def open(self) -> None:
-        """Let signals through again, and those first that have waited."""
+        """Let signals through again, deferred ones first."""
         self.closed = False
         while self._waiting:
             number, frame = self._waiting.pop(0)
@@ -86,12 +86,12 @@ class Shield:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._waiting.append((number, frame))
-        if not (self.closed or _is_of_shields(frame)):
+        if not (self.closed or _is_in_shield(frame)):
             self.open()
 
 
-def _is_of_shields(frame: FrameType | None) -> bool:
-    """Tell whether a signal came in the middle of the code above, or of a call that it makes; it waits there too."""
+def _is_in_shield(frame: FrameType | None) -> bool:
+    """Tell whether a signal arrived in the code above or in a function called by it; it is deferred there too."""
     return frame is not None and any(
         each is not None and each.f_code.co_filename == __file__ for each in (frame, frame.f_back)
     )

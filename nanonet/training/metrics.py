@@ -1,4 +1,4 @@
-"""Metrics: what people read beside the loss; plain functions of (prediction, target)."""
+"""Metrics: measures reported beside the loss; plain functions of (prediction, target)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Metric = Callable[[Any, Any], float]
 
 
 def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
-    """Return the share of samples that are classified rightly: one class each, of two or more.
+    """Return the fraction of correctly classified samples: one class each, of two or more.
 
     Parameters
     ----------
     prediction : array
-        Of several classes a score each, shape (batch, classes), logits or probabilities: the largest wins, the first
-        of equal ones. Of two classes one column, or shape (batch,): above the threshold is the positive one. NaN is
-        never right.
+        For several classes one score each, shape (batch, classes), logits or probabilities: the largest wins, the
+        first in a tie. For two classes one column, or shape (batch,): positive above the threshold. NaN is never
+        correct.
     target : array
-        Labels, shape (batch,), or one row a sample with one winner: one-hot, probabilities, or a 1 among -1. For two
-        classes in one column 0 and 1, or -1 and 1, in the shape of prediction.
+        Labels, shape (batch,), or one row per sample with a unique maximum: one-hot, probabilities, or 1 among -1.
+        For two classes in one column: 0 and 1, or -1 and 1, in the shape of prediction.
     threshold : float
-        What the numbers of one column are cannot be seen in them: 0 is right for logits, 0.5 for probabilities.
+        For one column: 0 for logits, 0.5 for probabilities.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: flo
     TypeError
         If prediction holds integers, such as labels.
     ValueError
-        If target is of another kind; where several classes of a sample may be right, see :func:`binary_accuracy`.
+        If target is of another kind; for several correct labels per sample see :func:`binary_accuracy`.
 
     Examples
     --------
@@ -61,12 +61,12 @@ def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: flo
 
 
 def binary_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
-    """Return the share of outputs that are right, where each answers yes or no for itself: several labels a sample.
+    """Return the fraction of correct outputs, each a yes or no of its own: several labels per sample.
 
     Parameters
     ----------
     prediction : array
-        Shape (batch, ...). Above the threshold is yes; NaN is never right.
+        Shape (batch, ...). Above the threshold means yes; NaN is never correct.
     target : array
         0 and 1, or -1 and 1, in the shape of prediction.
     threshold : float
@@ -81,7 +81,7 @@ def binary_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, thresho
 
 
 def subset_accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
-    """Return the share of samples all of whose outputs are right; arguments as for :func:`binary_accuracy`.
+    """Return the fraction of samples with all outputs correct; arguments as for :func:`binary_accuracy`.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def _answers(prediction: npt.ArrayLike, target: npt.ArrayLike, threshold: float,
 def _scores(
     prediction: npt.ArrayLike, target: npt.ArrayLike, name: str, *, labels: bool = False
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return both as arrays of one shape, of one sample or more; target may be labels of rows where that is said."""
+    """Return both as nonempty arrays of one shape; with labels=True, target may be one label per row."""
     scores, truth = as_numbers(prediction, name, "prediction"), as_numbers(target, name, "target")
     labels = labels and scores.ndim == 2 and scores.shape[1] > 1
     if truth.shape != scores.shape and not (labels and truth.shape == scores.shape[:1]):
@@ -109,21 +109,21 @@ def _scores(
         raise ValueError(f"{name}: expected one sample or more, got none")
     if scores.dtype.kind != "f":
         raise TypeError(
-            f"{name}: expected scores, such as logits, in floats, got {scores.dtype}; give what the labels were made "
-            "of, or write np.mean(prediction == target)"
+            f"{name}: expected scores, such as logits, as floats, got {scores.dtype}; give the scores that the labels "
+            "were computed from, or write np.mean(prediction == target)"
         )
     return scores, truth
 
 
 def _right(scores: npt.NDArray[Any], truth: npt.NDArray[Any], threshold: float, name: str) -> npt.NDArray[np.bool_]:
-    """Return which outputs lie on the right side of the threshold."""
+    """Return which outputs lie on the correct side of the threshold."""
     finite_number(threshold, name, "threshold")
     least = 0 if (truth >= 0).all() else -1
     if not np.isin(truth, (least, 1)).all():
         strange = stranger(truth, ~np.isin(truth, (least, 1)))
         raise ValueError(
-            f"{name}: expected targets 0 and 1, or -1 and 1, for yes and no, got {strange}; of several classes give "
-            "the logits, shape (batch, classes)"
+            f"{name}: expected binary targets, 0 and 1 or -1 and 1, got {strange}; for several classes give the "
+            "logits, shape (batch, classes)"
         )
     right: npt.NDArray[np.bool_] = ((scores > threshold) == (truth > 0)) & ~np.isnan(scores)
     return right
@@ -139,7 +139,7 @@ def _known(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
 
 
 def _winners(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Return the class of each row: where its 1 is, or its largest probability."""
+    """Return the class of each row: the index of its 1, or of its largest probability."""
     shares = (rows + 1) / 2 if (np.abs(rows) == 1).all() else rows  # from -1 and 1 to 0 and 1
     largest = shares.max(axis=1, keepdims=True)
     several = (
@@ -148,9 +148,9 @@ def _winners(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     if several.any():
         row = int(np.flatnonzero(several)[0])
         raise ValueError(
-            f"accuracy: expected rows of target with one winner, one-hot or probabilities, but row {row} is "
-            f"{rows[row]}; where several labels of a sample may be right, or none, use binary_accuracy or "
-            "subset_accuracy, and for other scores give target.argmax(axis=1)"
+            f"accuracy: expected rows of target with a unique maximum, one-hot or probabilities, but row {row} is "
+            f"{rows[row]}; for several correct labels per sample, or none, use binary_accuracy or subset_accuracy; "
+            "for other scores give target.argmax(axis=1)"
         )
     winners: npt.NDArray[np.intp] = shares.argmax(axis=1)
     return winners
@@ -162,14 +162,14 @@ class Means:
     Attributes
     ----------
     sums : dict
-        For each name the sum of weight times value, and that of the weights.
+        By name, the sum of weight times value, and the sum of the weights.
     """
 
     def __init__(self) -> None:
         self.sums: dict[str, tuple[float, float]] = {}
 
     def add(self, name: str, value: float, weight: float) -> None:
-        """Let a value count with its weight."""
+        """Add a value with its weight."""
         total, weights = self.sums.get(name, (0.0, 0.0))
         self.sums[name] = total + weight * value, weights + weight
 
@@ -179,7 +179,7 @@ class Means:
 
 
 def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
-    """Return metrics by name, or say which of them is none."""
+    """Return metrics by name, or raise if one is not a metric."""
     if callable(metrics) or isinstance(metrics, str):
         raise TypeError(f"fit: expected metrics as a list, got {metrics!r:.60}; write metrics=[...]")
     named: dict[str, Metric] = {}
@@ -190,20 +190,20 @@ def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
         if name in named:
             raise ValueError(f"fit: two metrics have the name {name!r}; give one of them another __name__")
         if name == "loss" or name.startswith("validation_"):
-            raise ValueError(f"fit: {name!r} is the name of another number; give the metric another __name__")
+            raise ValueError(f"fit: {name!r} is reserved; give the metric another __name__")
         named[name] = metric
     return named
 
 
 def _name(metric: Any) -> str:
-    """Return a metric's __name__; that of the function within, where a partial has none of its own."""
+    """Return a metric's __name__; that of the inner function for a partial without one."""
     if isinstance(metric, partial) and not hasattr(metric, "__name__"):
         return _name(metric.func)
     return str(getattr(metric, "__name__", type(metric).__name__))
 
 
 def measured(name: str, value: Any) -> float:
-    """Return what a metric gave as a float, or say that it gave no number."""
+    """Return a metric's value as a float, or raise TypeError if it is not a number."""
     try:
         if np.ndim(value) == 0:
             return float(value)

@@ -1,4 +1,4 @@
-"""Progress: what a long training says on the way: tqdm's bar where there is one, else at most one line a second."""
+"""Progress: the display of a long fit: a tqdm bar if tqdm is installed, else at most one line per second."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAUSE = 1.0  # seconds between two lines
 
 
 def progress(epochs: int, verbose: int | None) -> Display:
-    """Return what displays a fit.
+    """Return the display of a fit.
 
     Parameters
     ----------
     epochs : int
-        How many the fit will do.
+        Number of epochs of the fit.
     verbose : int or None
-        0 never prints; None begins when the fit has run for 2 s; 1 begins at once.
+        0: never print; None: print once the fit has run for 2 s; 1: print from the start.
     """
     if isinstance(verbose, bool) or verbose not in (None, 0, 1):
         raise ValueError(f"fit: expected verbose of None, 0 or 1, got {verbose!r}")
@@ -34,7 +34,7 @@ def progress(epochs: int, verbose: int | None) -> Display:
 
 
 def _tqdm() -> Any:
-    """Return tqdm's class for terminal or notebook, or None where it is not installed."""
+    """Return tqdm's class for terminal or notebook, or None if it is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
@@ -49,7 +49,7 @@ def _in_notebook() -> bool:
 
 
 class Display:
-    """What shows how far a fit has come; this base shows nothing."""
+    """Shows the progress of a fit; this base shows nothing."""
 
     told_last: ClassVar[bool] = False
 
@@ -72,94 +72,94 @@ class Display:
         """After the last epoch."""
 
 
-class Speaking(Display):
-    """Base of the displays that show something: how much is done, and what there is to say."""
+class Reporting(Display):
+    """Base of the displays that show something: how much is done, and the current numbers."""
 
     def fit_begin(self, trainer: Subject) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
-        self.first = trainer.history.epochs  # those of earlier fits
+        self.first = trainer.history.epochs  # epochs of earlier fits
 
     def fit_end(self, trainer: Subject) -> None:
-        """Say that Ctrl-C ended it, since no exception does."""
+        """Report an interruption by Ctrl-C, since no exception does."""
         if trainer.history.interrupted:
             print(f"interrupted in epoch {trainer.epoch}, after step {trainer.steps}", file=sys.stderr, flush=True)
 
     def done(self, trainer: Subject, *, whole: bool) -> float:
-        """Return how many epochs of this fit are done."""
+        """Return the number of finished epochs of this fit."""
         turn = trainer.epoch - self.first
         return turn if whole else turn - 1 + (trainer.batch / trainer.batches if trainer.batches else 0)
 
     def numbers(self, trainer: Subject) -> dict[str, float]:
-        """Return the numbers of the epoch that ended last, and the learning rate."""
+        """Return the numbers of the last finished epoch, and the learning rate."""
         named = {name: trainer.history[name][-1] for name in trainer.names}
         return named | {"learning_rate": trainer.learning_rate}
 
 
-class Lines(Speaking):
-    """Plain lines on stderr, the last one whenever there was one before it."""
+class Lines(Reporting):
+    """Plain lines on stderr; if any was printed, the last epoch is printed too."""
 
     def fit_begin(self, trainer: Subject) -> None:
         """Start the clock."""
         super().fit_begin(trainer)
-        self.next, self.spoken, self.last = self.begun + self.quiet, False, ""
+        self.next, self.printed, self.last = self.begun + self.quiet, False, ""
 
     def step_end(self, trainer: Subject) -> None:
-        """Say, if it is time, that a batch is done."""
+        """Report the batch, if due."""
         if time.monotonic() >= self.next:
             of = f"/{trainer.batches}" if trainer.batches else ""
             numbers = {"loss": trainer.batch_loss, "learning_rate": trainer.learning_rate}
-            self._say(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
+            self._print(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
 
     def epoch_end(self, trainer: Subject) -> None:
-        """Say, if it is time, that an epoch is done."""
+        """Report the epoch, if due."""
         self.last = f"{trainer.epoch}"
         if time.monotonic() >= self.next:
-            self._say(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
+            self._print(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
             self.last = ""
 
     def fit_end(self, trainer: Subject) -> None:
-        """Say how the last epoch ended, if anything was said and it was not."""
-        if self.spoken and self.last:
-            self._say(trainer, "", self.numbers(trainer), self.epochs)
+        """Report the last epoch, if anything was printed before and it was not."""
+        if self.printed and self.last:
+            self._print(trainer, "", self.numbers(trainer), self.epochs)
         super().fit_end(trainer)
 
-    def _say(self, trainer: Subject, batch: str, numbers: Mapping[str, float], done: float) -> None:
+    def _print(self, trainer: Subject, batch: str, numbers: Mapping[str, float], done: float) -> None:
         passed = time.monotonic() - self.begun
         known = 0 < done < self.epochs
         left = f", about {duration(passed * (self.epochs - done) / done)} left" if known else ""
-        told = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         turn = trainer.epoch - self.first if batch else trainer.history.epochs - self.first
         where = f"epoch {turn}/{self.epochs}{batch}"
-        print(f"{where}  {told}  {duration(passed)}{left}", file=sys.stderr, flush=True)
-        self.next, self.spoken = time.monotonic() + PAUSE, True
+        print(f"{where}  {text}  {duration(passed)}{left}", file=sys.stderr, flush=True)
+        self.next, self.printed = time.monotonic() + PAUSE, True
 
 
-class Bar(Speaking):
-    """tqdm's bar, one unit an epoch."""
+class Bar(Reporting):
+    """A tqdm bar, one unit per epoch."""
 
     def __init__(self, epochs: int, quiet: float, tqdm: Any) -> None:
         super().__init__(epochs, quiet)
         self.tqdm = tqdm
 
     def fit_begin(self, trainer: Subject) -> None:
-        """Open the bar, which shows itself when the quiet time is over."""
+        """Open the bar, which appears after the quiet time."""
         super().fit_begin(trainer)
         form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
         self.bar = self.tqdm(total=self.epochs, delay=self.quiet, bar_format=form, leave=True)
         self.next = self.begun
 
     def step_end(self, trainer: Subject) -> None:
-        """Move the bar on, ten times a second at most."""
+        """Advance the bar, at most ten times per second."""
         now = time.monotonic()
         if now >= self.next:
             self.next = now + 0.1
             self.bar.update(self.done(trainer, whole=False) - self.bar.n)
 
     def epoch_end(self, trainer: Subject) -> None:
-        """Move the bar on, and show the epoch's numbers."""
-        told = {name: f"{value:.4g}" for name, value in self.numbers(trainer).items()}
-        self.bar.set_postfix(told, refresh=False)
+        """Advance the bar and show the epoch's numbers."""
+        numbers = {name: f"{value:.4g}" for name, value in self.numbers(trainer).items()}
+        self.bar.set_postfix(numbers, refresh=False)
         self.bar.update(self.done(trainer, whole=True) - self.bar.n)
 
     def fit_end(self, trainer: Subject) -> None:
@@ -169,7 +169,7 @@ class Bar(Speaking):
 
 
 def duration(seconds: float) -> str:
-    """Write a time as a reader says it.
+    """Return a duration in human-readable form.
 
     Examples
     --------

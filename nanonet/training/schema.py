@@ -1,4 +1,4 @@
-"""Schema: what plain data from a file has to be, written as a table, and checked before anything is done with it."""
+"""Schema: declarative validation of plain data from a file, before it is used."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Check = Callable[[Any, str], Any]
-"""Takes what stands in a file, and where; returns it as it is used, or raises ValueError with what was expected."""
+"""Takes a value from a file and its place; returns it for use, or raises ValueError saying what was expected."""
 
 LARGEST = 2**53
-"""The largest whole number: up to it every one is a float too."""
+"""The largest integer allowed: up to here every integer is exact as a float."""
 
 
 def misfit(place: str, expected: str, got: Any) -> ValueError:
-    """Return the error that says where something else was expected."""
-    told = f"{type(got).__name__} of {len(got)}" if isinstance(got, (list, dict)) else f"{got!r:.60}"
-    return ValueError(f"{place}: expected {expected}, got {told}")
+    """Return the error for an unexpected value at a place."""
+    shown = f"{type(got).__name__} of {len(got)}" if isinstance(got, (list, dict)) else f"{got!r:.60}"
+    return ValueError(f"{place}: expected {expected}, got {shown}")
 
 
 def text(value: Any, place: str) -> str:
     """Take a string."""
     if not isinstance(value, str):
-        raise misfit(place, "a text", value)
+        raise misfit(place, "a string", value)
     return value
 
 
@@ -40,67 +40,67 @@ def nothing(value: Any, place: str) -> None:
 
 
 def anything(value: Any, place: str) -> Any:
-    """Take what is checked elsewhere."""
+    """Take anything; it is checked elsewhere."""
     return value
 
 
 def whole(low: int = 0, high: int = LARGEST) -> Check:
-    """Take a whole number between low and high."""
+    """Take an integer from low to high."""
 
     def check(value: Any, place: str) -> int:
         if type(value) is not int or not low <= value <= high:
-            raise misfit(place, f"a whole number from {low} to {high}", value)
+            raise misfit(place, f"an integer from {low} to {high}", value)
         return value
 
     return check
 
 
 def finite(low: float = -math.inf, high: float = math.inf) -> Check:
-    """Take a finite number between low and high, neither of them included."""
-    told = "a finite number" if math.isinf(low) else f"a number between {low:g} and {high:g}"
+    """Take a finite number strictly between low and high."""
+    expected = "a finite number" if math.isinf(low) else f"a number between {low:g} and {high:g}"
 
     def check(value: Any, place: str) -> float:
         if type(value) is not float or not math.isfinite(value) or not low < value < high:
-            raise misfit(place, told, value)
+            raise misfit(place, expected, value)
         return value
 
     return check
 
 
 def one_of(*names: str) -> Check:
-    """Take one of some strings."""
+    """Take one of the given strings."""
     known = frozenset(names)
-    told = ", ".join(names) if len(names) < 10 else f"{names[0]}, {names[1]}, ... {len(names) - 2} more"
+    listed = ", ".join(names) if len(names) < 10 else f"{names[0]}, {names[1]}, ... {len(names) - 2} more"
 
     def check(value: Any, place: str) -> str:
         if not isinstance(value, str) or value not in known:
-            raise misfit(place, f"one of {told}", value)
+            raise misfit(place, f"one of {listed}", value)
         return value
 
     return check
 
 
 def maybe(check: Check) -> Check:
-    """Take null, or what another check takes."""
+    """Take null, or a value that passes check."""
     return lambda value, place: None if value is None else check(value, place)
 
 
 def each(check: Check, *, alike: bool = True) -> Check:
-    """Take a list, each entry of which the check takes; unless alike, no two of them may be equal."""
+    """Take a list whose entries pass check; they must be distinct unless alike."""
 
     def check_list(value: Any, place: str) -> list[Any]:
         if not isinstance(value, list):
             raise misfit(place, "a list", value)
         entries = [check(entry, f"{place}[{i}]") for i, entry in enumerate(value)]
         if not alike and len(set(entries)) < len(entries):
-            raise ValueError(f"{place}: expected each entry once")
+            raise ValueError(f"{place}: expected distinct entries")
         return entries
 
     return check_list
 
 
 def row(*checks: Check) -> Check:
-    """Take a list of just so many entries, each by its own check."""
+    """Take a list of fixed length, each entry with its own check."""
 
     def check_row(value: Any, place: str) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) != len(checks):
@@ -111,7 +111,7 @@ def row(*checks: Check) -> Check:
 
 
 def table(entries: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """Take a table with these entries, perhaps the optional ones, and no other."""
+    """Take a table with exactly these entries, and perhaps the optional ones."""
     known = {**entries, **(optional or {})}
 
     def check_table(value: Any, place: str) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def table(entries: Mapping[str, Check], optional: Mapping[str, Check] | None = N
 
 
 def named(check: Check, name_check: Check = text) -> Check:
-    """Take a table with entries of any name that its check takes."""
+    """Take a table whose names and entries pass their checks."""
 
     def check_named(value: Any, place: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -141,7 +141,7 @@ def named(check: Check, name_check: Check = text) -> Check:
 
 
 def either(first: Check, second: Check) -> Check:
-    """Take what one of two checks takes; what neither takes gets the second's words."""
+    """Take what passes either check; otherwise the error is the second's."""
 
     def check(value: Any, place: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Stepper: one step of a training, taken whole or not at all."""
+"""Stepper: one training step, atomic."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from nanonet.training.interrupts import Shield
 
 
 class Outcome(NamedTuple):
-    """What a step gives: the loss, what its mean was divided by, and the prediction, from before the update.
+    """The result of a step: the loss, the divisor of its mean, and the prediction, all from before the update.
 
-    Where the divisor is 0 nothing in the batch counts, and no step was taken.
+    A divisor of 0 means that the total weight of the batch is 0 and that no step was taken.
     """
 
     loss: float
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 class By(NamedTuple):
-    """What a step is taken by: the trainer's own model, loss and optimizer, or checked twins of them."""
+    """What takes a step: the trainer's own model, loss and optimizer, or checked copies of them."""
 
     model: Chain
     loss: Loss
@@ -48,13 +48,13 @@ OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "tree", "_l
 
 
 class Stepper:
-    """What a :class:`nanonet.Trainer` takes its steps with: model, loss, optimizer, and the optimizer's state.
+    """Takes the steps of a :class:`nanonet.Trainer`: model, loss, optimizer, and the optimizer's state.
 
-    Parameters are the Trainer's.
+    Parameters are those of Trainer.
     """
 
     def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
-        _expect("model", model, Chain)
+        _expect("model", model, Chain, "Sequential")
         _expect("loss", loss, Loss)
         _expect("optimizer", optimizer, Optimizer)
         if not hasattr(optimizer, "_learning_rate"):
@@ -68,15 +68,15 @@ class Stepper:
         self._states: dict[str, Array] = {}
         self._blocks: list[Block] = []
         self._vector = model.vector
-        self._bounds: list[float] | None = None  # what no number exceeds, of the vector and of each state, if known
+        self._bounds: list[float] | None = None  # on absolute values in the vector and each state, if known
         limits = np.finfo(model.dtype)
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
         self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
-        self._is_large = model.vector.size > BLOCK  # so that taking signals costs less than a copy
+        self._is_large = model.vector.size > BLOCK  # so that deferring signals costs less than a copy
         self.shield = Shield()
         self._layout: object = None
-        self._version = -1  # that of the numbers whose bounds are known
-        self.torn: int | str = 0  # the step that was broken off where it could not be undone, or what else was
+        self._version = -1  # of the numbers whose bounds are known
+        self.torn: int | str = 0  # the interrupted step that could not be undone, or another reason
         self._starts = optimizer.states()
         if not isinstance(self._starts, dict):
             name = type(optimizer).__name__
@@ -84,7 +84,7 @@ class Stepper:
         self._bind()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs; what belongs to the vector is made anew."""
+        """Return the state for copying, without what belongs to the vector, which is rebuilt."""
         return {name: value for name, value in vars(self).items() if name not in OF_THE_VECTOR}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -101,9 +101,9 @@ class Stepper:
         look: Callable[[Array], None] | None = None,
         by: By | Stepper | None = None,
     ) -> Outcome:
-        """Take a step, or none; look gets the prediction before anything is updated.
+        """Take a step, atomically; look gets the prediction before anything is updated.
 
-        After a step that was taken signals may have to wait until the caller opens the shield.
+        After a successful step, signals may be deferred until the caller opens the shield.
         """
         self._bind()
         if self.torn:
@@ -114,7 +114,7 @@ class Stepper:
         try:
             with np.errstate(all="ignore"):
                 outcome = self._gradients(by, x, target, weight)
-                if outcome.divisor == 0:  # no sample counts, by its own weight or that of its class
+                if outcome.divisor == 0:  # the total weight, by sample and class weights, is 0
                     if kept is not None:
                         kept.restore()
                     return outcome
@@ -125,19 +125,19 @@ class Stepper:
                 norm_of_grad = self._checked_norm()
                 scale = by.optimizer.scale(self._norm)
                 if self.shield.up and self._cannot_overflow(norm_of_grad, step):
-                    self.shield.closed = True  # what is not kept cannot be undone
+                    self.shield.closed = True  # without a copy the update cannot be undone
                     self.torn = number
                     for block in self._blocks:
                         by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                 else:
                     for block in self._blocks:
                         block.save()
-                        touched += 1  # only now, so that an interrupt within save restores nothing half kept
+                        touched += 1  # only now, so that an interrupt within save restores no incomplete copy
                         by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                         if not block.is_finite():
                             raise NonFiniteError(f"the update of {self._overflown()} is the first that is not finite")
                     self.shield.closed = True
-                self.steps, self.torn = number, 0  # from here on the step is taken
+                self.steps, self.torn = number, 0  # the step counts as taken from here
                 self.batch_loss, self.learning_rate = outcome.loss, rate
         except BaseException as error:
             if self.steps == number:
@@ -156,24 +156,20 @@ class Stepper:
         return outcome
 
     def forget_bounds(self) -> None:
-        """Take nothing for proven of the numbers: others were set."""
+        """Discard the known bounds, because the numbers were changed elsewhere."""
         self._bounds = None
 
     def refuse_torn(self) -> None:
-        """Raise RuntimeError if the numbers are those of no step."""
+        """Raise RuntimeError if an update was left incomplete."""
         if self.torn:
             number = self.torn
-            why = (
-                number
-                if isinstance(number, str)
-                else f"an exception broke off the update of step {number} in its middle"
-            )
+            why = number if isinstance(number, str) else f"an exception interrupted the update of step {number}"
             raise RuntimeError(
-                f"Trainer: {why}, and the numbers belong to no step; go on from a checkpoint: trainer.resume(path)"
+                f"Trainer: {why}, so the parameters are inconsistent; resume from a checkpoint: trainer.resume(path)"
             )
 
     def _checked_norm(self) -> float:
-        """Return the norm of all gradients, infinity where their squares overflow; raise NonFiniteError if they did."""
+        """Return the norm of all gradients, infinity if their squares overflow; raise if a gradient is not finite."""
         largest = norm(self._grad)
         if largest < math.inf:
             return largest
@@ -182,7 +178,7 @@ class Stepper:
         return math.inf
 
     def _cannot_overflow(self, largest: float, step: Step) -> bool:
-        """Tell whether no number can overflow in an update by gradients none of which exceeds the largest."""
+        """Tell whether no number can overflow in an update; largest is an upper bound on the absolute gradients."""
         if not self._is_bounded or largest == math.inf:
             self._bounds = None
             return False
@@ -193,19 +189,19 @@ class Stepper:
         self._bounds = [value, *states]
         for bound in (1e9 * step.learning_rate, *self._bounds):
             if not bound < self._most:  # NaN is not either
-                self._bounds = None  # to be measured anew
+                self._bounds = None  # to be measured again
                 return False
         return True
 
     def _gradients(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
-        """Run both passes, which leave every gradient in the vector."""
+        """Run both passes, which store every gradient in the vector."""
         size = self.micro_batch_size
         if size is None or len(x) <= size:
             return self._passes(by, x, target, weight)
         return self._accumulated(by, Arrays(x, target, weight), size)
 
     def _passes(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
-        """Run both passes on one piece."""
+        """Run both passes on one micro-batch."""
         prediction, cache = by.model.forward(x, training=True)
         checked, weights = by.loss.check(prediction, target, weight)
         divisor = by.loss.total(checked, weights)
@@ -218,13 +214,13 @@ class Stepper:
         return Outcome(value, divisor, prediction)
 
     def _accumulated(self, by: By | Stepper, batch: Arrays, size: int) -> Outcome:
-        """Add up the gradients of pieces, each times its share in the mean of the whole batch."""
+        """Accumulate the gradients of micro-batches, each weighted by its share of the batch."""
         mean, loss, divisor, predictions = np.zeros_like(self.model.vector.grad), 0.0, 0.0, []
         for piece in batch.batches(size):
             outcome = self._passes(by, *piece)
             if outcome.divisor:
                 divisor += outcome.divisor
-                share = outcome.divisor / divisor  # of this piece in all so far; a sum might overflow
+                share = outcome.divisor / divisor  # of this micro-batch in all so far; a sum might overflow
                 mean *= 1 - share
                 mean += share * self.model.vector.grad
                 loss += share * (outcome.loss - loss)
@@ -244,7 +240,7 @@ class Stepper:
     def _strict_step(
         self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
     ) -> Outcome:
-        """Take a step under the strict contract, the loss and the optimizer included."""
+        """Take a step under the strict contract, including the loss and the optimizer."""
         optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
         by = By(checked(self.model, live=True, masks=True), checked_loss(self.loss), optimizer)
         return self._step(x, target, weight, look, by)
@@ -252,7 +248,7 @@ class Stepper:
     # ---- what belongs to the layout
 
     def _bind(self) -> None:
-        """Cut the vector into blocks, anew when a parameter was frozen, thawed or moved."""
+        """Divide the vector into blocks, again whenever a parameter was frozen, unfrozen or moved."""
         vector = self._vector
         if vector.layout is self._layout:
             return
@@ -279,7 +275,7 @@ class Stepper:
                 start += parameter.size
 
     def _overflown(self) -> str:
-        """Return the name of the first parameter whose numbers are not finite."""
+        """Return the name of the first non-finite parameter."""
         overflown = (name for name, p in self.tree.parameters.items() if not is_finite(p.value))
         return next(overflown, "the optimizer's state")
 
@@ -298,7 +294,7 @@ class Stepper:
         *,
         retrace: bool,
     ) -> NonFiniteError:
-        """Find out, on a model that stands as before the step, where the first number arose that is not finite."""
+        """Find where the first non-finite number arose, on the model as it was before the step."""
         if x.dtype.kind == "f" and not is_finite(x):
             found = "x holds numbers that are not finite"
         elif retrace:
@@ -307,16 +303,17 @@ class Stepper:
                     self._gradients(By(checked(self.model), self.loss, self.optimizer), x, target, weight)
             except (NonFiniteError, ContractError) as first:
                 found = str(first)
-        advice = f"try a learning_rate below {rate:g}, or look for such numbers in the data"
+        advice = f"try a learning_rate below {rate:g}, or check the data for extreme values"
         if number == 1 and retrace:
-            advice = "no step was taken yet: look at what that layer makes of finite numbers, and what it starts from"
+            advice = "no step was taken yet: check that layer's computation and its initial parameters"
         return NonFiniteError(
-            f"training stopped at step {number}: {found}. The model stands as before that step; {advice}"
+            f"training stopped at step {number}: {found}. The model is as it was before that step; {advice}"
         )
 
 
-def _expect(name: str, value: object, kind: type) -> None:
+def _expect(name: str, value: object, kind: type, called: str = "") -> None:
     if not isinstance(value, kind):
+        wanted = called or kind.__name__
         hint = f"; write {value.__name__}(...)" if isinstance(value, type) else ""
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise TypeError(f"Trainer: expected {name} to be {article} {kind.__name__}, got {value!r:.60}{hint}")
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        raise TypeError(f"Trainer: expected {name} to be {article} {wanted}, got {value!r:.60}{hint}")

@@ -1,4 +1,4 @@
-"""Subject: what displays and checkpoints read and set of a trainer, so that they need not know its class."""
+"""Subject: the part of a trainer that displays and checkpoints read and set, so that they need not know its class."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanonet.training.interrupts import Shield
 
 
 class Hooks(Protocol):
-    """What a fit calls: a callback, or a display."""
+    """The hooks that a fit calls, on a callback or a display."""
 
     told_last: ClassVar[bool]
 
@@ -41,17 +41,17 @@ class Hooks(Protocol):
 
 
 class Remembering(Hooks, Protocol):
-    """A callback that a checkpoint keeps something of."""
+    """A callback whose state a checkpoint saves."""
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
-        """Return what it remembers."""
+        """Return its state."""
 
     def fit_resumed(self, trainer: Any, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take it back."""
+        """Restore its state."""
 
 
 class Subject(Protocol):
-    """A model in training, as far as it is shown or saved; see :class:`nanonet.Trainer`."""
+    """A model in training, as seen by displays and checkpoints; see :class:`nanonet.Trainer`."""
 
     model: Chain
     loss: Loss
@@ -80,4 +80,4 @@ class Subject(Protocol):
         """Yield the optimizer's state of each parameter, by name."""
 
     def forget_bounds(self) -> None:
-        """Take nothing for proven of the numbers: others were set."""
+        """Discard the known bounds, because the numbers were changed elsewhere."""

@@ -1,4 +1,4 @@
-"""Trainer, which takes steps and knows what happens in an epoch, and Callback, whose hooks it calls on the way."""
+"""Trainer, which runs steps and epochs, and Callback, the base of the hooks that it calls."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from nanonet.training.history import History
 from nanonet.training.intake import Intake, Source, Validation
 from nanonet.training.metrics import Means, Metric, by_name, measured
 from nanonet.training.progress import Display, progress
-from nanonet.training.resumed import Member, Resumed, Standing
+from nanonet.training.resumed import Adjustable, Member, Resumed
 from nanonet.training.step import Stepper
 from nanonet.training.subject import Hooks
 
-CHUNK = 4096  # samples that go through the model at a time when a loss is only looked at
+CHUNK = 4096  # samples per forward pass in evaluation
 
 
 class Callback(Recorded):
-    """Base of what ``fit`` calls at five moments; override any of these methods.
+    """Base class of callbacks: hooks called at five points of training; override any of these methods.
 
-    One that remembers something from epoch to epoch says in ``state_dict`` what a checkpoint keeps of it, and takes
-    it back in ``fit_resumed``. Each method gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch``
+    A callback with state returns what a checkpoint should save from ``state_dict``, and restores it in
+    ``fit_resumed``. Each method gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch``
     (from 1), ``trainer.batch`` (from 1), ``trainer.batch_loss``, ``trainer.learning_rate``, and
     ``trainer.stop(reason)`` to end the fit.
 
@@ -53,24 +53,24 @@ class Callback(Recorded):
     """
 
     told_last: ClassVar[bool] = False
-    """Whether it is called when all other callbacks were: one that saves what they did."""
+    """Whether it is called after all other callbacks, as one that saves their results must be."""
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
-        """Return what a checkpoint keeps of it: numbers and arrays by name."""
+        """Return the state to save in a checkpoint: numbers and arrays by name."""
         return {}
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """After fit_begin, where a fit from a checkpoint is gone on with: take back what ``state_dict`` gave."""
+        """After fit_begin, when resuming from a checkpoint: restore the result of ``state_dict``."""
 
     def fit_begin(self, trainer: Trainer) -> None:
         """Before the first epoch of a fit.
 
-        In the first fit of a resumed trainer, what a callback freezes, thaws or does to ``trainer.rate_factor`` here is
-        undone if one that was made by the same call took part before: it has done so when that fit began.
+        In the first fit of a resumed trainer, what a callback freezes, unfreezes or does to ``trainer.rate_factor``
+        here is undone if a callback made by the same call was part of the saved fit, which includes its effect.
         """
 
     def epoch_begin(self, trainer: Trainer) -> None:
-        """Before an epoch; not where one is gone on with in its middle, which has ``fit_resumed`` alone."""
+        """Before an epoch; not called when resuming mid-epoch, where only ``fit_resumed`` is."""
 
     def step_end(self, trainer: Trainer) -> None:
         """After each step."""
@@ -79,14 +79,14 @@ class Callback(Recorded):
         """After an epoch, whose numbers are the last in the history."""
 
     def fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also where the fit was stopped or interrupted."""
+        """After the last epoch, also if the fit was stopped or interrupted."""
 
 
 class Trainer(Stepper):
-    """A model in training: it holds the optimizer's state, and takes one step at a time.
+    """A model in training, with the optimizer's state.
 
-    A step whose loss, gradient or updated parameters are NaN or infinite is not taken: it raises, and the model,
-    buffers and generators too, stands as before it.
+    A step whose loss, gradient or updated parameters are NaN or infinite raises, and leaves the model, including
+    buffers and generators, unchanged.
 
     Parameters
     ----------
@@ -94,29 +94,29 @@ class Trainer(Stepper):
     loss : Loss
     optimizer : Optimizer
     rng : int, Generator or None
-        For shuffling; None goes on with the model's own generator.
+        For shuffling; None uses the model's own generator.
     micro_batch_size : int, optional
-        How many samples go through the model at a time, where memory is short: the gradients of the pieces of a batch
-        are added up to that of the whole.
+        Maximum number of samples per forward and backward pass, to save memory: larger batches are split, and the
+        gradients accumulated.
 
     Attributes
     ----------
     history : History
         The numbers of every epoch so far.
     steps, epoch, batch : int
-        Steps taken so far; the epoch, and the batch in it, that is being worked on, both from 1.
+        Steps taken so far; the current epoch, and the current batch in it, both from 1.
     batches : int or None
-        How many batches the epoch has, where that is known.
+        Batches per epoch, if known.
     batch_loss, learning_rate : float
         Of the last step.
     rate_factor : float
-        What the optimizer's learning rate is multiplied with; ReduceOnPlateau lowers it.
+        Factor on the optimizer's learning rate; ReduceOnPlateau lowers it.
     completed : bool
-        Whether the last fit came to its end: neither an error nor Ctrl-C broke it off.
+        Whether the last fit ran to completion, without an error or Ctrl-C.
     names : tuple of str
-        The names that the history gets in this fit.
+        The names of the numbers that this fit records in the history.
     callbacks : list of Callback
-        Those of the fit that is running, or that was broken off.
+        Those of the current or last fit.
 
     Examples
     --------
@@ -147,9 +147,9 @@ class Trainer(Stepper):
         self.completed = False
         self.callbacks: list[Callback] = []
         self.intake = Intake(model, loss, self.rng)
-        self.underway: Epoch | None = None  # the epoch that is being worked on, or that was broken off
-        self.resumed: Resumed | None = None  # what the next fit goes on with
-        self.members: list[Member] = []  # the callbacks of the last fit that have begun
+        self.underway: Epoch | None = None  # the current or interrupted epoch
+        self.resumed: Resumed | None = None  # what the next fit resumes
+        self.members: list[Member] = []  # the callbacks of the last fit that were started
 
     def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
@@ -157,11 +157,11 @@ class Trainer(Stepper):
         Raises
         ------
         NonFiniteError
-            If the loss, a gradient or an updated parameter is not finite. Nothing is changed then.
+            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
         ShapeError
             If x does not fit the model, or target the prediction.
         ValueError
-            If no sample of the batch counts. Nothing is changed then.
+            If the total weight of the batch is 0. Nothing is changed.
         """
         entered = self.model.enter(x)
         if len(entered) == 0:
@@ -180,19 +180,19 @@ class Trainer(Stepper):
     # ---- checkpoints
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that a training needs to go on elsewhere into one .npz file, at any time.
+        """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
 
-        It is written beside path and put in its place when it is whole on the disk. Everything stands in it by name:
-        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), what is frozen, the history, and where each
-        generator stands; NumPy alone can read it. Nothing is pickled.
+        The write is atomic: a temporary file replaces path once it is complete on disk. Entries are stored by name:
+        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), which parameters are frozen, the history, and the
+        state of each generator. NumPy alone can read the file, and nothing is pickled.
 
-        Settings are not in it: the optimizer's and the layers' (the rate of a Dropout) come from the code that makes
-        the trainer.
+        Settings of the optimizer and of layers, such as the rate of a Dropout, are not saved: they come from the code
+        that creates the trainer.
 
         Raises
         ------
         OSError
-            If it cannot be written; what path held before stands.
+            If it cannot be written; an existing file is left untouched.
         ValueError
             If path does not end in .npz.
 
@@ -215,25 +215,25 @@ class Trainer(Stepper):
         store(self, path)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Take over what another trainer saved; the next fit goes on from there, bit for bit.
+        """Restore the state that another trainer saved; the next fit continues from there, bit for bit.
 
-        This trainer has to be made in the same way: the same dtype, the same classes of layers, loss and optimizer.
-        A fit that was broken off in an epoch goes on within it, with the same data in the same batches and the same
-        metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes go on as
-        well: what one that was made by the same call has frozen, thawed or done to ``rate_factor`` stands, and its
-        ``fit_begin`` does not do it a second time.
+        This trainer must have been created in the same way: same dtype, same classes of layers, loss and optimizer. A
+        fit interrupted mid-epoch resumes within that epoch, with the same data in the same batches and the same
+        metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes are
+        resumed as well: what a callback made by the same call has frozen, unfrozen or done to ``rate_factor`` is
+        restored, and its ``fit_begin`` does not do it a second time.
 
-        Files of format 1, which nanonet 0.1.0 wrote, hold neither what is frozen nor the layers' classes: what is
-        frozen stays as it is in this trainer.
+        Files of format 1, written by nanonet 0.1.0, hold neither which parameters are frozen nor the layers' classes:
+        this trainer's parameters stay frozen or trainable as they are.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         ValueError
-            If it is damaged, was written by a newer nanonet, does not fit this trainer, or an entry of it is not what
-            it has to be. Nothing is changed then; only where somebody writes into the file while it is read are the
-            parameters NaN, so that no step is taken with one half of it.
+            If it is damaged, was written by a newer nanonet, does not fit this trainer, or has an invalid entry.
+            Nothing is changed, unless the file is modified while it is read: the parameters are NaN then, so that no
+            step is taken from a partial state.
         """
         self.resumed = restore(self, path)
 
@@ -253,66 +253,66 @@ class Trainer(Stepper):
         callbacks: Sequence[Callback] = (),
         verbose: int | None = None,
     ) -> History:
-        """Train for further epochs, going on with the optimizer's state, and return the whole history.
+        """Train for further epochs, continuing with the optimizer's state, and return the whole history.
 
-        Ctrl-C ends a fit after the last whole step; the history is returned and says ``interrupted``.
+        Ctrl-C ends a fit after the last completed step; the history is returned, with ``interrupted`` set.
 
         Parameters
         ----------
         x, target : array
-            Shape (samples, ...), of one length. Memory-mapped arrays are read and checked batch by batch. Without
-            target, x is an iterable of (x, target) or (x, target, weight), one batch each, gone through every epoch.
+            Shape (samples, ...), of equal length. Memory-mapped arrays are read and checked batch by batch. Without
+            target, x is an iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch.
         epochs : int
-            How often to go through all samples.
+            Number of passes over all samples.
         batch_size : int
-            Samples in a step; the last batch of an epoch may be smaller.
+            Samples per step; the last batch of an epoch may be smaller.
         shuffle : bool
-            Whether each epoch draws a new order of the samples.
+            Whether to reshuffle the samples for each epoch.
         validation : (x, target), (x, target, weight) or float, optional
-            Data to evaluate after each epoch, or the fraction of the samples to draw and keep for that.
+            Data to evaluate after each epoch, or the fraction of the samples to hold out for that.
         sample_weight : array, optional
-            Shape (samples,), 0 or more: how much each sample counts. A batch in which nothing counts is skipped.
+            Shape (samples,), nonnegative: the weight of each sample. A batch of total weight 0 is skipped.
         metrics : sequence of callable
-            Of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)`` where the
-            model ends in one column of probabilities; their means over the samples of an epoch, each from before its
-            step, and their values on the validation data, go into the history.
+            Functions of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)``
+            if the model outputs one column of probabilities. The history records their means over the samples of an
+            epoch, each from before its step, and their values on the validation data.
         callbacks : sequence of Callback
         verbose : int or None
-            0 never prints; None prints on stderr when the fit has run for 2 s; 1 from the start.
+            0: never print; None: print to stderr once the fit has run for 2 s; 1: print from the start.
 
         Raises
         ------
         ShapeError
-            If shapes do not fit, before the first step.
+            If shapes do not match, before the first step.
         ValueError
-            If there are no samples or none that counts, or x or target hold a NaN or an infinity.
+            If there are no samples or their total weight is 0, or x or target contain NaN or infinity.
         NonFiniteError
-            If training diverges, with the epoch, the batch and the layer; its ``history`` holds the epochs before.
+            If training diverges, with the epoch, the batch and the layer; its ``history`` holds the earlier epochs.
         """
         positive_int(epochs, "fit", "epochs")
         positive_int(batch_size, "fit", "batch_size")
         named = by_name(metrics)
         given = _callbacks(callbacks)
-        told: list[Hooks] = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
+        hooks: list[Hooks] = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
         resumed = self.resumed or Resumed()
         before = self.completed, self.callbacks, self.underway, self.members
-        ended, standing = (self.history.interrupted, self.history.stopped), Standing.of(self)
+        ended, adjustable = (self.history.interrupted, self.history.stopped), Adjustable.of(self)
         undo, begun = self.intake.memory(), list[Member]()
         self.refuse_torn()
         try:
             refuse_overlooked(self.model)
-            data, held_out = self.intake.let_in(x, target, sample_weight, validation)
+            data, held_out = self.intake.prepare(x, target, sample_weight, validation)
             warn_of_plain_arrays(self.model)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
-                resumed.epoch.agree(source.told)
+                resumed.epoch.agree(source.settings)
             self.names = ("loss", *named)
             if held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
             self.completed, self.callbacks, self.underway, self.members = False, given, resumed.epoch, begun
-            self.forget_bounds()  # what was done to the model since an earlier fit is not known
-            for member in resumed.members(told):
+            self.forget_bounds()  # the model may have been changed since an earlier fit
+            for member in resumed.members(hooks):
                 member.begin(self)
                 begun.append(member)
             for callback, state in resumed.match(given):
@@ -321,7 +321,7 @@ class Trainer(Stepper):
             for member in begun:
                 member.callback.fit_end(self)
             undo()
-            standing.put_back(self)
+            adjustable.restore(self)
             self.history.interrupted, self.history.stopped = ended
             self.completed, self.callbacks, self.underway, self.members = before
             raise
@@ -330,11 +330,11 @@ class Trainer(Stepper):
                 try:
                     self.shield.open()
                     for turn in range(epochs):
-                        self._whole_epoch(source, held_out, named, told, first=turn == 0)
+                        self._whole_epoch(source, held_out, named, hooks, first=turn == 0)
                         if self.history.stopped:
                             break
                 finally:
-                    self.shield.closed = True  # so that no signal comes between here and its end
+                    self.shield.closed = True  # so that no signal arrives between here and its end
             self.completed = True
         except KeyboardInterrupt:
             self.history.interrupted = True
@@ -344,7 +344,7 @@ class Trainer(Stepper):
         return self.history
 
     def stop(self, reason: str) -> None:
-        """End the running fit after this epoch; the history keeps the reason."""
+        """End the running fit after this epoch; the history records the reason."""
         self.history.stopped = reason
 
     def evaluate(
@@ -355,20 +355,20 @@ class Trainer(Stepper):
         *,
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Return the loss on data, in inference, ``batch_size`` samples at a time; ValueError if no sample counts."""
+        """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
         positive_int(batch_size, "evaluate", "batch_size")
         return self._measure(Arrays(x, target, sample_weight), {}, batch_size, name="evaluate")["loss"]
 
     def _whole_epoch(
-        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], told: list[Hooks], *, first: bool
+        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], hooks: list[Hooks], *, first: bool
     ) -> None:
         epoch = self.underway
         self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, source.count
         if epoch is None:
-            for callback in told:
+            for callback in hooks:
                 callback.epoch_begin(self)
             epoch = self.underway = source.epoch()
-        numbers = self._epoch(epoch, source, metrics, told, first=first)
+        numbers = self._epoch(epoch, source, metrics, hooks, first=first)
         source.count = self.batch
         if held_out is not None:
             numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
@@ -376,20 +376,20 @@ class Trainer(Stepper):
         self.history.append(numbers)
         self.underway = self.resumed = None
         self.shield.open()
-        for callback in told:
+        for callback in hooks:
             callback.epoch_end(self)
 
     def _epoch(
-        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], told: list[Hooks], *, first: bool
+        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], hooks: list[Hooks], *, first: bool
     ) -> dict[str, float]:
-        """Go through the samples that are left and return the means of the losses and metrics of all."""
+        """Train on the remaining batches and return the means of the losses and metrics over the whole epoch."""
         means = epoch.means
         listeners = [
-            callback for callback in told if type(callback).step_end not in (Callback.step_end, Display.step_end)
+            callback for callback in hooks if type(callback).step_end not in (Callback.step_end, Display.step_end)
         ]
         others_may_write = source.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
-            self._expect_other_numbers()
+            self._after_user_code()
         for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
             x = batch.x
             if source.unchecked:
@@ -405,7 +405,7 @@ class Trainer(Stepper):
                 located = NonFiniteError(str(error).replace("training stopped at", where))
                 located.history = self.history
                 raise located from None
-            if outcome.divisor == 0:  # nothing in it counts, and no step was taken
+            if outcome.divisor == 0:  # its total weight is 0, and no step was taken
                 continue
             first = False
             means.add("loss", outcome.loss, outcome.divisor)
@@ -416,13 +416,13 @@ class Trainer(Stepper):
             for callback in listeners:
                 callback.step_end(self)
             if others_may_write:
-                self._expect_other_numbers()
+                self._after_user_code()
         if not means.sums:
             raise nothing_counts(f"fit: no sample of epoch {self.epoch} counts")
         return means.values()
 
-    def _expect_other_numbers(self) -> None:
-        """Take nothing for proven of the numbers, and no signal for covered: code of the user's own has run."""
+    def _after_user_code(self) -> None:
+        """Discard the known bounds and check for new signal handlers: user code has run."""
         self._bounds, self.shield.closed = None, True
         self.shield.cover()
         self.shield.open()
@@ -430,7 +430,7 @@ class Trainer(Stepper):
     def _measure(
         self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK, *, name: str = "fit"
     ) -> dict[str, float]:
-        """Return the loss and the metrics on data, in inference; metrics get all predictions at once."""
+        """Return the loss and the metrics on data in inference mode; metrics get all predictions at once."""
         means, predictions, targets = Means(), [], []
         for x, target, weight in data.batches(batch_size):
             entered = self.model.enter(x)
@@ -454,7 +454,7 @@ class Trainer(Stepper):
 
 
 def _look_at(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
-    """Measure a prediction before the step that it leads to: a metric that fails stops that step too."""
+    """Compute the metrics before the step is taken, so that a failing metric prevents the step."""
     for name, metric in metrics.items():
         measures[name] = measured(name, metric(prediction, target))
 

@@ -351,7 +351,7 @@ class Nowhere(Copy):
     """Takes no input at all, as its output_shape says."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        raise ShapeError(f"Nowhere: no input fits, not even {input_shape}")
+        raise ShapeError(f"Nowhere: no input fits, not even {input_shape[-1:]}")
 
 
 MISFITS: dict[str, tuple[Callable[[], list[Layer]], tuple[str, ...]]] = {

@@ -306,7 +306,7 @@ def test_layers_may_be_nested_150_deep(
 
 
 def test_the_text_of_a_deep_model_ends_in_dots() -> None:
-    assert repr(nested(150)).count("\n") == 38
+    assert repr(nested(150)).count("\n") == 40
     assert "0: Sequential(...)" in repr(nested(150))
     assert "..." not in repr(nested(19))
 

@@ -389,7 +389,7 @@ def test_sequences_and_integers_are_drawn_as_blocks() -> None:
 
 def test_several_samples_ask_which_one() -> None:
     trace = Sequential(Linear(2, 1), rng=0).trace([X, X, [0.0, 0.0]], [[1.0], [0.0], [0.0]], SquaredError())
-    with pytest.raises(ValueError, match=r"draw is of one sample, and this trace holds 3; say which: draw\(sample=0\)"):
+    with pytest.raises(ValueError, match=r"draw shows one sample, .* holds 3; choose one: draw\(sample=0\)"):
         trace.draw()
     assert units(trace.draw(sample=2))[0]["x"] == {0: "0", 1: "0"}
     with pytest.raises(IndexError, match="no sample 3"):

@@ -158,7 +158,7 @@ def explained(model: Sequential, *arguments: Any, **keywords: Any) -> Explanatio
 FIRST = """\
 The gradient of 0.weight[1, 0]: W₀[1, 0] is the weight from input 0 to sum 1 of layer 0,
 Linear(2, 2, weight=..., bias=False).
-A small number is a layer of the model, the numbers in brackets are indices; both start at 0.
+Subscripts are layer numbers, numbers in brackets are indices; both start at 0.
 
 The loss is SquaredError, where t[j] is the target:
   E = Σᵢ (y₃[i] − t[i])² / 2
@@ -191,7 +191,7 @@ Back through layer 1, Sigmoid(), where y₁ = f(a₀), to the error signal of la
   f′(a₀[1]) = y₁[1] × (1 − y₁[1]) = 0.86989 × (1 − 0.86989) = 0.11318
   g₀[1] = dE/dy₁[1] × f′(a₀[1]) = 0.0624674 × 0.113180 = 0.0070701
 
-W₀[1, 0] stands in the sum a₀[1] alone, in its term W₀[1, 0] × x[0]:
+W₀[1, 0] appears only in the sum a₀[1], in the term W₀[1, 0] × x[0]:
   dE/dW₀[1, 0] = g₀[1] × x[0] = 0.0070701 × 1 = 0.0070701
 
 One step of gradient descent with learning_rate 1:
@@ -392,7 +392,7 @@ def test_cross_entropy_takes_off_the_largest_output() -> None:
     assert line_of(explanation, "m").result == "1000"
     assert line_of(explanation, "p[1]").sides[1] == "exp(999 − 1000) / 1.3679"
     assert line_of(explanation, "g₀[1]").sides == ("p[1] − t[1]", "0.26894 − 1", "-0.73106")
-    assert "so that exp never overflows" in str(explanation)
+    assert "to prevent overflow" in str(explanation)
     assert "t is 1 for the label and 0 for every other class." in str(explanation)
 
 
@@ -576,7 +576,7 @@ def test_a_formula_of_another_function_shows_that_the_pass_has_another_number() 
     explanation = model.trace([[1]], [[0]], SquaredError()).explain("0.weight", (0, 0))
     check_lines(explanation)
     assert line_of(explanation, "f′(a₀[0])").in_pass == "1"
-    assert "(the pass has 1: the formula is of another function than the pass)" in str(explanation)
+    assert "(the pass has 1: the formula does not match the function computed)" in str(explanation)
     assert "rounded" not in str(explanation)
 
 

@@ -308,7 +308,7 @@ def test_a_number_that_rounds_up_has_no_digit_too_many(number: float, text: str)
 
 
 def test_several_samples_are_said_to_have_the_gradients_of_the_mean() -> None:
-    assert "E is the mean over the 2 samples, a row each; gradients are those of E." in str(
+    assert "E is the mean over the 2 samples, one row each; gradients are those of E." in str(
         net().trace(X, TARGET, SquaredError())
     )
 

@@ -328,7 +328,7 @@ def test_early_stopping_keeps_the_best_epochs_net(sums: tuple[Array, Array]) -> 
     curve = regressor.validation_loss_curve_
     assert regressor.n_iter_ == len(curve) == len(regressor.loss_curve_) < 200
     assert curve.index(min(curve)) == len(curve) - 4
-    assert regressor.history_.stopped.startswith("validation_loss has not got better")
+    assert regressor.history_.stopped.startswith("validation_loss has not improved")
 
 
 def test_there_is_a_validation_curve_without_early_stopping_too(sums: tuple[Array, Array]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import re
@@ -251,7 +252,7 @@ def test_an_option_of_a_newer_pytorch_may_stand_at_its_default_alone(monkeypatch
     options = {"inplace": MODULES["ELU"].options["inplace"]}
     monkeypatch.setitem(MODULES, "ELU", MODULES["ELU"]._replace(options=options))
     assert repr(from_torch(nn.Sequential(nn.ELU()))[0]) == "ELU(1.0)"
-    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet knows nothing of this"):
+    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet does not know this"):
         from_torch(nn.Sequential(nn.ELU(2.0)))
 
 
@@ -281,18 +282,17 @@ def hidden_weight(module: Any) -> None:
 
 
 def pruned(module: Any) -> None:
-    from torch.nn.utils import prune
-
-    prune.l1_unstructured(module, "weight", 1)  # type: ignore[no-untyped-call]  # PyTorch's
+    prune: Any = importlib.import_module("torch.nn.utils.prune")
+    prune.l1_unstructured(module, "weight", 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (own_forward, "its forward is another than its class's"),
-        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is another than its class's"),
-        (hidden_weight, "its weight is another than its class's"),
+        (own_forward, "its forward is overridden on the instance"),
+        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is overridden on the instance"),
+        (hidden_weight, "its weight is overridden on the instance"),
         (lambda module: module.register_forward_hook(lambda *arguments: None), "it has hooks"),
         (lambda module: module.register_forward_pre_hook(lambda *arguments: None), "it has hooks"),
         (lambda module: module.register_full_backward_hook(lambda *arguments: None), "it has hooks"),
@@ -371,7 +371,7 @@ def test_a_layer_with_something_of_its_own_does_not_go_to_pytorch() -> None:
     scaled.scale = 3.0
     vars(silent)["function"] = lambda a: 0 * a  # past the refusal of `silent.function = ...`
     for layer, name in ((scaled, "scale"), (silent, "function")):
-        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is another than its class's"):
+        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is overridden on the instance"):
             to_torch(Sequential(Sequential(layer)))
 
 

@@ -591,7 +591,7 @@ class Padded(Sequential):
 
     def output_shape(self, input_shape: Shape) -> Shape | None:
         inner = super().output_shape(input_shape)
-        return None if inner is None else (input_shape[0] + inner[0],)
+        return None if inner is None else (input_shape[-1] + inner[-1],)
 
 
 def test_a_subclass_may_own_parameters_and_layers_beside_its_chain() -> None:
@@ -700,7 +700,7 @@ def test_each_layer_is_asked_and_run_once_however_deep_the_chain_is() -> None:
 def test_a_layer_of_unknown_shape_does_not_hide_what_follows() -> None:
     model = Sequential(Linear(2, 3), Copy(), Linear(3, 1), rng=0)
     assert model(np.ones((4, 2))).shape == (4, 1)
-    assert model.output_shape((2,)) == (1,)
+    assert model.follow((2,)) == (..., 1)
 
 
 def test_the_input_shape_that_a_layer_of_ones_own_pins_is_kept() -> None:

@@ -106,7 +106,7 @@ def test_the_digits_are_learned_to_97_percent() -> None:
     found = re.search(r"on the 360 digits held out: (\d+\.\d)%", output)
     assert found is not None
     assert float(found[1]) >= 97
-    assert "stopped: validation_loss has not got better since epoch" in output
+    assert "stopped: validation_loss has not improved since epoch" in output
 
 
 def test_the_callback_stops_the_fit_and_the_loop_by_hand_learns() -> None:

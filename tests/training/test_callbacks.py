@@ -246,7 +246,7 @@ def test_early_stopping_stops_in_time_and_restores_the_best_model_with_its_buffe
     assert_stands(model, states.found[best - 1])
     assert len({state["2.branches.1.mean"].tobytes() for state in states.found}) == epochs
     early = epochs < len(numbers) or stopping.waited >= stopping.patience
-    assert history.stopped == (f"number has not got better since epoch {best}" if early else "")
+    assert history.stopped == (f"number has not improved since epoch {best}" if early else "")
 
 
 def test_early_stopping_watches_the_validation_loss_by_default() -> None:

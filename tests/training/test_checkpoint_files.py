@@ -28,6 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanonet import SGD, Adam, Checkpoint, Dropout, Linear, Sequential, SquaredError, Tanh, Trainer
+from nanonet.core.shapes import example
 from nanonet.storage import archive
 from tests import ROOT
 from tests.helpers import Momentum, Noise, data
@@ -63,7 +64,7 @@ def trained(trainer: Trainer) -> Trainer:
 
     width = trainer.model.layers[0].input_shape
     assert width is not None
-    x = np.resize(X, (20, *width))
+    x = np.resize(X, (20, *example(width, 3)))
     target = np.resize(TARGET, (20, trainer.model(x).shape[1]))
     trainer.fit(x, target, epochs=3, batch_size=5, validation=0.2, metrics=[breaks], verbose=0)
     return trainer
@@ -321,7 +322,7 @@ def test_a_file_in_a_newer_format_is_refused_with_what_to_do(path: Path) -> None
 @pytest.mark.parametrize("changes", [{"kind": "model"}, {"format": "1"}, {"format": None}], ids=str)
 def test_a_file_that_holds_something_else_is_refused(changes: dict[str, Any], path: Path) -> None:
     path.write_bytes(with_page(path, **changes))
-    assert_refused(trained(trainer_of()), path, "holds no checkpoint of a training")
+    assert_refused(trained(trainer_of()), path, "not a training checkpoint")
 
 
 @pytest.fixture
@@ -520,7 +521,7 @@ def test_on_a_full_disk_the_checkpoint_of_before_stands(
     state = whole(trainer)
     with monkeypatch.context() as patch:
         patch.setattr(place, no_room)
-        with pytest.raises(OSError, match=r"not written, what it held before stands") as full:
+        with pytest.raises(OSError, match=r"not written, an existing file is left untouched") as full:
             trainer.save(path)
     assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(path))
     assert str(path) in str(full.value)
@@ -605,7 +606,7 @@ def test_where_a_file_may_grow_no_further_the_checkpoint_of_before_stands(
     assert len(lines) == 10
     for line in lines:
         assert line.startswith(f"{errno.EFBIG} {path} ")
-        assert "not written, what it held before stands" in line
+        assert "not written, an existing file is left untouched" in line
     assert_stands(path, before)
 
 
@@ -704,7 +705,7 @@ def test_what_stands_in_the_way_of_a_save_is_never_written_to(tmp_path: Path, mo
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious")
     names[0].symlink_to(precious)
-    with pytest.raises(FileExistsError, match="not written, what it held before stands"):
+    with pytest.raises(FileExistsError, match="not written, an existing file is left untouched"):
         trainer_of().save(tmp_path / "run.npz")
     assert precious.read_bytes() == b"precious"
     assert names[0].is_symlink()

@@ -666,7 +666,7 @@ def test_early_stopping_goes_on_with_its_best_model_and_its_patience(tmp_path: P
         return [EarlyStopping("number", 3, mode="min")]
 
     for trainer, _, later, _ in from_every_step(tmp_path, 7, make, steps=20):  # it stops after five epochs
-        assert later.history.stopped == "number has not got better since epoch 2"
+        assert later.history.stopped == "number has not improved since epoch 2"
         assert other(whole(later), whole(trainer)) == []
 
 

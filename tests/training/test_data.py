@@ -216,7 +216,7 @@ def test_a_fraction_is_drawn_from_the_runs_generator_and_kept_from_training(frac
     model = Sequential(recorder, Linear(1, 1), rng=0)
     settings: dict[str, Any] = {"validation": fraction, "metrics": [metric], "rng": 3, "optimizer": SGD(1e-6)}
     if held is None:
-        with pytest.raises(ValueError, match=re.escape("validation=0.99 of 20 samples leaves 20 to validate with")):
+        with pytest.raises(ValueError, match=re.escape("validation=0.99 of 20 samples leaves 20 for validation")):
             train(model, x, target, **settings)
         return
     history = train(model, x, target, **settings)
@@ -430,7 +430,7 @@ BAD_FITS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "fraction of nothing": (
         {"validation": 0.01},
         ValueError,
-        "fit: validation=0.01 of 12 samples leaves 0 to validate with",
+        "fit: validation=0.01 of 12 samples leaves 0 for validation",
     ),
     "validation True": ({"validation": True}, TypeError, "expected validation as (x, target) or a fraction, got bool"),
     "weights all 0": ({"sample_weight": np.zeros(12)}, ValueError, "fit: no sample counts: the weight of each"),
@@ -492,12 +492,12 @@ BAD_FITS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "weights for an iterable": (
         {"x": [(X, TARGET)], "target": None, "sample_weight": np.ones(12)},
         TypeError,
-        "fit: sample_weight goes with x and target; an iterable yields (x, target, weight)",
+        "fit: sample_weight needs arrays x and target; an iterable yields (x, target, weight)",
     ),
     "a fraction of an iterable": (
         {"x": [(X, TARGET)], "target": None, "validation": 0.2},
         TypeError,
-        "fit: a fraction to validate with needs arrays; with an iterable give (x, target)",
+        "fit: validation as a fraction needs arrays; with an iterable give (x, target)",
     ),
     "neither a target nor an iterable": (
         {"x": 3, "target": None},
@@ -633,7 +633,7 @@ def test_a_generator_does_for_one_epoch() -> None:
 
 def test_a_generator_that_is_used_up_is_named_as_such() -> None:
     model, same = small(), small()
-    with pytest.raises(ValueError, match=r"an iterator can be gone through once only, so give a list, or an object"):
+    with pytest.raises(ValueError, match=r"an iterator is exhausted after one epoch, so give a list, or an object"):
         train(model, ((X, TARGET) for _ in range(3)), None, epochs=2)
     train(same, [(X, TARGET)] * 3, None, epochs=1)
     assert picture(model) in (picture(same), picture(small()))

@@ -88,7 +88,7 @@ def test_what_the_numbers_are_is_said_and_not_guessed(metric: Any) -> None:
 @pytest.mark.parametrize("rows", [[[1, 0, 1], [0, 0, 1]], [[0, 0, 1], [0, 0, 0]], [[0, 0, 1], [0.5, 0.5, 0]]], ids=str)
 def test_accuracy_refuses_rows_without_one_winner_and_names_the_metric_to_use(rows: Any) -> None:
     logits = np.where(np.array(rows) > 0.4, 2.0, -2.0)
-    with pytest.raises(ValueError, match=r"with one winner.*but row \d is.*use binary_accuracy or subset_accuracy"):
+    with pytest.raises(ValueError, match=r"a unique maximum.*but row \d is.*use binary_accuracy or subset_accuracy"):
         accuracy(logits, rows)
 
 
@@ -127,9 +127,9 @@ def test_a_metric_never_broadcasts(prediction: tuple[int, ...], target: tuple[in
 @pytest.mark.parametrize(
     ("prediction", "target", "settings", "kind", "message"),
     [
-        ([1, 2, 3], [3, 1, 2], {}, TypeError, "expected scores, such as logits, in floats, got int64"),
+        ([1, 2, 3], [3, 1, 2], {}, TypeError, "expected scores, such as logits, as floats, got int64"),
         ([True, False], [1, 0], {}, TypeError, "or write np.mean(prediction == target)"),
-        ([1.0, 2.0], [1, 3], {}, ValueError, "expected targets 0 and 1, or -1 and 1, for yes and no, got 3 at 1"),
+        ([1.0, 2.0], [1, 3], {}, ValueError, "expected binary targets, 0 and 1 or -1 and 1, got 3 at 1"),
         ([1.0, 2.0, 3.0], [0, 1, -1], {}, ValueError, "got 0 at 0"),
         ([1.0], [NAN], {}, ValueError, "got nan at 0"),
         (np.eye(3), [1, 2, 3], {}, ValueError, "expected labels from 0 to 2 for 3 outputs, got 3 at 2"),

@@ -1,4 +1,4 @@
 """The figure of a whole net.
 
-columns says what stands where, placing and matrix how, net draws it, figure is the SVG.
+columns decides what is shown, placing and matrix lay it out, net draws it, figure writes the SVG.
 """

@@ -1,4 +1,4 @@
-"""Columns: what stands side by side in the figure of a net, units with numbers or blocks, and what links them."""
+"""Columns: the columns of a net's figure, units with numbers or blocks, and the links between them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
-from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
+from nanonet.core.shapes import shape_text
 from nanonet.inspection.record import LayerTrace, Record
 
-MOST = 8  # units of a layer that are all shown; of a wider one the first and the last
+MOST = 8  # units of a layer that are shown in full; of a wider one the first and last
 FIRST, LAST = 3, 2
 
 
@@ -34,14 +34,14 @@ class Dense:
 
 @dataclass
 class Column:
-    """Units, each with a few numbers, or a block, which has none; ``link`` says how it hangs on the column before.
+    """Units, each with a few numbers, or a block, which has none; ``link`` is its connection to the previous column.
 
     Attributes
     ----------
     heading : list of str
-        Lines that stand above.
+        Lines above the column.
     rows : dict of array
-        For each symbol, a number for every unit; empty for a block.
+        By symbol, one number per unit; empty for a block.
     link : Dense, "straight" (unit to unit) or "bundle"
     """
 
@@ -51,12 +51,12 @@ class Column:
 
     @property
     def count(self) -> int:
-        """How many units it has."""
+        """The number of units."""
         return len(next(iter(self.rows.values()), ()))
 
     @property
     def shown(self) -> list[int]:
-        """Which of its units are shown."""
+        """The indices of the units that are shown."""
         n = self.count
         return list(range(n)) if n <= MOST else [*range(FIRST), *range(n - LAST, n)]
 
@@ -64,7 +64,7 @@ class Column:
 def columns_of(trace: Record) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
     columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
-    if type(trace.model).forward is not Chain.forward:  # its layers need not be a chain
+    if type(trace.model).forward is not Chain.forward:  # its layers may not form a chain
         return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
     for layer in _leaves(trace):
         columns += _next(columns[-1], layer)
@@ -72,7 +72,7 @@ def columns_of(trace: Record) -> list[Column]:
 
 
 def _leaves(trace: Record) -> Iterator[LayerTrace]:
-    """Yield the layers of the chain, and those of chains within it in place of these."""
+    """Yield the layers of the chain, with nested chains expanded."""
     skipped: list[str] = []
     for name, layer in trace.items():
         if any(name.startswith(f"{outer}.") for outer in skipped):
@@ -83,7 +83,7 @@ def _leaves(trace: Record) -> Iterator[LayerTrace]:
 
 
 def _next(before: Column, layer: LayerTrace) -> list[Column]:
-    """Return the columns that a layer adds; an activation goes into the units whose sums it takes."""
+    """Return the columns that a layer adds; an activation is merged into the units whose sums it takes."""
     heading = [f"{layer.name}  {_called(layer.layer)}"]
     shape = shape_text(layer.output.shape[1:])
     if layer.is_dense and layer.input.ndim == 2:
@@ -98,14 +98,14 @@ def _next(before: Column, layer: LayerTrace) -> list[Column]:
 
 
 def _block(heading: list[str], x: npt.NDArray[Any], y: Array) -> list[Column]:
-    """Return a block with its shapes, and behind it the units of its output where it has rows of them."""
+    """Return a block with its shapes, followed by the units of its output if that is two-dimensional."""
     shape = shape_text(y.shape[1:])
     block = Column([*heading, f"{shape_text(x.shape[1:])} to {shape}"])
     return [block, _units([f"y of {heading[0].split()[0]}", shape], {"y": y})] if y.ndim == 2 else [block]
 
 
 def _called(layer: Layer) -> str:
-    """Return a layer's call without the arrays that it was given: their numbers are in the figure."""
+    """Return a layer's call without its array arguments, whose numbers are in the figure."""
     text = called(layer)
     return re.sub(r"(, )?\w+=\.\.\.", "", text)
 
@@ -116,7 +116,7 @@ def _dense(layer: LayerTrace) -> Dense:
 
 
 def _units(heading: list[str], rows: dict[str, Any], link: Dense | str = "bundle") -> Column:
-    """Return a column of units, or a block where there is more than one axis of features."""
+    """Return a column of units, or a block if there is more than one feature axis."""
     if any(array is not None and array.ndim != 2 for array in rows.values()):
         return Column(heading, link=link)
     return Column(heading, {symbol: np.asarray(a)[0] for symbol, a in rows.items() if a is not None}, link)

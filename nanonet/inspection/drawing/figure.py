@@ -1,4 +1,4 @@
-"""Figure: a drawing of lines, circles, boxes and words, as SVG text of our own, or as PNG and PDF by matplotlib."""
+"""Figure: a drawing of lines, circles, boxes and words, as SVG, or as PNG and PDF by matplotlib."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-# Each colour on white, and on a dark page. Blue and vermilion are told apart by colour-blind readers too (Okabe and Ito
-# 2008), and what is negative is dashed besides.
+# Each colour for a white and for a dark page. Blue and vermilion are distinguishable for colour-blind readers (Okabe
+# and Ito 2008), and negative weights are also dashed.
 COLOURS = {
     "ink": ("#1b1b1b", "#ececec"),
     "muted": ("#666666", "#a3a3a3"),
@@ -23,7 +23,7 @@ COLOURS = {
 SANS = "'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 SERIF = "'STIX Two Text', 'Times New Roman', 'DejaVu Serif', serif"
 PIXEL = 0.75  # points
-BOLD = 1.12  # how much wider bold letters are
+BOLD = 1.12  # width of bold letters relative to regular ones
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Circle:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle from its upper left corner; without a colour it has no outline."""
+    """A rectangle by its upper left corner; without a colour it has no outline."""
 
     x: float
     y: float
@@ -79,7 +79,7 @@ class Words:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the room that it takes in the widest font."""
+        """The bounding box (left, top, right, bottom) in the widest font."""
         width = text_width(self.text, self.size) * (BOLD if self.bold else 1)
         left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
@@ -89,11 +89,11 @@ Shape = Line | Circle | Box | Words
 
 
 def text_width(text: str, size: float) -> float:
-    """Return how wide a text is at most, in pixels: in DejaVu Sans, the widest of the fonts named here."""
+    """Return an upper bound on the width of a text in pixels: in DejaVu Sans, the widest of the fonts used here."""
     return size * sum(_WIDTHS.get(letter, 1000) for letter in text) / 1000
 
 
-# Thousandths of the size of the letters: from the space to the tilde, then what else is written here.
+# In thousandths of the font size: from the space to the tilde, then the other characters used here.
 _ASCII = """
     318 401 460 838 636 950 780 275 390 390 500 838 318 361 318 337 636 636 636 636 636 636 636 636 636 636
     337 337 838 838 838 531 1000 684 686 698 770 632 575 775 752 295 295 656 557 863 748 787 603 787 695 635
@@ -105,16 +105,16 @@ _WIDTHS |= dict.fromkeys("₀₁₂₃₄₅₆₇₈₉", 401) | {"−": 838, "
 
 
 class Figure:
-    """A drawing; a notebook shows it, ``svg`` is its text, and ``save`` writes it.
+    """A drawing; notebooks display it, ``svg`` is its source, and ``save`` writes it to a file.
 
     Attributes
     ----------
     width, height : float
         In pixels.
     shapes : list
-        What it is made of, what lies behind first.
+        Its shapes, from back to front.
     title, description : str
-        For those who cannot see it.
+        Text alternatives for screen readers.
     """
 
     def __init__(self, width: float, height: float, shapes: list[Shape], title: str, description: str) -> None:
@@ -136,7 +136,7 @@ class Figure:
 
     @property
     def svg(self) -> str:
-        """The figure as SVG, on white, and on dark where the reader's screen asks for it."""
+        """The figure as SVG, light or dark by the reader's colour scheme."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" class="nanonet" {size} role="img" '
         label = quoteattr(_printable(f"{self.title}. {self.description}"))
@@ -149,16 +149,16 @@ class Figure:
         return Box(0, 0, self.width, self.height)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as .svg, or as .png or .pdf, which needs matplotlib.
+        """Save as .svg, or as .png or .pdf, which needs matplotlib.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         OSError
-            If it cannot be written.
+            If the file cannot be written.
         ValueError
-            If path ends in something else.
+            If path has another suffix.
         """
         kind = Path(path).suffix.lower()
         if kind == ".svg":
@@ -194,7 +194,7 @@ def _style() -> str:
 
 
 def _rules(theme: int) -> list[str]:
-    """Return a class that fills and one that draws for each colour."""
+    """Return a fill class and a stroke class for each colour."""
     return [
         f".nanonet .f-{name}{{fill:{shades[theme]}}}.nanonet .s-{name}{{stroke:{shades[theme]}}}"
         for name, shades in COLOURS.items()
@@ -223,7 +223,7 @@ def _escaped(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a text without the characters that XML does not allow, such as those of a terminal's colours."""
+    """Return text without the characters that XML does not allow, such as terminal escape codes."""
     return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 

@@ -1,4 +1,4 @@
-"""Matrix: numbers between brackets, as a part of a figure."""
+"""Matrix: a bracketed matrix as part of a figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE, NAME, LEADING, SPACE, BRACKET = 9.0, 11.0, 14.0, 8.0, 4.0
 
 
 class Matrix:
-    """Some rows and columns of an array, with dots where others are left out.
+    """Some rows and columns of an array, with dots for omitted ones.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Matrix:
         self.height = LEADING * len(self._cells) + 4
 
     def shapes(self, x: float, y: float, colour: str) -> tuple[list[Shape], list[Words]]:
-        """Return the brackets and the numbers, with the name, from the upper left corner."""
+        """Return the brackets and the words, given the upper left corner."""
         brackets: list[Shape] = []
         x += (self.width - self._inner) / 2
         for edge, inward in ((x, BRACKET), (x + self._inner, -BRACKET)):
@@ -47,15 +47,15 @@ class Matrix:
     def _numbers(self, x: float, y: float, colour: str) -> Iterator[Words]:
         for row, texts in enumerate(self._cells):
             right = x + 6
-            for text, room in zip(texts, self._widths, strict=True):
-                right += room
-                place, anchor = (right - room / 2, "middle") if text in ("⋮", "…") else (right, "end")
+            for text, width in zip(texts, self._widths, strict=True):
+                right += width
+                place, anchor = (right - width / 2, "middle") if text in ("⋮", "…") else (right, "end")
                 yield Words(place, y + 13 + LEADING * row, text, SIZE, anchor, colour)
                 right += SPACE
 
 
 def _dotted(shown: list[int]) -> list[int | None]:
-    """Return what is shown, and None where something is left out."""
+    """Return the shown indices, with None for gaps."""
     dotted: list[int | None] = []
     for before, j in pairwise([-1, *shown]):
         dotted += [None, j] if j != before + 1 else [j]

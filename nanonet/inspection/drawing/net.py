@@ -1,4 +1,4 @@
-"""Drawing: a trace as a picture of the whole net, with its units, weights, sums and error signals."""
+"""Drawing: a trace as a figure of the whole net, with its units, weights, sums and error signals."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nanonet.inspection.drawing.placing import Bounds, overlap, spots
 from nanonet.inspection.record import Record
 from nanonet.inspection.rounding import printed
 
-RADIUS = 46.0  # of a unit, at least
+RADIUS = 46.0  # minimum radius of a unit
 WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have numbers, and between two others
-ONE = 15.0  # the radius of the unit that is always 1, whose weights are the biases
-DOTS = 46.0  # room for how many units are left out
-LABELLED = 4  # units in a layer up to which every edge has its numbers
-BETWEEN = 26.0  # two matrices
-BELOW = 26.0  # how far a target stands below the line from its output to the loss
-BLOCK = 260.0  # a line in a block, at most
+ONE = 15.0  # radius of the constant unit 1, whose weights are the biases
+DOTS = 46.0  # height of the note on omitted units
+LABELLED = 4  # maximum number of units per layer for labels on edges
+BETWEEN = 26.0  # distance between two matrices
+BELOW = 26.0  # distance of a target below the line from its output to the loss
+BLOCK = 260.0  # maximum width of a line in a block
 GAP, WIDEST, MARGIN = (
     150.0,
     450.0,
     28.0,
-)  # between two columns, at least and, where labels have to be kept apart, at most
+)  # between two columns, at least, and at most if labels need more space; at the border
 SMALL, TEXT, HEAD = 10.0, 11.0, 12.0  # sizes of letters
 LEADING = 17.0  # from line to line in a unit
 DIGITS = 4
@@ -41,7 +41,7 @@ def draw(trace: Record) -> Figure:
 
 
 class _Plan:
-    """Where everything goes: columns from left to right, matrices below, then the legend."""
+    """The layout: columns from left to right, matrices below, then the legend."""
 
     def __init__(self, trace: Record, columns: list[Column]) -> None:
         self.trace, self.columns = trace, columns
@@ -49,7 +49,7 @@ class _Plan:
         self.lines: list[Shape] = []
         self.units: list[Shape] = []
         self.labels: list[Shape] = []
-        self.taken: list[Bounds] = []  # where something is written already
+        self.taken: list[Bounds] = []  # boxes that are occupied
         self.radius = max(RADIUS, *(_radius(column) for column in columns))
         heights = [self._height(i) for i in range(len(columns))]
         above = [height / 2 + self._has_bias(i) * (2 * ONE + self._space(i)) for i, height in enumerate(heights)]
@@ -57,31 +57,31 @@ class _Plan:
         self.middle = self.top + max(above)
         self.bottom = self.middle + max(heights) / 2
 
-    # ---- what there is
+    # ---- contents
 
     def _link(self, i: int) -> Dense | str | None:
         return self.columns[i].link if 0 < i < len(self.columns) else None
 
     def _has_bias(self, i: int) -> bool:
-        """Tell whether column i has the unit that is always 1."""
+        """Tell whether column i has the constant unit 1."""
         link = self._link(i + 1)
         return isinstance(link, Dense) and link.bias is not None and bool(self.columns[i].rows)
 
     def _edges_labelled(self, i: int) -> bool:
-        """Tell whether the edges from column i - 1 to column i have their numbers beside them."""
+        """Tell whether the edges from column i - 1 to column i are labelled."""
         return max(self.columns[i - 1].count, self.columns[i].count) <= LABELLED
 
     def _labelled(self, i: int) -> bool:
-        """Tell whether an edge at column i has numbers."""
+        """Tell whether an edge at column i is labelled."""
         links = [j for j in (i, i + 1) if isinstance(self._link(j), Dense)]
         return any(self._edges_labelled(j) for j in links)
 
     def _space(self, i: int) -> float:
-        """Return the room between two units of column i."""
+        """Return the distance between two units of column i."""
         return WIDE if self._labelled(i) else TIGHT
 
     def _height(self, i: int) -> float:
-        """Return how high column i is, without the unit 1 above it."""
+        """Return the height of column i, without the unit 1 above it."""
         column = self.columns[i]
         if not column.rows:
             return 80.0
@@ -92,7 +92,7 @@ class _Plan:
     # ---- the whole
 
     def figure(self) -> Figure:
-        """Put everything in its place."""
+        """Lay out everything and return the figure."""
         x = MARGIN + self._half(0)
         self.places, self.centres = [self._column(0, x)], [x]
         for i in range(1, len(self.columns)):
@@ -111,14 +111,14 @@ class _Plan:
         return f"A net of {names} units with the numbers of one pass"
 
     def _description(self) -> str:
-        told = [
+        parts = [
             f"{column.heading[0]}: {symbol} = {', '.join(printed(numbers[j]) for j in column.shown)}"
             for column in self.columns
             for symbol, numbers in column.rows.items()
         ]
         if self.trace.value is not None:
-            told.append(f"E = {printed(self.trace.value)}")
-        return "; ".join(told)
+            parts.append(f"E = {printed(self.trace.value)}")
+        return "; ".join(parts)
 
     # ---- columns
 
@@ -130,7 +130,7 @@ class _Plan:
         return max(RADIUS, min(BLOCK, widest) / 2 + 12)
 
     def _column(self, i: int, x: float) -> dict[int, float]:
-        """Draw column i around x; return the height of each unit that is shown, and of the unit 1 as -1."""
+        """Draw column i at x; return the y coordinate of each shown unit, with key -1 for the unit 1."""
         column, middle = self.columns[i], self.middle
         self._heading(i, x)
         if not column.rows:
@@ -161,15 +161,15 @@ class _Plan:
         column = self.columns[i]
         if not column.rows:
             return
-        room = (2 * self.radius + GAP - 16) / BOLD if len(self.columns) > 1 else 400
+        width = (2 * self.radius + GAP - 16) / BOLD if len(self.columns) > 1 else 400
         for k, line in enumerate(column.heading):
             last = k == len(column.heading) - 1
             place = self.top - 20 - 16 * (len(column.heading) - 1 - k)
             size, colour = (SMALL, "muted") if last else (HEAD if k == 0 else TEXT, "ink")
-            self._write(Words(x, place, _fitted(line, room, size), size, "middle", colour, bold=i > 0 and not last))
+            self._write(Words(x, place, _fitted(line, width, size), size, "middle", colour, bold=i > 0 and not last))
 
     def _unit(self, column: Column, j: int, x: float, y: float) -> None:
-        """Draw a circle with a line for each of its numbers."""
+        """Draw a circle with one line per number."""
         self.units.append(Circle(x, y, self.radius))
         self.taken.append((x - self.radius, y - self.radius, x + self.radius, y + self.radius))
         rows = [(_index(symbol, j), printed(numbers[j])) for symbol, numbers in column.rows.items()]
@@ -184,7 +184,7 @@ class _Plan:
     # ---- links
 
     def _linked(self, i: int, x: float) -> float:
-        """Draw column i to the right of the one before, around x, and what leads there; return where it is."""
+        """Draw column i to the right of column i - 1, which is at x, and the links between; return its x coordinate."""
         link = self.columns[i].link
         if not isinstance(link, Dense) or not self.columns[i - 1].rows:
             right = x + self._half(i - 1) + GAP / (1 if link == "straight" else 2) + self._half(i)
@@ -192,14 +192,14 @@ class _Plan:
             self._plain(i, x, right)
             return right
         if not self._edges_labelled(i):
-            room = max(GAP, self._matrix_width(link, i) + 24)
-            right = x + 2 * self.radius + room
+            gap = max(GAP, self._matrix_width(link, i) + 24)
+            right = x + 2 * self.radius + gap
             self.places.append(self._column(i, right))
             self._coloured(i, link, x, right)
             return right
         kept = len(self.units), len(self.labels), len(self.taken), len(self.lines)
         gap = GAP
-        while True:  # wider, until every label has a place of its own
+        while True:  # widened until no labels overlap
             right = x + 2 * self.radius + gap
             self.places.append(self._column(i, right))
             if self._labels(i, link, x, right, crossed=gap > WIDEST):
@@ -209,7 +209,7 @@ class _Plan:
             gap += 25
 
     def _plain(self, i: int, left: float, right: float) -> None:
-        """Draw straight lines from unit to unit, or an arrow to or from a block."""
+        """Draw lines from unit to unit, or an arrow to or from a block."""
         before, after = self.places[i - 1], self.places[i]
         start, end = left + self._half(i - 1), right - self._half(i)
         if self.columns[i].link == "straight" and before and after:
@@ -221,7 +221,7 @@ class _Plan:
             self.lines.append(Line(end - 16, self.middle + side, end - 6, self.middle, "muted", 3))
 
     def _edges(self, i: int, link: Dense) -> Iterator[tuple[int, int, float, float | None]]:
-        """Yield (from, to, weight, gradient) of every edge that is shown; from -1 for a bias."""
+        """Yield (from, to, weight, gradient) of every shown edge; from is -1 for a bias."""
         for j in (j for j in self.places[i] if j >= 0):
             for k in self.places[i - 1]:
                 if k >= 0:
@@ -237,7 +237,7 @@ class _Plan:
         self.lines.append(Line(*self._ends(i, k, j, left, right), colour, width, dashed=weight < 0))
 
     def _coloured(self, i: int, link: Dense, left: float, right: float) -> None:
-        """Draw every edge by the sign and size of its weight."""
+        """Draw every edge, styled by the sign and size of its weight."""
         sizes = [abs(weight) for *_, weight, _ in self._edges(i, link)]
         largest = max((size for size in sizes if np.isfinite(size)), default=0.0) or 1.0
         for k, j, weight, _ in self._edges(i, link):
@@ -245,9 +245,9 @@ class _Plan:
             self._edge(i, k, j, left, right, weight, 0.4 + 3 * share)
 
     def _labels(self, i: int, link: Dense, left: float, right: float, *, crossed: bool) -> bool:
-        """Draw every edge with its numbers on it, where no other label is and, unless crossed is True, no other edge.
+        """Draw every edge with its label, not overlapping other labels nor, unless crossed is True, other edges.
 
-        Return False where there is no room for all.
+        Return False if there is not enough space.
         """
         edges = list(self._edges(i, link))
         ends = {(k, j): self._ends(i, k, j, left, right) for k, j, *_ in edges}
@@ -275,30 +275,30 @@ class _Plan:
     # ---- target and loss
 
     def _targets(self, x: float, right: float) -> float:
-        """Draw what the outputs should have been, and the loss; return how far right it goes."""
+        """Draw the targets and the loss; return the right edge."""
         target, places = np.asarray(self.trace.target)[0], self.places[-1]
-        told = [f"E = {printed(self.trace.value)}", _fitted(called(self.trace.loss), 220, HEAD)]
+        lines = [f"E = {printed(self.trace.value)}", _fitted(called(self.trace.loss), 220, HEAD)]
         outputs = [(right, y) for y in places.values()] or [(right, self.middle)]
         ends = []
         if target.shape == (self.columns[-1].count,) and places:
             ends = [(self._target(j, target[j], right, y + BELOW), y + BELOW) for j, y in places.items()]
         else:
-            told.insert(0, f"t = {printed(target[()])}" if target.ndim == 0 else f"t of shape {target.shape}")
+            lines.insert(0, f"t = {printed(target[()])}" if target.ndim == 0 else f"t of shape {target.shape}")
         loss = max([right, *(end for end, _ in ends)]) + 64
-        width = max(text_width(line, HEAD) * BOLD for line in told) + 24
-        bend = loss - 50  # past the targets, so that no line runs behind one
+        width = max(text_width(line, HEAD) * BOLD for line in lines) + 24
+        bend = loss - 50  # beyond the targets, so that no line runs behind one
         for end, y in outputs + ends:
             self.lines.append(Line(end, y, bend, y, "muted", 1))
             self.lines.append(Line(bend, y, loss, self.middle, "muted", 1))
-        top = self.middle - 10 * len(told) - 8
-        self.units.append(Box(loss, top, width, 20 * len(told) + 16, "ink", "unit", 4))
-        for line, text in enumerate(told):
+        top = self.middle - 10 * len(lines) - 8
+        self.units.append(Box(loss, top, width, 20 * len(lines) + 16, "ink", "unit", 4))
+        for line, text in enumerate(lines):
             bold = text.startswith("E = ")
             self._write(Words(loss + width / 2, top + 22 + 20 * line, text, HEAD, "middle", bold=bold))
         return loss + width
 
     def _target(self, j: int, target: Any, right: float, y: float) -> float:
-        """Draw what an output should have been, beside and below it; return where it ends."""
+        """Draw the target of an output, below its line to the loss; return the right edge."""
         name, number, place = _index("t", j), printed(target), right + 26
         width = _row_width(name, number) + 16
         self.units.append(Box(place, y - 13, width, 26, "ink", "paper", 4))
@@ -309,18 +309,18 @@ class _Plan:
     # ---- matrices
 
     def _matrix_width(self, link: Dense, i: int) -> float:
-        """Return how wide the wider of the two lines of matrices is."""
+        """Return the width of the wider of the two rows of matrices."""
         lines = [[link.weight, link.bias], [link.grad, link.bias_grad]]
         matrices = [[self._matrix(i, "", array) for array in line if array is not None] for line in lines]
         return max(sum(matrix.width + BETWEEN for matrix in line) for line in matrices)
 
     def _matrix(self, i: int, name: str, array: npt.NDArray[Any]) -> Matrix:
-        """Return a weight or bias, or its gradient, that leads from column i - 1 to column i."""
+        """Return the matrix of a weight, a bias or a gradient between columns i - 1 and i."""
         below = self.columns[i - 1].shown if array.ndim == 2 else [0]
         return Matrix(name, array.reshape(len(array), -1), self.columns[i].shown, below)
 
     def _matrices(self) -> float:
-        """Draw W and dE/dW of every link whose edges have no numbers, below it; return where they end."""
+        """Draw W and dE/dW below every link without labels; return the bottom edge."""
         lowest = self.bottom
         for i in range(1, len(self.columns)):
             link = self.columns[i].link
@@ -329,7 +329,7 @@ class _Plan:
         return lowest
 
     def _pair(self, i: int, link: Dense) -> float:
-        """Draw W and b, and below them their gradients; return where they end."""
+        """Draw W and b, and below them their gradients; return the bottom edge."""
         centre, y = (self.centres[i - 1] + self.centres[i]) / 2, self.bottom + 34
         shape = " × ".join(map(str, link.weight.shape))
         for named, colour in (
@@ -350,7 +350,7 @@ class _Plan:
     # ---- legend and words
 
     def _legend(self, y: float, right: float) -> float:
-        """Draw what the signs mean, in lines no longer than the figure; return where it ends."""
+        """Draw the legend, in lines no longer than the figure; return the bottom edge."""
         y += 36
         x, self.reach = MARGIN, right
         for symbol, text, colour in self._signs():
@@ -368,7 +368,7 @@ class _Plan:
         return y
 
     def _signs(self) -> Iterator[tuple[str, str, str]]:
-        """Yield (symbol, meaning, colour) of everything that is in the figure."""
+        """Yield (symbol, meaning, colour) of everything in the figure."""
         symbols = {symbol for column in self.columns for symbol in column.rows}
         meanings = {"x": "input", "a": "sum that goes into a unit", "y": "what comes out", "g": "error signal ∂E/∂a"}
         for symbol in meanings:
@@ -405,21 +405,21 @@ def _row_width(name: str, number: str) -> float:
 
 
 def _radius(column: Column) -> float:
-    """Return how large a circle is that holds every line of every unit of a column."""
+    """Return the radius of a circle that holds every line of every unit of a column."""
     rows = ((_index(symbol, j), printed(a[j])) for symbol, a in column.rows.items() for j in column.shown)
     widest = max((_row_width(*row) for row in rows), default=0.0)
     return float(np.hypot(widest / 2 + 2, LEADING * (len(column.rows) - 1) / 2 + 7))
 
 
 def _index(symbol: str, j: int) -> str:
-    """Return what a number of unit j is called, as it would be typed."""
+    """Return the name of a number of unit j, as in code."""
     return f"{symbol}[{j}]"
 
 
-def _fitted(text: str, room: float, size: float) -> str:
-    """Return a text, cut where it is longer than the room."""
-    if text_width(text, size) <= room:
+def _fitted(text: str, width: float, size: float) -> str:
+    """Return text, truncated to the width."""
+    if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "…", size) > room:
+    while text and text_width(text + "…", size) > width:
         text = text[:-1]
     return text + "…"

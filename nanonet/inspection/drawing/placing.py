@@ -1,4 +1,4 @@
-"""Placing: where on its edge a label finds room, away from the other edges."""
+"""Placing: positions for labels along their edges, away from the other edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Bounds = tuple[float, float, float, float]  # left, top, right and bottom; or th
 def spots(
     ends: dict[tuple[int, int], Bounds], edge: tuple[int, int], texts: list[str], size: float
 ) -> list[tuple[int, Bounds]]:
-    """Return the places for a label along its edge, with how many other edges pass through each; the best first."""
+    """Return possible boxes for a label along its edge, each with the number of edges crossing it; best first."""
     half = np.array([max(text_width(text, size) for text in texts) / 2 + 2, 6.0 * len(texts) + 2])
     x1, y1, x2, y2 = ends[edge]
     share = np.linspace(0.12, 0.88, 39)
@@ -27,7 +27,7 @@ def spots(
 
 
 def _crossings(lines: Array, low: Array, high: Array) -> npt.NDArray[np.intp]:
-    """Return for each box how many lines, which go from left to right, pass through it."""
+    """Return, for each box, the number of left-to-right lines that cross it."""
     x1, y1, x2, y2 = lines.T
     slope = (y2 - y1) / (x2 - x1)
     at_left = y1 + slope * (low[:, :1] - x1)
@@ -38,5 +38,5 @@ def _crossings(lines: Array, low: Array, high: Array) -> npt.NDArray[np.intp]:
 
 
 def overlap(one: Bounds, other: Bounds) -> bool:
-    """Tell whether two rooms have a part in common."""
+    """Tell whether two boxes overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

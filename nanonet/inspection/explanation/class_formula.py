@@ -1,4 +1,4 @@
-"""ClassFormula: a formula that a layer or a loss has as an attribute, with the numbers of one pass."""
+"""ClassFormula: a formula declared by a layer or a loss, with the numbers of one pass."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nanonet.losses.classification import CrossEntropy
 
 
 class ClassFormula:
-    """A formula of a layer or a loss, with the numbers of its parts put among the quantities."""
+    """A formula of a layer or a loss, with the values of its parts among the quantities."""
 
     def __init__(self, owner: Layer | Loss, formula: str, quantities: Quantities, layer: str | None) -> None:
         *parts, (_, self.expression) = parse(formula, type(owner).__name__)
@@ -51,7 +51,7 @@ class ClassFormula:
         return Quantity(symbol, numbers=[Equation(expression, self.quantities, i).value for i in range(count)])
 
     def _find(self, owner: Layer | Loss, expression: ast.expr) -> None:
-        """Put the owner's own numbers that an expression names among the quantities."""
+        """Add the owner's attributes that an expression names to the quantities."""
         count = max(sizes(self.quantities).values())
         some = next(quantity.numbers[0] for quantity in self.quantities.values() if quantity.number is None)
         cast: Any = some.dtype.type if isinstance(some, np.floating) else np.float64
@@ -63,7 +63,7 @@ class ClassFormula:
             if value.dtype.kind not in "fiu" or value.shape not in ((), (count,)):
                 raise ValueError(
                     f"{type(owner).__name__}: {self.formula!r} names {name!r}, which is no number of {called(owner)}; "
-                    f"known are {', '.join(self.quantities)} and the numbers among its attributes"
+                    f"known are {', '.join(self.quantities)} and its numeric attributes"
                 )
             if value.shape:
                 self.quantities[name] = Quantity(word(name, "[#]"), numbers=[cast(number) for number in value])
@@ -91,7 +91,7 @@ class ClassFormula:
         return Equation(self.expression, self.quantities, unit).line(left, truth)
 
     def general(self) -> Symbol:
-        """Return it for a unit j."""
+        """Return the general formula, for a unit j."""
 
         def symbol(name: str, index: str) -> Symbol:
             return self.quantities[name].symbol.at(index or "j")
@@ -109,7 +109,7 @@ def is_label(prediction: Array, target: Array) -> bool:
 
 
 def _target_row(prediction: Array, target: Array) -> Array | None:
-    """Return t, one number for each output, which for a label is 1 there and 0 elsewhere; None for other targets."""
+    """Return t, one number per output, one-hot for a label; None for targets of another shape."""
     if is_label(prediction, target):
         row: Array = np.zeros_like(prediction[0])
         row[target[0]] = 1

@@ -1,4 +1,4 @@
-"""Derivation: the way back from the loss to one entry of a parameter, section by section; with numbers put in."""
+"""Derivation: backpropagation from the loss to one entry of a parameter, section by section, with numbers."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from nanonet.layers.linear import Linear
 
 @dataclass(frozen=True)
 class Section:
-    """One step of the way back.
+    """One step of the derivation.
 
     Attributes
     ----------
     title : str
-        What the step is, in words; formulas in backticks.
+        Describes the step in words; formulas in backticks.
     rule : Symbol or None
         The general formula, for a unit j, as text and in LaTeX.
     lines : list of Line
@@ -52,11 +52,11 @@ class Section:
     lines: list[Line] = field(default_factory=list)
 
 
-# ---- which way it goes
+# ---- the path
 
 
 def _is_plain(layer: Layer) -> bool:
-    """Tell whether it is a chain that does nothing but call its layers in turn."""
+    """Tell whether it is a chain that only calls its layers in turn."""
     kind = type(layer)
     return isinstance(layer, Chain) and kind.forward is Chain.forward and kind.backward is Chain.backward
 
@@ -75,7 +75,7 @@ def _leaves(name: str, layer: Layer) -> Iterator[str]:
 
 
 def _chain(trace: Record, name: str) -> tuple[list[LayerTrace], bool]:
-    """Return the longest chain of layers that a layer stands in, and whether that is all of the model."""
+    """Return the longest chain of layers that contains a layer, and whether it is the whole model."""
     layers = Tree(trace.model).layers
     top = name
     for outer in sorted((outer for outer in layers if _is_within(name, outer)), key=len, reverse=True):
@@ -90,10 +90,10 @@ def _is_within(name: str, outer: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """The layers that can be written out one after another, from that of the entry up.
+class _Path:
+    """The consecutive layers that can be written out, from that of the entry up.
 
-    input is what the first of them takes; above is the next layer, which cannot be written out, if there is one; and
+    input is the input of the first of them; above is the next layer, which cannot be written out, if there is one;
     whole tells whether the last of them is the model's last layer.
     """
 
@@ -103,8 +103,8 @@ class _Way:
     whole: bool
 
 
-def _way(trace: Record, owner: LayerTrace) -> _Way | None:
-    """Return the way back to a layer; None where its own gradient cannot be written out."""
+def _path(trace: Record, owner: LayerTrace) -> _Path | None:
+    """Return the path back to a layer; None if its own gradient cannot be written out."""
     if not _is_dense(owner.layer) or not _is_written(trace, owner):
         return None
     chain, whole = _chain(trace, owner.name)
@@ -117,18 +117,18 @@ def _way(trace: Record, owner: LayerTrace) -> _Way | None:
     else:
         taken_in = word("x", "[#]") if whole else layered("x", owner.name)
     above = chain[end] if end < len(chain) else None
-    return _Way(chain[start:end], taken_in, above, whole and above is None)
+    return _Path(chain[start:end], taken_in, above, whole and above is None)
 
 
 def _is_written(trace: Record, record: LayerTrace) -> bool:
-    """Tell whether what a layer does to its one row of numbers can be written out."""
+    """Tell whether a layer's computation on one row of numbers can be written out."""
     rows = record.input.ndim == 2 and record.output.ndim == 2
     once = f"{record.name}#2" not in trace and record.grad_output is not None
     return rows and once and (isinstance(record.layer, Activation) or _is_dense(record.layer))
 
 
 def _units_needed(layers: list[LayerTrace], unit: int) -> list[list[int]]:
-    """Return for each layer which of its outputs stand in the way back to one output of the first."""
+    """Return, for each layer, its outputs that are on the path back to one output of the first."""
     needed = [[unit]]
     for record in layers[1:]:
         needed.append(shown(record.output.shape[1]) if isinstance(record.layer, Linear) else needed[-1])
@@ -143,25 +143,25 @@ def _output(record: LayerTrace) -> Symbol:
 
 
 def _grad(record: LayerTrace) -> Symbol:
-    """Return g where it is dE/da of sums, else dE/dy."""
+    """Return g if it is dE/da of sums, else dE/dy."""
     return layered("g", record.name) if record.symbol == "a" else derivative_by(_output(record))
 
 
 def _back(record: LayerTrace) -> Array:
-    """Return dE/dy of a layer on the way."""
+    """Return dE/dy of a layer on the path."""
     assert record.grad_output is not None
     return record.grad_output
 
 
 def _rule(left: Symbol, right: Symbol, unit: str = "j", by: Symbol | None = None) -> Symbol:
-    """Return left = dE/dby = right for one unit; the part in the middle only where it is not left itself."""
+    """Return left = dE/dby = right for one unit; the middle part is omitted if it equals left."""
     sides = [left.at(unit), right]
     if by is not None and derivative_by(by) != left:
         sides.insert(1, derivative_by(by).at(unit))
     return Symbol(" = ".join(side.text for side in sides), " = ".join(side.latex for side in sides))
 
 
-# ---- the way back
+# ---- the derivation
 
 
 def derivation(
@@ -186,16 +186,16 @@ class _Derivation:
         owned = {f"{record.name}.{own}": record for record in trace.values() for own in record.parameters}
         owner = owned.get(name)
         self.kind = name.rpartition(".")[2]
-        way = None if owner is None or self.kind not in ("weight", "bias") else _way(trace, owner)
-        if way is None:
+        path = None if owner is None or self.kind not in ("weight", "bias") else _path(trace, owner)
+        if path is None:
             self._number_alone(owner)
         else:
-            self._written_out(way)
+            self._written_out(path)
 
-    # ---- what is said
+    # ---- sections
 
     def _say(self, *keys: str, rule: Symbol | None = None, lines: list[Line] | None = None, **words: object) -> None:
-        """Add a section whose title consists of these phrases."""
+        """Add a section with a title made of these phrases."""
         if any(REST in side for line in lines or [] for side in line.sides) and not self.rest_explained:
             keys, self.rest_explained = (*keys, "rest"), True
         title = "\n".join(self.phrases[key].format(**words) for key in keys)
@@ -213,17 +213,17 @@ class _Derivation:
             self._say(key, name=self.name, place=place, layer=owner.name, what=what, lines=lines)
         self._update(symbol)
 
-    def _written_out(self, way: _Way) -> None:
-        owner = way.layers[0]
+    def _written_out(self, path: _Path) -> None:
+        owner = path.layers[0]
         symbol = self._entry(owner)
         j, i = self.place[0], self.place[-1]
         self._say(
             self.kind, "indices", name=self.name, place=", ".join(map(str, self.place)), symbol=symbol.text,
             i=i, j=j, layer=owner.name, what=called(owner.layer),
         )  # fmt: skip
-        needed = _units_needed(way.layers, j)
-        self._begin(way, needed[-1])
-        for above, below, units in reversed(list(zip(way.layers[1:], way.layers, needed, strict=False))):
+        needed = _units_needed(path.layers, j)
+        self._begin(path, needed[-1])
+        for above, below, units in reversed(list(zip(path.layers[1:], path.layers, needed, strict=False))):
             if isinstance(above.layer, Linear):
                 self._through_linear(above, below, units)
             else:
@@ -233,7 +233,7 @@ class _Derivation:
             line = Equation(_G, {"g": g}).line(derivative_by(symbol), self.gradient)
             self._say("bias end", symbol=symbol.text, sum=sums.text, lines=[line])
         else:
-            x = Quantity(way.input.at(i), owner.input[0, i])
+            x = Quantity(path.input.at(i), owner.input[0, i])
             line = Equation(_PRODUCT, {"g": g, "x": x}).line(derivative_by(symbol), self.gradient)
             self._say("weight end", symbol=symbol.text, sum=sums.text, input=x.symbol.text, lines=[line])
         self._update(symbol)
@@ -242,18 +242,18 @@ class _Derivation:
         letter = "b" if self.kind == "bias" else "W"
         return layered(letter, owner.name, f"[{', '.join(map(str, self.place))}]")
 
-    # ---- where it begins
+    # ---- the start
 
-    def _begin(self, way: _Way, units: list[int]) -> None:
-        top = way.layers[-1]
-        if way.whole:
+    def _begin(self, path: _Path, units: list[int]) -> None:
+        top = path.layers[-1]
+        if path.whole:
             self._from_loss(top, units)
             return
         lines = [taken(_grad(top).at(j), _back(top)[0, j]) for j in units]
-        if way.above is None:
+        if path.above is None:
             self._say("container", layer=top.name, lines=lines)
         else:
-            self._say("opaque", layer=way.above.name, what=called(way.above.layer), lines=lines)
+            self._say("opaque", layer=path.above.name, what=called(path.above.layer), lines=lines)
 
     def _from_loss(self, top: LayerTrace, units: list[int]) -> None:
         trace = self.trace
@@ -350,7 +350,7 @@ class _Derivation:
             output=y.text.replace("[#]", ""), rule=_rule(_grad(below), product, "j", a), lines=lines,
         )  # fmt: skip
 
-    # ---- where it ends
+    # ---- the end
 
     def _update(self, symbol: Symbol) -> None:
         if self.rate is None:

@@ -1,4 +1,4 @@
-"""Equations: one line of an explanation, with as many digits as make what is printed true."""
+"""Equations: the lines of an explanation, with enough digits to make the printed equation correct."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from nanonet.inspection.rounding import rounded, shortest
 
 Number: TypeAlias = "np.floating[Any] | float | Decimal"
 
-DIGITS = (5, 6, 4, 3)  # of a result, in the order in which they are tried
-GUARD = 12  # most digits that the terms of a line may have beyond those of its result
+DIGITS = (5, 6, 4, 3)  # of a result, in the order tried
+GUARD = 12  # maximum number of extra digits of the terms of a line
 
 
 # ---- symbols and their numbers
@@ -34,7 +34,7 @@ GUARD = 12  # most digits that the terms of a line may have beyond those of its 
 
 @dataclass(frozen=True)
 class Symbol:
-    """How a quantity is written, as text and in LaTeX; "#" stands for the unit."""
+    """The notation of a quantity, as text and in LaTeX, with "#" as a placeholder for the unit."""
 
     text: str
     latex: str
@@ -45,12 +45,12 @@ class Symbol:
 
 
 def word(name: str, index: str = "") -> Symbol:
-    """Return a quantity of no layer: t[#], learning_rate."""
+    """Return the symbol of a quantity without a layer: t[#], learning_rate."""
     return Symbol(name + index, (name if len(name) == 1 else rf"\mathrm{{{escaped(name)}}}") + index)
 
 
 def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
-    """Return a quantity of a layer: a₂[#]."""
+    """Return the symbol of a quantity of a layer: a₂[#]."""
     plain = layer.replace(".", "").isdecimal()
     below = layer.translate(SUBSCRIPTS) if plain else f"_{layer}"
     latex_below = layer if plain else rf"\mathrm{{{escaped(layer)}}}"
@@ -58,12 +58,12 @@ def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
 
 
 def escaped(name: str) -> str:
-    """Return a name as LaTeX takes it."""
+    """Return a name escaped for LaTeX."""
     return name.replace("_", r"\_")
 
 
 def derivative_by(symbol: Symbol) -> Symbol:
-    """Return dE by it."""
+    """Return the symbol of the derivative of E with respect to another symbol."""
     return Symbol(f"dE/d{symbol.text}", rf"\frac{{\partial E}}{{\partial {symbol.latex}}}")
 
 
@@ -94,7 +94,7 @@ def exact(number: Number) -> Decimal:
 
 @dataclass(frozen=True)
 class Term:
-    """A number that stands in a line: its symbol, how it is printed there, and what it really is."""
+    """A number in a line: its symbol, printed text and exact value."""
 
     symbol: str
     printed: str
@@ -108,16 +108,16 @@ class Line:
     Attributes
     ----------
     left : str
-        What it gives, such as "g₂[0]".
+        The left side, such as "g₂[0]".
     sides : tuple of str
-        The sides that follow: symbols, numbers, result; a number that is taken as it is has its result alone.
+        The other sides: symbols, numbers, result; only the result for a number taken from the pass.
     terms : tuple of Term
-        The numbers that were put in; with them the expression comes to ``result``.
+        The numbers inserted; with them the expression evaluates to ``result``.
     result : str
     value : Decimal
-        What was rounded to ``result``.
+        The value rounded to ``result``.
     in_pass : str
-        The pass's own number, where its rounding is so coarse that it does not agree with the line; else "".
+        The number of the pass, if its rounding error makes it disagree with the line; else "".
     latex_left, latex_sides
         The same in LaTeX.
     relation : str
@@ -136,7 +136,7 @@ class Line:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether the pass's number is as near as rounding can leave it: to a thousandth of what stands in the line."""
+        """Whether rounding explains the difference to the pass: at most 1/1000 of the largest number in the line."""
         passed = Decimal(self.in_pass or self.result)
         numbers = [self.value, passed, *(term.value for term in self.terms)]
         if not all(number.is_finite() for number in numbers):
@@ -145,13 +145,13 @@ class Line:
 
 
 def taken(left: Symbol, number: Number) -> Line:
-    """Return a line with a number that is taken as it is."""
+    """Return a line for a number taken from the pass."""
     printed = shortest(number, DIGITS[0])
     return Line(left.text, (printed,), (), printed, exact(number), "", left.latex, (LatexWriter.number(printed),))
 
 
 class Equation:
-    """An expression for one unit, and the numbers of all that stands in it."""
+    """An expression for one unit, with the values of its names."""
 
     def __init__(self, expression: ast.expr, quantities: Quantities, unit: int | None = None) -> None:
         self.general, self.quantities, self.unit = expression, quantities, unit
@@ -161,18 +161,18 @@ class Equation:
             self.numbers[name] = evaluate(rest, {inner: exact(self._number(inner)) for inner in names(rest)})
 
     def _number(self, name: str) -> Number:
-        """Return the number of a name in the spread expression, such as "y.0"."""
+        """Return the number of a name in the expanded expression, such as "y.0"."""
         base, _, unit = name.partition(".")
         quantity = self.quantities[base]
         return quantity.numbers[int(unit)] if quantity.number is None else quantity.number
 
     @property
     def value(self) -> Decimal:
-        """What it comes to."""
+        """The exact value."""
         return evaluate(self.flat, {name: exact(number) for name, number in self.numbers.items()})
 
     def line(self, left: Symbol, truth: Number | None = None, relation: str = "=") -> Line:
-        """Return the line, with digits that make it true; truth is what the pass has, None: the expression's value."""
+        """Return the line with enough digits; truth is the number in the pass, or None for the expression's value."""
         truth = self.value if truth is None else truth
         printed, result, value, in_pass = self._settled(truth)
         symbols = {name: self._symbol(name) for name in self.numbers}
@@ -189,10 +189,10 @@ class Equation:
         )
 
     def _settled(self, truth: Number) -> tuple[dict[str, str], str, Decimal, str]:
-        """Return the terms and the result as printed, what the result was rounded from, and the pass's own number.
+        """Return the printed terms and result, the value rounded to the result, and the number of the pass.
 
-        Terms get more digits until they come to the result that the truth has too. Where the pass has rounded so
-        coarsely that no number of digits will do, the result is that of the terms, and the pass's number stands beside.
+        Terms get more digits until they evaluate to the rounded truth. If no number of digits suffices because of
+        rounding in the pass, the result is that of the terms, and the number of the pass is shown next to it.
         """
         if not all(exact(number).is_finite() for number in [truth, *self.numbers.values()]):
             return self._printed(DIGITS[0]), shortest(truth, DIGITS[0]), exact(truth), ""
@@ -200,23 +200,23 @@ class Equation:
             result = shortest(truth, digits)
             for guard in range(GUARD + 1):
                 printed = self._printed(digits + guard)
-                found = self._comes_to(printed)
+                found = self._evaluated(printed)
                 if rounded(found, digits) == Decimal(result):
                     if printed == self._printed(DIGITS[0] + GUARD):  # nothing was rounded: 2 × 0.1 is 0.2, not 0.20000
                         result = min(result, shortest(found, digits), key=len)
                     return printed, result, exact(truth), ""
         printed = self._printed(DIGITS[0] + GUARD)
-        value = self._comes_to(printed)
+        value = self._evaluated(printed)
         return printed, shortest(value, DIGITS[0]), value, shortest(truth, DIGITS[0])
 
     def _printed(self, digits: int) -> dict[str, str]:
         return {name: shortest(number, digits) for name, number in self.numbers.items()}
 
-    def _comes_to(self, printed: Mapping[str, str]) -> Decimal:
+    def _evaluated(self, printed: Mapping[str, str]) -> Decimal:
         return evaluate(self.flat, {name: Decimal(text) for name, text in printed.items()})
 
     def _symbol(self, name: str, index: str = "") -> Symbol:
-        """Return the symbol of a name in the general expression, "y", or in the spread one, "y.0"."""
+        """Return the symbol of a name in the general expression, "y", or in the expanded one, "y.0"."""
         base, _, unit = name.partition(".")
         if base == REST:
             return Symbol(REST, r"\cdots")

@@ -1,4 +1,4 @@
-"""Explaining: the chain rule for one entry of one parameter, written out line by line in the numbers of a pass."""
+"""Explanation: the chain rule for one entry of one parameter, line by line, with the numbers of a pass."""
 
 from __future__ import annotations
 
@@ -20,24 +20,21 @@ from nanonet.inspection.record import Record, nearest
 WIDTH = 100  # of a line of text that is not broken at its equals signs
 
 
-WIDTH = 100  # of a line of text that is not broken at its equals signs
-
-
-# ---- what comes out
+# ---- the result
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a pass leads to the gradient of one entry of one parameter.
+    """The derivation of the gradient of one entry of one parameter, with the numbers of a pass.
 
-    ``print`` shows it as text, a notebook as Markdown with LaTeX, which ``markdown`` holds.
+    ``print`` shows it as text, a notebook as Markdown with LaTeX, which is also in ``markdown``.
 
     Attributes
     ----------
     sections : list of Section
-        From the loss down; each has a title and its lines.
+        From the loss to the parameter; each has a title and lines.
     gradient : float
-        The entry's gradient in the pass.
+        The gradient of the entry in the pass.
 
     Examples
     --------
@@ -106,24 +103,24 @@ class Explanation:
 
 
 def _fits(line: Line) -> bool:
-    """Tell whether all of it goes into one line of text."""
+    """Tell whether the equation fits into one line of text."""
     return len(" = ".join([line.left, *line.sides])) <= WIDTH
 
 
 def _wrapped(title: str) -> list[str]:
-    """Return a title in lines of text that break neither code nor formulas."""
+    """Wrap a title without breaking code or formulas."""
     kept = re.sub(r"`([^`]*)`", lambda code: code[1].replace(" ", "\u00a0"), title)
     lines = [textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in kept.split("\n")]
     return [part.replace("\u00a0", " ") for line in lines for part in line]
 
 
-# ---- the door
+# ---- entry point
 
 
 def explain(
     trace: Record, name: str, entry: tuple[int, ...] | int, *, learning_rate: float | None = None, lang: str = "en"
 ) -> Explanation:
-    """Return how the pass of one sample leads to the gradient of one entry; see :meth:`nanonet.Trace.explain`.
+    """Derive the gradient of one entry from the pass of one sample; see :meth:`nanonet.Trace.explain`.
 
     Raises
     ------
@@ -132,7 +129,7 @@ def explain(
     TypeError
         If the entry is not made of ints.
     ValueError
-        If there was no backward pass, or no such language, or a formula of a class cannot be read.
+        If there was no backward pass, lang is unknown, or a formula of a class is invalid.
     """
     if lang not in LANGUAGES:
         raise ValueError(f'explain: expected lang "en" or "ja", got {lang!r:.60}')
@@ -152,7 +149,7 @@ def explain(
 
 
 def _place(entry: object, shape: Shape, name: str) -> tuple[int, ...]:
-    """Return the entry as a tuple of indices from 0, or raise what is wrong with it."""
+    """Return the entry as a tuple of nonnegative indices, or raise an error."""
     given = entry if isinstance(entry, (tuple, list)) else (entry,)
     last = tuple(size - 1 for size in shape)
     typed = f"explain({name!r}, {last[0] if len(last) == 1 else last})"

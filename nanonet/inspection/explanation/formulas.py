@@ -1,8 +1,8 @@
-"""Formulas: a formula is written once, as a small Python expression, and shown, filled with numbers and worked out.
+"""Formulas: small Python expressions that are parsed, typeset and evaluated.
 
-The language: names, numbers, + - * / **, abs, exp, log, sqrt, tanh, erfc, max and min, ``A if a > 0 else B``, and over
-all units of a layer ``sum(...)`` and ``max(...)`` of one argument. Names may be given to parts of a formula first:
-``s = sum(exp(y)); exp(y) / s``. Nothing is ever run: the text is parsed, and its tree is walked.
+The language: names, numbers, + - * / **, abs, exp, log, sqrt, tanh, erfc, max and min, ``A if a > 0 else B``, and, with
+one argument, ``sum(...)`` and ``max(...)`` over all units of a layer. Parts can be named first: ``s = sum(exp(y));
+exp(y) / s``. No code is executed: the text is parsed, and its syntax tree evaluated.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, local
 from typing import NamedTuple
 
 WORKING = Context(prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # NaN raises nothing
-MOST = 8  # terms of a sum that are all shown; of a longer one the first three and the last
+MOST = 8  # terms of a sum that are shown in full; of a longer one the first three and the last
 FIRST = 3
-REST = "…"  # a name that no formula can have
+REST = "…"  # not a valid name in a formula
 
 
 class Step(NamedTuple):
-    """A part of a formula with its name; the last part, the formula's value, has none."""
+    """A part of a formula with its name; the last part, the formula's value, has no name."""
 
     name: str
     expression: ast.expr
@@ -37,7 +37,7 @@ def parse(formula: str, owner: str) -> list[Step]:
     Raises
     ------
     ValueError
-        If it is not of this language; owner is who the message names.
+        If it is not a valid formula; owner is named in the message.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def parse(formula: str, owner: str) -> list[Step]:
 
 
 def names(expression: ast.AST) -> list[str]:
-    """Return the names that stand in an expression, functions left out, each once, from left to right.
+    """Return the distinct names in an expression, without functions, from left to right.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def names(expression: ast.AST) -> list[str]:
 def _check(expression: ast.expr, formula: str, owner: str) -> None:
     questions = {id(node.test) for node in ast.walk(expression) if isinstance(node, ast.IfExp)}
     for node in ast.walk(expression):
-        strange = isinstance(node, ast.Compare) and id(node) not in questions  # True or False is no number
+        strange = isinstance(node, ast.Compare) and id(node) not in questions  # True or False is not a number
         if isinstance(node, ast.expr) and (strange or not _known(node)):
             raise ValueError(
                 f"{owner}: {formula!r} is not a formula: {ast.unparse(node)!r} is not part of one; there are names, "
@@ -107,7 +107,7 @@ def _known(node: ast.expr) -> bool:
     return False
 
 
-# ---- working out
+# ---- evaluation
 
 
 def _exp(a: Decimal) -> Decimal:
@@ -123,11 +123,11 @@ _PI = Decimal("3.141592653589793238462643383279502884197169399375105820974944592
 
 
 def _erfc(a: Decimal) -> Decimal:
-    """Return 1 - erf(a): by the series of erf, whose terms are all positive, far from 0 by the continued fraction."""
+    """Return 1 - erf(a): by the series of erf with positive terms, or by the continued fraction far from 0."""
     if a.is_nan():
         return a
     with localcontext(WORKING) as context:
-        context.prec += 20  # of which 1 - erf loses 17
+        context.prec += 20  # 1 - erf cancels 17 of them
         z, square = abs(a), a * a
         if z < 6:
             n, term, total = 0, z, z
@@ -172,7 +172,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Decimal, Decimal], bool
 
 
 def evaluate(expression: ast.expr, values: Mapping[str, Decimal]) -> Decimal:
-    """Return what an expression comes to, in 60 digits; NaN where it comes to nothing.
+    """Return the value of an expression to 60 digits, NaN if it is undefined.
 
     Examples
     --------
@@ -205,9 +205,9 @@ def _value(node: ast.expr, values: Mapping[str, Decimal]) -> Decimal:
 
 
 class Spread(NamedTuple):
-    """An expression for one unit, in which every sum is written term by term.
+    """An expression for one unit, in which every sum is expanded.
 
-    "y" has become "y.0", "y.1", ...; "….0" stands for the terms that are not shown, which are in rests.
+    "y" becomes "y.0", "y.1", ...; "….0" represents the omitted terms, which are in rests.
     """
 
     expression: ast.expr
@@ -215,13 +215,13 @@ class Spread(NamedTuple):
 
 
 def spread(expression: ast.expr, vectors: Mapping[str, int], unit: int | None) -> Spread:
-    """Return an expression for one unit; vectors gives the number of units of each name that has several."""
+    """Expand an expression for one unit; vectors holds the number of units of each name that has several."""
     spreader = _Spreader(vectors, unit)
     return Spread(spreader.visit(copy.deepcopy(expression)), spreader.rests)
 
 
 def shown(count: int) -> list[int]:
-    """Return which of so many terms are shown.
+    """Return the indices of the terms that are shown.
 
     Examples
     --------
@@ -232,12 +232,12 @@ def shown(count: int) -> list[int]:
 
 
 def has_sum(expression: ast.expr) -> bool:
-    """Tell whether something in it runs over all units."""
+    """Tell whether the expression has a sum or maximum over all units."""
     return any(_runs_over_units(node) for node in ast.walk(expression))
 
 
 def per_unit(expression: ast.AST, vectors: Mapping[str, int]) -> bool:
-    """Tell whether an expression has another value for each unit: whether a vector stands in it outside all sums.
+    """Tell whether an expression has a value per unit: whether it contains a vector outside all sums.
 
     Examples
     --------
@@ -298,11 +298,11 @@ def _name(name: str) -> ast.Name:
 
 # ---- writing
 
-CHOICE, ADDED, MULTIPLIED, NEGATED, RAISED, WHOLE = range(6)  # how tightly an expression holds together
+CHOICE, ADDED, MULTIPLIED, NEGATED, RAISED, WHOLE = range(6)  # precedence
 
 
 class Writer(ABC):
-    """Writes expressions; names gives each name, for the index of the sum that it stands in ("" outside), its text."""
+    """Writes expressions; names maps a name and the index of the sum around it ("" outside) to text."""
 
     minus: str
     times: str
@@ -312,7 +312,7 @@ class Writer(ABC):
         self.index = ""
 
     def write(self, node: ast.expr, first: bool = True) -> str:
-        """Return the text of an expression; first: nothing stands before it that a minus could be read with."""
+        """Return the text of an expression; first: no operator precedes it, so a leading minus needs no brackets."""
         match node:
             case ast.Name(id=name):
                 text = self.names(name, self.index)
@@ -343,11 +343,11 @@ class Writer(ABC):
         raise AssertionError(ast.dump(node))
 
     def _held(self, node: ast.expr, level: int, first: bool) -> str:
-        """Return its text, in brackets where it does not hold together tightly enough."""
+        """Return its text, in brackets if its precedence is too low."""
         return self.bracketed(self.write(node)) if self.level(node) < level else self.write(node, first)
 
     def level(self, node: ast.expr) -> int:
-        """Return how tightly an expression holds together; a number with a power of ten does so as a product."""
+        """Return the precedence of an expression; a number with a power of ten counts as a product."""
         match node:
             case ast.Name(id=name) if re.search(r"\de-?\d|\\times", self.names(name, self.index)):
                 return MULTIPLIED
@@ -375,12 +375,12 @@ class Writer(ABC):
 
     @staticmethod
     def number(printed: str) -> str:
-        """Return a number as it is written here."""
+        """Return a number in this notation."""
         return printed
 
     @abstractmethod
     def bracketed(self, text: str) -> str:
-        """Return it in brackets."""
+        """Return text in brackets."""
 
     @abstractmethod
     def divided(self, left: ast.expr, right: ast.expr, first: bool) -> str:
@@ -400,11 +400,11 @@ class Writer(ABC):
 
     @abstractmethod
     def largest(self, index: str, body: str) -> str:
-        """Return the largest of all units."""
+        """Return the maximum over all units."""
 
     @abstractmethod
     def chosen(self, body: str, left: str, op: ast.cmpop, right: str, orelse: ast.expr) -> str:
-        """Return the one or the other."""
+        """Return a conditional expression."""
 
 
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -492,7 +492,7 @@ class LatexWriter(Writer):
             case "sqrt":
                 return rf"\sqrt{{{arguments[0]}}}"
             case "erfc":
-                name = "operatorname{erfc}"  # LaTeX has no word for it
+                name = "operatorname{erfc}"  # LaTeX has no command for it
         return rf"\{name}{self.bracketed(', '.join(arguments))}"
 
     def summed(self, index: str, body: str) -> str:
@@ -504,7 +504,7 @@ class LatexWriter(Writer):
         return rf"\max_{{{index}}} {body}"
 
     def chosen(self, body: str, left: str, op: ast.cmpop, right: str, orelse: ast.expr) -> str:
-        """Return it in cases."""
+        """Return it as cases."""
         holds, fails = _LATEX_SIGNS[type(op)]
         other = f"{self.write(orelse)} & ({left} {fails} {right})"
         return rf"\begin{{cases}} {body} & ({left} {holds} {right}) \\ {other} \end{{cases}}"

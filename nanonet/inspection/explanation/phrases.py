@@ -1,4 +1,4 @@
-"""Phrases: what an explanation says in words, in each of its languages; backticks hold code and formulas."""
+"""Phrases: the text of explanations in each language; backticks mark code and formulas."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ ENGLISH = {
     "weight": "The gradient of {name}[{place}]: `{symbol}` is the weight from input {i} to sum {j} of layer "
     "{layer}, `{what}`.",
     "bias": "The gradient of {name}[{place}]: `{symbol}` is the bias in sum {j} of layer {layer}, `{what}`.",
-    "indices": "A small number is a layer of the model, the numbers in brackets are indices; both start at 0.",
-    "rest": "`…` stands for all that lies between, taken together.",
+    "indices": "Subscripts are layer numbers, numbers in brackets are indices; both start at 0.",
+    "rest": "`…` abbreviates the terms between, taken together.",
     "loss": "The loss is `{loss}`, where `{target}` is the target:",
     "labels": "`t` is 1 for the label and 0 for every other class.",
-    "loss number": "The loss is `{loss}`; it has no formula to be written out:",
+    "loss number": "The loss is `{loss}`; it declares no formula, so only its value is shown:",
     "coefficients": "`k` is the target after label smoothing and class weights.",
     "counts": "`c` is the weight of the label's class, by which the mean is divided.",
-    "largest": "`m`, the largest output, is taken off before exp, so that exp never overflows; `p` stays the same.",
+    "largest": "`m`, the largest output, is subtracted before exp to prevent overflow; `p` is unchanged.",
     "error": "Its derivative with respect to `{output}`:",
     "error signal": "Its derivative with respect to `{output}`, the error signal of layer {layer}:",
-    "error number": "It has no derivative_formula to be written out, so its derivative is taken from the pass:",
-    "opaque": "Layer {layer}, `{what}`, is neither a Linear nor an Activation and cannot be written out. What it "
-    "passes back is taken from the pass:",
-    "container": "What the layer around layer {layer} passes back to it cannot be written out. It is taken from the "
-    "pass:",
+    "error number": "It has no derivative_formula, so its derivative is taken from the pass:",
+    "opaque": "Layer {layer}, `{what}`, is neither a Linear nor an Activation and cannot be written out. The gradient "
+    "that it passes back is taken from the pass:",
+    "container": "The layer that contains layer {layer} cannot be written out. The gradient that it passes back is "
+    "taken from the pass:",
     "activation": "Back through layer {layer}, `{what}`, where `{output} = f({input})`:",
     "activation to sums": "Back through layer {layer}, `{what}`, where `{output} = f({input})`, to the error signal "
     "of layer {below}:",
-    "derivative number": "`{what}` has no derivative_formula, so of `f′` only the number is shown.",
+    "derivative number": "`{what}` has no derivative_formula, so only the value of `f′` is shown.",
     "linear": "Back through layer {layer}, `{what}`, where `{input}` goes into every sum `{output}`, with the "
     "weight `{weight}`:",
     "linear to sums": "Back through layer {layer}, `{what}`, where `{input}` goes into every sum `{output}`, with "
     "the weight `{weight}`, to the error signal of layer {below}:",
-    "weight end": "`{symbol}` stands in the sum `{sum}` alone, in its term `{symbol} × {input}`:",
-    "bias end": "`{symbol}` stands in the sum `{sum}` alone, as a term of its own:",
+    "weight end": "`{symbol}` appears only in the sum `{sum}`, in the term `{symbol} × {input}`:",
+    "bias end": "`{symbol}` appears only in the sum `{sum}`, as a separate term:",
     "not linear": "The gradient of {name}[{place}]: layer {layer}, `{what}`, is not a Linear, so it is not written "
-    "out. Its number in the pass:",
+    "out. Its value in the pass:",
     "not in a layer": "The gradient of {name}[{place}]: it belongs to no layer within the model, so it is not "
-    "written out. Its number in the pass:",
-    "not rows": "The gradient of {name}[{place}]: layer {layer}, `{what}`, takes several rows a sample or is called "
-    "more than once, so it is a sum over all of these and is not written out. Its number in the pass:",
+    "written out. Its value in the pass:",
+    "not rows": "The gradient of {name}[{place}]: layer {layer}, `{what}`, takes several rows per sample or is called "
+    "more than once, so it is a sum over all of these and is not written out. Its value in the pass:",
     "update": "One step of gradient descent with learning_rate {rate}:",
-    "frozen": "It is frozen (trainable is False), so training leaves it alone. Otherwise one step of gradient "
-    "descent with learning_rate {rate} would be:",
-    "pass": "rounded to {dtype} on the way, the pass has {number}",
-    "disagreement": "the pass has {number}: the formula is of another function than the pass",
+    "frozen": "It is frozen (trainable is False), so training does not change it. Otherwise, one step of "
+    "gradient descent with learning_rate {rate} would be:",
+    "pass": "with intermediate rounding to {dtype}, the pass has {number}",
+    "disagreement": "the pass has {number}: the formula does not match the function computed",
 }
 
 JAPANESE = {
@@ -54,7 +54,7 @@ JAPANESE = {
     "loss number": "損失は `{loss}` です。式が与えられていないので、値だけを示します。",
     "coefficients": "`k` は、ラベル平滑化とクラスの重みを適用した目標値です。",
     "counts": "`c` は正解のクラスの重みで、平均を取るときはこれで割ります。",
-    "largest": "exp があふれないように、最大の出力 `m` を先に引きます。`p` の値は変わりません。",
+    "largest": "exp がオーバーフローしないように、最大の出力 `m` を先に引きます。`p` の値は変わりません。",
     "error": "損失を `{output}` で微分します。",
     "error signal": "損失を `{output}` で微分すると、層 {layer} の誤差信号になります。",
     "error number": "この損失には derivative_formula がないので、微分の値は計算の結果をそのまま使います。",

@@ -1,4 +1,4 @@
-"""Node: an operator of an ONNX file, read by what ONNX's own tables say of it in the file's opset."""
+"""Node: an operator of an ONNX file, interpreted by ONNX's schema for it in the file's opset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Schemas:
-    """ONNX's tables of operators, in one opset; None for an operator that is not in them.
+    """ONNX's operator schemas in one opset; None for an unknown operator.
 
     Raises
     ------
@@ -31,19 +31,20 @@ class Schemas:
 
 
 class Node:
-    """An operator, the names of what goes in and comes out, and its attributes.
+    """An operator, the names of its inputs and outputs, and its attributes.
 
     Attributes
     ----------
     operator : str
-        With its domain, where that is not ONNX's own.
+        With its domain, unless that is ONNX's own.
     inputs : list of str
-        Each at its position in the operator's schema; "" is one that is left out.
+        By position in the operator's schema; "" for an omitted one.
     """
 
     def __init__(self, proto: Any, place: int) -> None:
         self.place = place
         domain = "" if proto.domain == "ai.onnx" else proto.domain
+        self.is_foreign = bool(domain)
         self.operator = f"{domain}.{proto.op_type}" if domain else str(proto.op_type)
         self.inputs, self.outputs = list(proto.input), list(proto.output)
         self.name = proto.name or ", ".join(self.outputs)
@@ -54,10 +55,12 @@ class Node:
         return f"operator {self.operator}, {self.name}"
 
     def read(self, schemas: Schemas) -> None:
-        """Check inputs, outputs and attributes against the schema, and fill in what it says of those not given."""
-        schema = None if "." in self.operator else schemas[self.operator]
+        """Check inputs, outputs and attributes against the schema, and fill in its defaults."""
+        if self.is_foreign:
+            return
+        schema = schemas[self.operator]
         if schema is None:
-            return  # no operator of this opset: no reader will have it
+            raise ValueError(f"{self}: ONNX has no such operator in opset {schemas.opset}")
         self._read_inputs(schema)
         if len(self.outputs) < max(schema.min_output, 1) or not self.outputs[0]:
             raise ValueError(f"{self}: expected {schema.min_output} outputs or more, got {self.outputs}")
@@ -70,9 +73,9 @@ class Node:
             raise ValueError(f"{self}: expected {wanted} inputs, got {len(self.inputs)}")
         formal = list(schema.inputs)
         for i, name in enumerate(self.inputs):
-            parameter = formal[min(i, len(formal) - 1)]  # the last may stand for many
+            parameter = formal[min(i, len(formal) - 1)]  # the last may be variadic
             if not name and parameter.option.name != "Optional":
-                raise ValueError(f"{self}: its input {parameter.name} is left out, and must not be")
+                raise ValueError(f"{self}: its required input {parameter.name} is missing")
         if most == len(formal):
             self.inputs += [""] * (most - len(self.inputs))
 
@@ -95,7 +98,7 @@ class Node:
 
 
 def _value(attribute: Any) -> Any:
-    """Return what an attribute holds: a number, a string, a list of numbers, or a tensor."""
+    """Return the value of an attribute: a number, a string, a list of numbers, or a tensor."""
     match attribute.type:
         case attribute.FLOAT:
             return float(attribute.f)
