@@ -1,4 +1,4 @@
-"""A radial basis network made of four classes that nanonet does not have: a layer, an activation, a loss, an optimizer.
+"""A radial basis network of four custom classes: a layer, an activation, a loss and an optimizer.
 
 Its task is to tell a disk from the ring around it, which no straight line does. Each class is written, checked with
 `check_gradients` where it has a gradient, and then all four are trained together.
@@ -26,7 +26,7 @@ from nanonet import (
 
 
 class SquaredDistance(Layer):
-    """a[n, j] = |x[n] - center[j]|^2: how far each sample is from each of the layer's centers."""
+    """a[n, j] = |x[n] - center[j]|^2: the squared distance of each sample from each of the layer's centers."""
 
     def __init__(self, in_features: int, centers: int) -> None:
         self.input_shape = (in_features,)
@@ -37,12 +37,12 @@ class SquaredDistance(Layer):
         return np.sum(difference**2, axis=2), difference
 
     def backward(self, grad: Array, cache: Array) -> Array:
-        each: Array = 2 * grad[:, :, None] * cache  # da/dx, of every sample and center
+        each: Array = 2 * grad[:, :, None] * cache  # da/dx, for every sample and center
         self.center.grad = -each.sum(axis=0)
         dx: Array = each.sum(axis=1)
         return dx
 
-    def output_shape(self, input_shape: Shape) -> Shape:  # optional: lets a misfit be found when the chain is built
+    def output_shape(self, input_shape: Shape) -> Shape:  # optional: lets shape errors be found when the chain is built
         if input_shape != self.input_shape:
             raise ShapeError.misfit(self, expected=self.input_shape or (), got=input_shape)
         return self.center.shape[:1]
@@ -75,7 +75,7 @@ class Lion(Optimizer):
     """w <- w - learning_rate sign(0.9 m + 0.1 g); m <- 0.99 m + 0.01 g (Chen et al. 2023)."""
 
     def states(self) -> dict[str, float]:
-        return {"momentum": 0.0}  # one number for each parameter, all starting from 0
+        return {"momentum": 0.0}  # one number per parameter, initially 0
 
     def update(self, value: Array, grad: Array, step: Step, momentum: Array) -> None:
         value -= step.learning_rate * np.sign(0.9 * momentum + 0.1 * grad)
@@ -84,7 +84,7 @@ class Lion(Optimizer):
 
 
 def disk_and_ring(samples: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return points of the plane, shape (samples, 2), and +1 in the disk or -1 in the ring, shape (samples, 1)."""
+    """Return points in the plane, shape (samples, 2), and +1 in the disk or -1 in the ring, shape (samples, 1)."""
     inside = rng.random(samples) < 0.5
     radius = np.where(inside, rng.uniform(0.0, 0.9, samples), rng.uniform(1.1, 2.0, samples))
     angle = rng.uniform(0.0, 2 * np.pi, samples)
@@ -93,7 +93,7 @@ def disk_and_ring(samples: int, rng: np.random.Generator) -> tuple[Array, Array]
 
 
 def accuracy(model: Sequential, x: Array, target: Array) -> float:
-    """Return the share of points whose sign is right."""
+    """Return the fraction of points with the correct sign."""
     return float(np.mean(np.sign(model(x)) == target))
 
 

@@ -12,7 +12,7 @@ from nanonet import Adam, CrossEntropy, EarlyStopping, Linear, ReLU, Sequential,
 def main() -> None:
     x, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
-    train, test = order[360:], order[:360]  # a fifth is held out and looked at once, at the end
+    train, test = order[360:], order[:360]  # a fifth is held out, and used once, at the end
 
     model = Sequential(Linear(64, 64), ReLU(), Linear(64, 10), rng=0)
     history = model.fit(

@@ -19,7 +19,7 @@ def net() -> Sequential:
 
 
 def by_lbfgs(x: Array, target: Array) -> list[float]:
-    """Return the loss after each iteration, nearly all of which take one pass."""
+    """Return the loss after each iteration; nearly every iteration takes one pass."""
     losses: list[float] = []
     limits = {"maxfun": PASSES, "maxiter": PASSES}
     minimize(net(), x, target, SquaredError(), callback=lambda result: losses.append(result.fun), options=limits)

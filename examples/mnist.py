@@ -1,10 +1,10 @@
-"""Train a net on MNIST's handwritten digits as others did, and print what they published beside what comes out.
+"""Reproduce published results on MNIST's handwritten digits, and print them next to nanonet's.
 
     python examples/mnist.py --data DIR --preset nielsen30 --rng 0 1 2
 
-DIR holds the four standard IDX files, plain or .gz. The test set is looked at once, at the end of a run, except where
-the published protocol looks at it after every epoch. Rates and epochs were chosen with --validate, which keeps the
-last 10,000 training images to measure on and leaves the test set alone.
+DIR holds the four standard IDX files, plain or .gz. The test set is used once, at the end of a run, except where the
+published protocol uses it after every epoch. Learning rates and epochs were chosen with --validate, which holds out
+the last 10,000 training images and does not use the test set.
 """
 
 import argparse
@@ -88,7 +88,7 @@ class Images:
         return Images(self.x[part], self.labels[part])
 
     def target(self, loss: Loss) -> npt.NDArray[Any]:
-        """Return labels, or a row for each with 1 at the label, whichever the loss takes."""
+        """Return labels or one-hot rows, whichever the loss takes."""
         return self.labels if loss.integer_target else np.eye(10, dtype=np.float32)[self.labels]
 
 
@@ -97,16 +97,16 @@ class Images:
 
 @dataclass(frozen=True)
 class Preset:
-    """A net, how it is trained, and what was published for it."""
+    """A net, its training settings, and the published result."""
 
     published: str
     net: Callable[[], list[Layer]]
     loss: Loss
-    optimizer: Callable[[int], Optimizer]  # for a number of steps
+    optimizer: Callable[[int], Optimizer]  # given the number of steps
     batch_size: int
     epochs: int
     train_on: int = 60_000
-    best_epoch: bool = False  # whether what was published is the best of all epochs
+    best_epoch: bool = False  # whether the published result is that of the best epoch
     divisor: int = 255  # of the pixels
     dtype: npt.DTypeLike = np.float32
 
@@ -189,7 +189,7 @@ PRESETS = {
 
 
 class Watch(Callback):
-    """Measures a set after every epoch, and says so."""
+    """Measures and prints the accuracy after every epoch."""
 
     def __init__(self, images: Images) -> None:
         self.images, self.reached = images, list[float]()
@@ -211,7 +211,7 @@ def measure(predict: Callable[..., npt.NDArray[Any]], images: Images) -> float:
 
 
 def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argparse.Namespace) -> tuple[float, float]:
-    """Train once; return the accuracy at the end, and that of the best epoch where every epoch is measured."""
+    """Train once; return the accuracy at the end, and that of the best epoch if every epoch is measured."""
     steps = -(-len(train.x) // preset.batch_size) * arguments.epochs
     model = Sequential(*preset.net(), dtype=preset.dtype, rng=rng)
     trainer = Trainer(model, loss=preset.loss, optimizer=preset.optimizer(steps))
@@ -221,7 +221,7 @@ def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argpar
         callbacks.append(Checkpoint(arguments.checkpoint))
         if arguments.checkpoint.exists():
             trainer.resume(arguments.checkpoint)
-            print(f"{arguments.checkpoint}: going on after epoch {trainer.history.epochs}")
+            print(f"{arguments.checkpoint}: resuming after epoch {trainer.history.epochs}")
     begun = time.perf_counter()
     left = arguments.epochs - trainer.history.epochs
     if left > 0:
@@ -236,8 +236,8 @@ def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argpar
     took = time.perf_counter() - begun
     reached = measure(model.predict, test)
     best = max([reached, *watch.reached])
-    told = f", best epoch {best:.2%}" if watch.reached else ""
-    print(f"rng {rng}: {reached:.2%}, test error {1 - reached:.2%}{told}, {took:.1f} s", flush=True)
+    best_text = f", best epoch {best:.2%}" if watch.reached else ""
+    print(f"rng {rng}: {reached:.2%}, test error {1 - reached:.2%}{best_text}, {took:.1f} s", flush=True)
     return reached, best
 
 
@@ -248,8 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rng", type=int, nargs="+", default=[0], metavar="N", help="one run for each; default: 0")
     parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument("--validate", action="store_true", help="measure on the last 10,000 training images")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE.npz", help="save after every epoch, and go on from it")
-    parser.add_argument("--verbose", type=int, choices=(0, 1), help="how far an epoch is: never or always")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE.npz", help="save every epoch, and resume from it")
+    parser.add_argument("--verbose", type=int, choices=(0, 1), help="show progress: 0 never, 1 always")
     chosen = parser.parse_args(arguments)
     preset: Preset = PRESETS[chosen.preset]
     chosen.epochs = preset.epochs if chosen.epochs is None else chosen.epochs
@@ -264,11 +264,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = [run(preset, train, test, rng, chosen) for rng in chosen.rng]
     ends = [reached for reached, _ in runs]
     print(f"published: {preset.published}")
-    told = f", the best epoch of the best {max(best for _, best in runs):.2%}" if preset.best_epoch else ""
+    best_text = f", the best epoch of the best {max(best for _, best in runs):.2%}" if preset.best_epoch else ""
     where = f"the last {HELD_OUT:,} training images" if chosen.validate else "the test set"
     print(
         f"here, on {where}: mean {statistics.mean(ends):.2%}, error {1 - statistics.mean(ends):.2%}, "
-        f"median {statistics.median(ends):.2%} of {len(ends)}{told}"
+        f"median {statistics.median(ends):.2%} of {len(ends)}{best_text}"
     )
 
 

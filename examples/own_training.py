@@ -1,4 +1,4 @@
-"""A callback and a training loop of one's own; custom_layer.py has an own layer, activation, loss and optimizer."""
+"""A custom callback and training loop; custom_layer.py has a custom layer, activation, loss and optimizer."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class StopWhenGoodEnough(Callback):
 
 
 def train(trainer: Trainer, x: Array, target: Array, epochs: int) -> None:
-    """Do what fit does, step by step, with a learning rate that falls to 0 in a straight line."""
+    """Train step by step, as fit does, with a learning rate that decays linearly to 0."""
     for epoch in range(1, epochs + 1):
         trainer.rate_factor = 1 - epoch / (epochs + 1)
         losses = [trainer.step(*batch[:2]) for batch in batches(x, target, 20, rng=trainer.rng)]

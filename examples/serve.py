@@ -1,8 +1,8 @@
-"""Answer requests with a net that PyTorch made, from a process that has only NumPy and nanonet.
+"""Serve a net trained in PyTorch from a process that has only NumPy and nanonet.
 
-serve.py convert net.npz    once, where PyTorch is installed: writes its net for nanonet
-serve.py answer net.npz     reads requests from stdin, one a line: {"x": [[0.5, ...], ...]}
-serve.py compare net.npz    the time until the first answer and the peak memory, beside PyTorch's
+serve.py convert net.npz    once, where PyTorch is installed: converts its net to nanonet
+serve.py answer net.npz     reads requests from stdin, one per line: {"x": [[0.5, ...], ...]}
+serve.py compare net.npz    compares the time to the first answer and the peak memory with PyTorch's
 """
 
 import argparse
@@ -61,7 +61,7 @@ def by_torch(path: Path) -> Predict:
 
 
 def answer(predict: Predict) -> None:
-    """Write one line for each that comes; a request that is wrong gets an error, and the next its answer."""
+    """Answer each line with one line; an invalid request gets an error, and does not end the loop."""
     for line in sys.stdin:
         try:
             reply = {"prediction": predict(json.loads(line)["x"]).tolist()}
@@ -83,14 +83,14 @@ def first_answer(command: str, path: Path) -> tuple[float, float, Any]:
 
 
 def peak(pid: int) -> float:
-    """Return the most memory that a process has had, in MiB; NaN where the system has no /proc."""
+    """Return the peak memory of a process in MiB, NaN on systems without /proc."""
     status = Path(f"/proc/{pid}/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else float("nan")
 
 
 def compare(path: Path, runs: int = 7) -> None:
-    """Print the medians of both; the first run of each, which fills the system's file cache, is left out."""
+    """Print the medians of both, without the first run of each, which fills the file cache."""
     replies = []
     for name, command in (("nanonet", "answer"), ("PyTorch", "answer-by-torch")):
         _, *measured = [first_answer(command, path) for _ in range(runs + 1)]

@@ -1,4 +1,4 @@
-"""The estimators beside scikit-learn's own: the same net, Adam, batches of 32, 5-fold cross-validation, one core.
+"""The estimators and scikit-learn's own compared: the same net, Adam, batches of 32, 5-fold cross-validation, one core.
 
 Needs scikit-learn: pip install 'nanonet[sklearn]'. `--states 5` repeats it for five random states.
 """
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--states", type=int, default=1)
     states = range(parser.parse_args().states)
-    warnings.simplefilter("ignore", ConvergenceWarning)  # MLP's word for a fixed number of epochs
+    warnings.simplefilter("ignore", ConvergenceWarning)  # raised by MLP for a fixed number of epochs
     print(f"{'':26}{'nanonet':>9}{'MLP':>9}{'difference':>20}{'seconds a fit':>22}")
     for name, (run, ours, theirs) in ROWS.items():
         scores, times = [], []

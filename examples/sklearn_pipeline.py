@@ -1,4 +1,4 @@
-"""Nets as scikit-learn's estimators: a pipeline, a search, and what its own MLP was asked for and does not have.
+"""Nets as scikit-learn estimators: a pipeline, a search, and features requested for its own MLP that it lacks.
 
 Needs scikit-learn: pip install 'nanonet[sklearn]'
 """
@@ -17,12 +17,12 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
 
 
-# A net of one's own: any function of the numbers of features and of outputs that returns layers, or a Sequential.
+# A custom net: any function of the numbers of features and outputs that returns layers, or a Sequential.
 def with_dropout(features: int, outputs: int) -> list[Layer]:
     return [Linear(features, 100), ReLU(), Dropout(0.3), Linear(100, outputs)]
 
 
-# An activation of one's own: f(a) and f'(a).
+# A custom activation: f(a) and f'(a).
 class Gaussian(Activation):
     """y = exp(-a^2)."""
 
@@ -33,8 +33,7 @@ class Gaussian(Activation):
         return -2 * a * y
 
 
-# A loss of one's own gets one row a sample, 1 in the column of its class. With `probabilities` the estimator has
-# predict_proba; without, it has none.
+# A custom loss gets one-hot rows. With `probabilities` the estimator has predict_proba, otherwise not.
 class Brier(Loss):
     """Sum of (softmax(prediction) - target)^2 over the outputs, mean over the batch."""
 
@@ -81,8 +80,8 @@ def main() -> None:
     print(f"5-fold cross-validation: {cross_val_score(plain, X_train, y_train, cv=5).mean():.1%}")
     settings = {"nanonetclassifier__hidden": [16, (32, 32)], "nanonetclassifier__optimizer": [Adam(0.001), Adam(0.01)]}
     best = GridSearchCV(plain, settings, cv=3).fit(X_train, y_train)
-    told = ", ".join(f"{name.split('__')[1]}={value!r}" for name, value in best.best_params_.items())
-    print(f"best of {len(best.cv_results_['params'])} settings: {told}, {best.score(X_test, y_test):.1%}")
+    chosen = ", ".join(f"{name.split('__')[1]}={value!r}" for name, value in best.best_params_.items())
+    print(f"best of {len(best.cv_results_['params'])} settings: {chosen}, {best.score(X_test, y_test):.1%}")
 
     classes, classifier = np.unique(y), NanonetClassifier(32, random_state=0)
     for part in np.array_split(np.random.default_rng(0).permutation(len(X_train)), 4) * 10:

@@ -27,7 +27,7 @@ ARTICLE_AFTER = (0.91175343, 0.08878309)
 
 
 class ArticleLinear(Linear):
-    """A Linear that hands g W.T down, where the chain rule asks for g W: the article's index."""
+    """A Linear that passes back g W.T instead of g W, as the chain rule requires: the article's index."""
 
     def backward(self, grad: Array, cache: Array) -> Array:
         super().backward(grad, cache)  # assigns dE/dW, which the article has right
@@ -54,7 +54,7 @@ def train(linear: type[Linear]) -> Sequential:
 
 
 def show_outputs(article: Sequential, right: Sequential) -> None:
-    """Print y beside the numbers that the article prints."""
+    """Print y next to the article's numbers."""
     row("y", "nanonet", "the article prints")
     row("before training", pair(build(Linear)(X)[0]), pair(ARTICLE_BEFORE))
     row("after, article's index", pair(article(X)[0]), pair(ARTICLE_AFTER))
@@ -71,7 +71,7 @@ def show_weights(article: Sequential, right: Sequential) -> None:
 
 
 def show_check(linear: type[Linear]) -> None:
-    """Print what check_gradients says of one kind of layer."""
+    """Print the result of check_gradients for one kind of layer."""
     try:
         text = str(check_gradients(linear(2, 2, bias=False)))
     except GradientError as error:
@@ -89,7 +89,7 @@ def draw(folder: Path) -> None:
 
 
 def row(name: str, left: str, right: str) -> None:
-    """Print a line of a table; numbers that may be negative bring the room for their sign with them."""
+    """Print one row of a table; numbers that may be negative include space for their sign."""
     print(f"{name:24}  {left:24}  {right}")
 
 
@@ -99,7 +99,7 @@ def pair(numbers: Array | tuple[float, float], width: int = 0) -> str:
 
 
 def main(arguments: Arguments[str] | None = None) -> None:
-    """Train the net both ways and print what came of it."""
+    """Train the net both ways and print the results."""
     parser = argparse.ArgumentParser(description="The article's 2-2-2 net, with its index and with the right one.")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write the net before and after training as figures")
     chosen = parser.parse_args(arguments)

@@ -1,17 +1,21 @@
-"""What all tests share: Ctrl-C as Python has it; with NANONET_NO_SKIPS=1 a skipped test is a failed one."""
+"""What all tests share. With NANONET_NO_SKIPS=1 a skipped test is a failed one."""
 
 import os
 import signal
 from collections.abc import Generator, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+
+import nanonet
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch skips in the doctests of nanonet too, which this file's own hooks would not see."""
+    """Watch skips in nanonet's doctests too, and let processes that tests start import the nanonet that is tested."""
+    os.environ["PYTHONPATH"] = str(Path(nanonet.__file__).parents[1])
     if os.environ.get("NANONET_NO_SKIPS", "0") not in ("", "0"):
         config.pluginmanager.register(NoSkips(), "no-skips")
 
@@ -22,6 +26,23 @@ def _ctrl_c_is_pythons_own() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def plt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return matplotlib's pyplot, drawing on no screen, whose show fails."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
+    pyplot: Any = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
+    monkeypatch.setattr(pyplot, "show", lambda *a, **k: pytest.fail("a plot must not call show"))
+    yield pyplot
+    pyplot.close("all")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what draws with matplotlib as a test that needs a peer."""
+    for item in items:
+        if "plt" in getattr(item, "fixturenames", ()):
+            item.add_marker("peer")
 
 
 class NoSkips:

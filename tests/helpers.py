@@ -26,6 +26,7 @@ from nanonet import (
     SquaredError,
     Step,
     Tanh,
+    Trainer,
     Zeros,
 )
 from nanonet.core.chain import Chain
@@ -220,6 +221,32 @@ class Decay(Optimizer):
 
 
 OPTIMIZERS = [SGD(0.01), Momentum(0.01), Decay(0.01)]
+
+
+class Quartic(Loss):
+    """Sum of (y - t)^4."""
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        each: Array = ((prediction - target) ** 4).sum(axis=1)
+        return each
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        return 4 * (prediction - target) ** 3
+
+
+def small(outputs: int = 2, dtype: npt.DTypeLike = np.float32, rng: int = 0, middle: Layer | None = None) -> Sequential:
+    """Return a net 3 -> 4 -> outputs."""
+    return Sequential(Linear(3, 4), middle or Tanh(), Linear(4, outputs), dtype=dtype, rng=rng)
+
+
+def trainer_of(model: Sequential, optimizer: Optimizer | None = None, **settings: Any) -> Trainer:
+    """Return a trainer on half squares, with a plain descent of rate 0.1 unless told otherwise."""
+    return Trainer(model, loss=SquaredError(), optimizer=optimizer or SGD(0.1), **settings)
+
+
+def distance(prediction: Array, target: Array) -> float:
+    """Return the mean distance: a metric."""
+    return float(np.abs(prediction - target).mean())
 
 
 def everything(dtype: npt.DTypeLike = np.float32, rng: int = 0) -> Sequential:

@@ -1,8 +1,8 @@
-"""The hints, out of sight of the exercises: each is shown when it is due, so read on only when they are all done.
+"""The hints, kept apart from the exercises: each is shown when needed, so read on only after solving them all.
 
-A flipped sign, a transposed matrix, a constant factor and a sum left out are found by `check_gradients` itself. Most of
-the tells here are properties that every right derivative has, such as rows that sum to 0: where one fails, it shows
-which way from x to E was forgotten.
+A flipped sign, a transposed matrix, a constant factor and a missing sum are found by `check_gradients` itself. Most of
+the symptoms here are violated properties of every correct derivative, such as rows that sum to 0, and show which path
+from x to E was forgotten.
 """
 
 from collections.abc import Callable
@@ -15,29 +15,29 @@ from nanonet import Array
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one backward pass made of the sample x and of grad = dE/dy."""
+    """The result of one backward pass for a sample x and grad = dE/dy."""
 
     x: Array
     grad: Array
     result: Array  # dE/dx, or the gradient of a parameter
 
 
-Tell = Callable[[Attempt], bool]
+Symptom = Callable[[Attempt], bool]
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What to say of one derivative: while it is 0, where a tell is true, and otherwise."""
+    """The hints for one derivative: while it is 0, if a symptom applies, and otherwise."""
 
     begin: str
     otherwise: str
-    tells: tuple[tuple[Tell, str], ...] = ()
+    symptoms: tuple[tuple[Symptom, str], ...] = ()
 
     def due(self, attempt: Attempt) -> str:
-        """Return what helps with this attempt."""
+        """Return the hint for this attempt."""
         if not attempt.result.any():
             return self.begin
-        return next((text for tell, text in self.tells if tell(attempt)), self.otherwise)
+        return next((text for symptom, text in self.symptoms if symptom(attempt)), self.otherwise)
 
 
 def rows_do_not_cancel(terms: Array) -> bool:
@@ -49,7 +49,7 @@ BIAS = Hint(
     begin="nothing is there yet. Begin with one entry: by how much does y[n, j] grow when bias[j] grows by 1, and in "
     "which samples n does it do so?",
     otherwise="bias[j] is added to y[n, j] in every sample n, and to nothing else. Which entries of grad does it "
-    "answer for, and over which axis are they brought together?",
+    "affect, and over which axis are they summed?",
 )
 
 HINTS = {
@@ -57,7 +57,7 @@ HINTS = {
         "dE/dx": Hint(
             begin="nothing is there yet. Begin with one entry: move x[n, i] by a little. Which entries of y move, and "
             "how many times as far? The chain rule multiplies that by what grad has there.",
-            tells=(
+            symptoms=(
                 (
                     lambda attempt: np.allclose(attempt.result, attempt.grad),
                     "you return grad as it came, which is right where y is x plus something. By how much does "
@@ -65,30 +65,30 @@ HINTS = {
                 ),
                 (
                     lambda attempt: np.allclose(attempt.result, attempt.grad * attempt.x),
-                    "you multiply by x, which is how y answers when the gain is moved. Here x is moved, and the gain "
-                    "stands still.",
+                    "you multiply by x, which is how y changes when the gain changes. Here x changes, and the gain "
+                    "is constant.",
                 ),
             ),
-            otherwise="x[n, i] reaches y[n, i] and nothing else. Which one number stands between the two?",
+            otherwise="x[n, i] reaches y[n, i] and nothing else. Which single number connects the two?",
         ),
         "dE/dgain": Hint(
             begin="nothing is there yet. Begin with one sample: by how much does y[n, i] grow when gain[i] grows by 1? "
             "Then think of the other samples, which have the same gain.",
-            tells=(
+            symptoms=(
                 (
                     lambda attempt: np.allclose(attempt.result, attempt.grad.sum(axis=0)),
                     "you add up grad alone, which is right for a number that is added. What does gain[i] multiply?",
                 ),
             ),
-            otherwise="all samples share gain[i], and E hears of it from each of them. What does each say, and what "
-            "becomes of what they all say?",
+            otherwise="all samples share gain[i], and each of them contributes to dE/dgain[i]. What is the "
+            "contribution of one sample, and how are they combined?",
         ),
     },
     "Tanh": {
         "dE/dx": Hint(
             begin="nothing is there yet. Begin with a single number: what is the slope of tanh? Look it up, or derive "
             "it from sinh / cosh, and write it with tanh(x), which the cache holds. Then comes the chain rule.",
-            tells=(
+            symptoms=(
                 (
                     lambda attempt: bool((attempt.result * attempt.grad < 0).any()),
                     "tanh rises everywhere, so each entry of dE/dx has the sign of its entry of grad; some of yours "
@@ -109,7 +109,7 @@ HINTS = {
             begin="nothing is there yet. Begin with one entry: which outputs does x[n, i] reach, and through which "
             "weight each? Write the sum over these outputs with all its indices, and then as one product of matrices.",
             otherwise="write the sum for one entry x[n, i] with all its indices, and your product likewise. Is the "
-            "index that is summed over the same, and does it stand in the same place of weight? In a square layer "
+            "index that is summed over the same, and is it in the same position in weight? In a square layer "
             "shapes do not object: only indices do.",
         ),
         "dE/dweight": Hint(
@@ -122,15 +122,15 @@ HINTS = {
     },
     "Softmax": {
         "dE/dx": Hint(
-            begin="nothing is there yet. Begin with one row. In y[j], exp(x[j]) stands above the line and below it; in "
-            "the other y[k] only below. So there are two cases of dy[k]/dx[j]: write both with y. Only then bring in "
-            "grad.",
-            tells=(
+            begin="nothing is there yet. Begin with one row. In y[j], exp(x[j]) is in numerator and denominator, in "
+            "the other y[k] only in the denominator. So there are two cases of dy[k]/dx[j]: write both in terms of "
+            "y, and only then multiply by grad.",
+            symptoms=(
                 (
                     lambda attempt: rows_do_not_cancel(attempt.result),
                     "add one number to all scores of a row, and no probability changes: so each row of dE/dx sums to "
                     "0. Yours do not. A score moves its own probability and all others of its row, through the sum "
-                    "below the line: are both there, and is the sum taken over the row?",
+                    "in the denominator: are both there, and is the sum taken over the row?",
                 ),
             ),
             otherwise="each row sums to 0, as it must, since one number added to all scores changes nothing. Now take "
@@ -139,14 +139,14 @@ HINTS = {
     },
     "LayerNorm": {
         "dE/dx": Hint(
-            begin="nothing is there yet. Begin with dE/dz, which is one line. Then take the three ways from x[n, j] to "
-            "z[n] one at a time: first as if mean and deviation were constants; then what the mean adds; then what "
+            begin="nothing is there yet. Begin with dE/dz, which is one line. Then take the three paths from x[n, j] "
+            "to z[n] one at a time: first as if mean and deviation were constants; then what the mean adds; then what "
             "the deviation adds.",
-            tells=(
+            symptoms=(
                 (
                     lambda attempt: rows_do_not_cancel(attempt.result),
                     "add one number to a whole row of x, and y stays as it is: so each row of dE/dx sums to 0. Yours "
-                    "do not. The mean moves with every x of its row: is that way there, and taken over the features?",
+                    "do not. The mean moves with every x of its row: is that path there, and summed over the features?",
                 ),
                 (
                     lambda attempt: rows_do_not_cancel(
@@ -154,16 +154,16 @@ HINTS = {
                     ),
                     "stretch a row of x about its mean, and y stays as it is (but for EPSILON): so each row of "
                     "dE/dx * (x - mean) sums to 0. Yours do not. The deviation moves with every x of its row: is that "
-                    "way there, and as wide as it should be?",
+                    "path there, with the right factor?",
                 ),
             ),
-            otherwise="the ways through the mean and through the deviation balance, as they must. What is left is what "
-            "all three have in common: how dE/dz comes from grad, and what a step of x is in units of z.",
+            otherwise="the paths through the mean and through the deviation are right. What remains is what all three "
+            "have in common: how dE/dz comes from grad, and the size of a step of x in units of z.",
         ),
         "dE/dgain": Hint(
             begin="nothing is there yet. Begin with one sample, as in the exercise Scale: what does gain[j] multiply?",
-            otherwise="gain[j] multiplies z[n, j], and not x[n, j], in every sample n. What does each sample say, and "
-            "what becomes of what they all say?",
+            otherwise="gain[j] multiplies z[n, j], and not x[n, j], in every sample n. What is the contribution of "
+            "one sample, and how are they combined?",
         ),
         "dE/dbias": BIAS,
     },

@@ -1,4 +1,4 @@
-"""Exercise 5, LayerNorm: three ways from x to y, two of them hidden.
+"""Exercise 5, LayerNorm: three paths from x to y, two of them hidden.
 
 Forward, for each sample n; mean and variance are those of its own row:
 

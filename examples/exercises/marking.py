@@ -1,4 +1,4 @@
-"""mark: lets check_gradients judge a layer, and adds the hint that is due."""
+"""mark: runs check_gradients on a layer, and adds the appropriate hint."""
 
 import copy
 import inspect
@@ -16,7 +16,7 @@ from nanonet.core.shapes import example
 
 
 def mark(layer: Layer) -> None:
-    """Print whether backward is right; where it is not, print what is wrong, with a hint, and exit with status 1."""
+    """Print whether backward is right; if not, print what is wrong, with a hint, and exit with status 1."""
     shape = example(layer.input_shape or (3,), 3)
     try:
         report = check_gradients(layer, shape)
@@ -28,18 +28,18 @@ def mark(layer: Layer) -> None:
 
 
 def hint_for(layer: Layer, shape: Shape, message: str) -> str:
-    """Return the hint for the derivative whose numbers are wrong; what else can be wrong, the message itself says."""
+    """Return the hint for the wrong derivative; other errors are explained by the message itself."""
     found = re.match(r"(dE/d(\w+))\[", message)
     hint = HINTS.get(type(layer).__name__, {}).get(found[1]) if found else None
     return f"hint: {hint.due(attempt(layer, shape, found[2]))}" if found and hint else ""
 
 
 def attempt(layer: Layer, shape: Shape, name: str) -> Attempt:
-    """Return what backward makes of a sample of its own, in float64, for x or for the parameter of that name."""
+    """Return the result of backward on a random sample, in float64, for x or the named parameter."""
     layer = copy.deepcopy(layer)
     rng = np.random.default_rng(0)
     Sequential(layer, dtype=np.float64, rng=rng)
-    x = rng.normal(size=(5, *shape))  # the shape that check_gradients had, so that no new exception arises
+    x = rng.normal(size=(5, *shape))  # the shape that check_gradients used, so that no new exception arises
     y, cache = layer.forward(x)
     grad = rng.normal(size=y.shape)
     dx = layer.backward(grad, cache)
@@ -55,11 +55,11 @@ def place_of(layer: Layer, failure: BaseException | None) -> str:
 
 
 def show(*paragraphs: str) -> None:
-    """Print what there is to say, in lines that fit on a screen."""
+    """Print paragraphs in lines that fit on a screen."""
     print("\n\n".join("\n".join(map(wrapped, text.splitlines())) for text in paragraphs if text))
 
 
 def wrapped(line: str) -> str:
-    """Break a line that is too long, though not within x[n, i], and indent the rest."""
+    """Wrap a long line, but not within x[n, i], and indent the rest."""
     kept = re.sub(r"(\[\w+), ", "\\1,\N{NO-BREAK SPACE}", line)
     return textwrap.fill(kept, 100, subsequent_indent="    ").replace("\N{NO-BREAK SPACE}", " ")

@@ -4,12 +4,12 @@ Forward, for each sample n and feature i:
 
     y[n, i] = x[n, i] * gain[i]                 x, y: (batch, features)   gain: (features,)
 
-`backward` is handed grad = dE/dy, which has the shape of y. Derive
+`backward` gets grad = dE/dy, which has the shape of y. Derive
 
     dE/dx[n, i]     what does moving one entry of x do to y? The chain rule multiplies that by grad.
     dE/dgain[i]     the same for one gain; but how many samples use it?
 
-Write them in place of the zeros below, and let the script mark them:
+Replace the zeros below, and let the script mark your solution:
 
     python examples/exercises/scale.py
 """

@@ -1,4 +1,4 @@
-"""Exercise 4, Softmax: every output reads every input.
+"""Exercise 4, Softmax: every output depends on every input.
 
 Forward, for each sample n, whose row of scores becomes a row of probabilities:
 
@@ -6,10 +6,10 @@ Forward, for each sample n, whose row of scores becomes a row of probabilities:
 
 Within a row, moving one score moves all the probabilities: dy[k]/dx[j] is a matrix, the Jacobian. Derive
 
-    dy[k]/dx[j]     for k = j, and for k other than j; both can be written with y alone;
+    dy[k]/dx[j]     for k = j, and for k other than j; both can be written in terms of y alone;
     dE/dx[n, j]     the sum over k of grad[n, k] * dy[n, k]/dx[n, j].
 
-The sum can be done on paper, so that no such matrix need be built. Mark it with
+The sum can be done on paper, so that no such matrix is needed. Mark it with
 
     python examples/exercises/softmax.py
 """

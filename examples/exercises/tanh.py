@@ -1,4 +1,4 @@
-"""Exercise 2, Tanh: a function of every number by itself, and a cache that spares work.
+"""Exercise 2, Tanh: an elementwise function, and a cache that saves work.
 
 Forward, for each entry:
 
@@ -6,9 +6,9 @@ Forward, for each entry:
 
 There is no parameter, so `backward` only returns dE/dx. Derive
 
-    dE/dx[n, i]     the slope of tanh at x[n, i], times what came down in grad[n, i].
+    dE/dx[n, i]     the slope of tanh at x[n, i], times grad[n, i].
 
-forward keeps y instead of x: the slope of tanh can be written with tanh itself. Mark it with
+forward caches y instead of x: the slope of tanh can be written in terms of tanh itself. Mark it with
 
     python examples/exercises/tanh.py
 """

@@ -1,4 +1,4 @@
-"""Living with other libraries.
+"""Interchange with other libraries.
 
-Each in a module or package of its own and imported by none of the rest: torch, onnx, sklearn and scipy.
+One module or package per library, imported by nothing else in nanonet: torch, onnx, sklearn and scipy.
 """

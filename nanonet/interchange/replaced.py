@@ -1,15 +1,15 @@
-"""Replaced: what a layer has of its own in place of its class's, a method above all; converters know classes alone."""
+"""Replaced: attributes, above all methods, overridden on a layer instance, which converters cannot handle."""
 
 from __future__ import annotations
 
 from nanonet.core.layer import Layer
 
 FREE = ("input_shape", "integer_input")
-"""What a layer may set though Layer has it; names with an underscore are nanonet's own affair."""
+"""Attributes of Layer that a layer may set; names with an underscore are private to nanonet."""
 
 
 def replaced(layer: Layer, cls: type[Layer]) -> list[str]:
-    """Return the names of the layer's attributes that hide one of the class as which it is converted.
+    """Return the names of the layer's attributes that override those of the class it is converted as.
 
     Examples
     --------

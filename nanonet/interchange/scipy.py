@@ -1,4 +1,4 @@
-"""minimize: SciPy's optimizers on a net's one vector, for small nets whose samples all fit into one gradient."""
+"""minimize: SciPy's optimizers on a net's parameter vector, for small nets and full-batch gradients."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def minimize(
 ) -> Any:
     """Minimize the loss on all samples at once with :func:`scipy.optimize.minimize`, and return its OptimizeResult.
 
-    The model ends at the best point that was found, whatever broke the search off, an exception or Ctrl-C among that;
-    the result's ``x``, ``fun`` and ``jac`` are of that point. A point where the loss or a gradient is not finite is
-    told as one that lies higher, so that the search steps back from it. Every pass is one of inference: Dropout lets
-    all through. Frozen parameters are left out: ``x`` holds the others in the order of ``model.vector``. SciPy works in
-    float64, and a model in float64 gets further.
+    The model is set to the best point found, even if an exception or Ctrl-C ends the search; the result's ``x``,
+    ``fun`` and ``jac`` belong to that point. Where the loss or a gradient is not finite, SciPy gets a higher loss, so
+    that the search backtracks. All passes are in inference mode: Dropout is inactive. Frozen parameters are excluded:
+    ``x`` holds the others in the order of ``model.vector``. SciPy computes in float64, so a float64 model converges
+    further.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def minimize(
         Shape (samples, ...), as the model and the loss take them.
     loss : Loss
     method : str
-        One of those that need no second derivatives, such as "L-BFGS-B", "CG", "BFGS", "TNC" or "SLSQP".
+        A method without second derivatives, such as "L-BFGS-B", "CG", "BFGS", "TNC" or "SLSQP".
     sample_weight : array, optional
         Shape (samples,).
     tol, options
         As for SciPy: ``options={"maxiter": 100}``.
     callback : callable, optional
-        Called after each iteration with an OptimizeResult that has ``x`` and ``fun``, while the model stands there;
+        Called after each iteration with an OptimizeResult with ``x`` and ``fun``, with the model set to that point;
         StopIteration ends the search.
 
     Raises
@@ -61,7 +61,7 @@ def minimize(
     ValueError
         If every parameter is frozen, or x or target do not fit.
     NonFiniteError
-        If the loss or a gradient is not finite where the search begins; it names the layer.
+        If the loss or a gradient is not finite at the initial point; it names the layer.
 
     Examples
     --------
@@ -78,10 +78,10 @@ def minimize(
         raise ImportError("minimize needs SciPy: pip install 'nanonet[scipy]'") from None
     objective = Objective(model, x, target, loss, sample_weight)
 
-    def told(intermediate_result: Any) -> None:  # SciPy looks at the argument's name; TNC gives x alone
+    def report(intermediate_result: Any) -> None:  # SciPy inspects the argument's name; TNC passes only x
         assert callback is not None
         point = getattr(intermediate_result, "x", intermediate_result)
-        objective.stand_at(point)
+        objective.move_to(point)
         known = getattr(intermediate_result, "fun", None)
         value = objective(point)[0] if known is None else float(known)
         callback(scipy.optimize.OptimizeResult(x=point.copy(), fun=value))
@@ -93,17 +93,17 @@ def minimize(
             jac=True,
             method=method,
             tol=tol,
-            callback=None if callback is None else told,
+            callback=None if callback is None else report,
             options=options,
         )
     finally:
-        objective.stand_at(objective.x)
+        objective.move_to(objective.x)
     result.x, result.fun, result.jac = objective.x, objective.fun, objective.jac
     return result
 
 
 class Objective:
-    """The loss as a function of the trainable numbers of a model, which remembers the best point it was asked for.
+    """The loss as a function of a model's trainable parameters, which records the best point evaluated.
 
     Attributes
     ----------
@@ -119,17 +119,17 @@ class Objective:
         parts = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
         self._moves = np.concatenate([np.zeros(0, bool), *parts])
         if not self._moves.any():
-            raise ValueError("minimize: expected a model with something to train, got one whose parameters are frozen")
+            raise ValueError("minimize: expected a model with trainable parameters, got one that is all frozen")
         self.x = model.vector.value[self._moves].astype(np.float64)
-        with np.errstate(all="ignore"):  # the contract names the layer where a number is not finite
+        with np.errstate(all="ignore"):  # the contract names the layer with a non-finite number
             self.fun, self.jac = self._passes(checked(model, live=True))
         if not (math.isfinite(self.fun) and is_finite(self.jac)):
-            raise NonFiniteError(f"minimize: the search would begin where {loss} or its gradient is not finite")
+            raise NonFiniteError(f"minimize: at the initial point {loss} or its gradient is not finite")
 
     def __call__(self, point: Floats) -> tuple[float, Floats]:
-        """Let the model stand at a point, and return its loss and gradient there, as SciPy wants them."""
+        """Set the model to a point, and return the loss and gradient there, as SciPy expects them."""
         with np.errstate(all="ignore"):
-            self.stand_at(point)
+            self.move_to(point)
             value, grad = self._passes(self.model)
             if not (math.isfinite(value) and is_finite(grad)):
                 return self._wall(point)
@@ -138,16 +138,16 @@ class Objective:
         return value, grad
 
     def _wall(self, point: Floats) -> tuple[float, Floats]:
-        """Return what leads a search back from a point: a parabola from the best one, lowest a tenth of the way there.
+        """Return a substitute loss and gradient that make a search backtrack: a parabola from the best point.
 
-        An infinity would do less: SciPy's line searches interpolate what they are told.
+        Its minimum is a tenth of the way to the given point. Infinity would not work: line searches interpolate.
         """
         way = point - self.x
         slope = max(abs(float(self.jac @ way)), np.finfo(np.float64).tiny)
         return self.fun + 4 * slope, np.nan_to_num(9 * slope * way / (way @ way))
 
-    def stand_at(self, point: Floats) -> None:
-        """Let the model have a point's numbers."""
+    def move_to(self, point: Floats) -> None:
+        """Set the model's trainable parameters."""
         self.model.vector.value[self._moves] = point
 
     def _passes(self, model: Sequential) -> tuple[float, Floats]:

@@ -1,4 +1,4 @@
-"""torch_modules: the modules of torch.nn that are layers here, and what each of their options means for the layer."""
+"""torch_modules: the modules of torch.nn with equivalent layers, and what their options mean for these."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from nanonet.layers.linear import Linear
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
 TAKEN = "taken"
-"""The layer takes the option over."""
+"""The option is passed to the layer."""
 
 HARMLESS = "harmless"
-"""The option changes no number, or the numbers themselves show it."""
+"""The option does not affect the result, or is evident from the parameters."""
 
 
 class Only(NamedTuple):
-    """The one value of an option that the layer has too, and why it has no other."""
+    """The only value of an option that the layer supports, and why."""
 
     value: Any
     why: str
 
 
 class Module(NamedTuple):
-    """How a module becomes a layer, and what its options mean; all of them, by their names in its constructor."""
+    """How to convert a module to a layer, and the meaning of all its options, by constructor argument."""
 
     layer: Callable[[Any], Layer]
     options: Mapping[str, str | Only]
@@ -50,7 +50,7 @@ class Module(NamedTuple):
 INPLACE = {"inplace": HARMLESS}
 IGNORED = {"args": HARMLESS, "kwargs": HARMLESS}  # by PyTorch too
 LAST_AXIS = {"dim": Only(-1, "for rows dim=1 is the same")}
-ENOUGH = 40.0  # log(1 + exp(a)) is a from here on, in float64 too
+ENOUGH = 40.0  # log(1 + exp(a)) equals a from here on, in float64 too
 
 
 def _linear(module: Any) -> Linear:
@@ -65,7 +65,7 @@ def _softplus(module: Any) -> Softplus:
 
 
 def _gelu(module: Any) -> GELU:
-    if module.approximate not in ("none", "tanh"):  # set after it was made; PyTorch itself computes nothing with it
+    if module.approximate not in ("none", "tanh"):  # set after construction; PyTorch itself fails with it
         raise ValueError(f"GELU: expected approximate='none' or 'tanh', got {module.approximate!r}")
     return GELU(approximate=True) if module.approximate == "tanh" else GELU()
 
@@ -102,10 +102,10 @@ MODULES: dict[str, Module] = {
     "Dropout": Module(lambda module: Dropout(module.p), {"p": TAKEN, **INPLACE}),
     "Flatten": Module(
         lambda module: Flatten(),
-        {"start_dim": Only(1, "nanonet has no other"), "end_dim": Only(-1, "nanonet has no other")},
+        {"start_dim": Only(1, "nanonet supports no other"), "end_dim": Only(-1, "nanonet supports no other")},
     ),
 }
-"""By the name of the class in torch.nn. A test holds the options against PyTorch's constructors."""
+"""By class name in torch.nn. A test compares the options with PyTorch's constructors."""
 
 LAYERS: dict[type[Layer], Callable[[Any, Any], Any]] = {
     Linear: lambda nn, layer: nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
@@ -126,19 +126,19 @@ LAYERS: dict[type[Layer], Callable[[Any, Any], Any]] = {
     Dropout: lambda nn, layer: nn.Dropout(layer.rate),
     Flatten: lambda nn, layer: nn.Flatten(),
 }
-"""A module for each layer, its numbers aside."""
+"""The module for each layer, without parameters."""
 
 
 def unlike(module: Any, name: str) -> str | None:
-    """Return what a module is set to that its layer has not, as an error says it; None where there is nothing.
+    """Return an error text for an option of a module that its layer does not support; None if there is none.
 
-    An option that is not in the table, of a newer PyTorch, may stand at its default.
+    An option that is not in the table, from a newer PyTorch, must have its default value.
     """
     options = MODULES[name].options
     for option, parameter in list(inspect.signature(type(module).__init__).parameters.items())[1:]:
-        meaning = options.get(option, Only(parameter.default, "nanonet knows nothing of this option"))
+        meaning = options.get(option, Only(parameter.default, "nanonet does not know this option"))
         if isinstance(meaning, Only):
-            got = getattr(module, option, "no trace of it")
+            got = getattr(module, option, "no such attribute")
             if got != meaning.value:
                 return f"expected {option}={meaning.value!r}, got {got!r}; {meaning.why}"
     return None

@@ -1,5 +1,5 @@
-"""What people build and keep.
+"""Building, saving and loading models.
 
-sequential holds Sequential, the chain with the verbs fit, trace and summary; files has save, load and read_arrays;
-architecture writes a model as constructor calls and makes it anew, likeness compares the two.
+sequential has Sequential, the chain with the verbs fit, trace and summary; files has save, load and read_arrays;
+architecture writes a model as constructor calls and rebuilds it from them, likeness compares the two.
 """

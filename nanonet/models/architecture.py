@@ -1,4 +1,4 @@
-"""Architecture: the constructor calls that made a model, as plain data for a file, and a model made anew from them."""
+"""Architecture: the constructor calls of a model as plain data for a file, and a model rebuilt from them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from nanonet.models.sequential import Sequential
 LEFT_OUT = (*STARTS, np.ndarray, type(...))
 BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 SCALARS = (bool, int, float, str, type(None))
-NESTED = 32  # levels that stand in each other in a page, whose readers call themselves for each
-VISITS = 1 << 18  # layers of a model, where each counts once for every chain around it, as the time to build them does
-NOT_THERE = type("NotThere", (), {"__repr__": lambda self: "not there"})()
-KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan", "_held"}  # what nanonet itself remembers on a layer
+NESTED = 32  # maximum nesting of a page, whose readers are recursive
+VISITS = 1 << 18  # layers of a model, each counted once per chain around it, like the time to build them
+NOT_THERE = type("NotThere", (), {"__repr__": lambda self: "missing"})()
+KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan", "_held"}  # nanonet's own attributes of a layer
 
 Call = dict[str, Any]
 
@@ -34,29 +34,29 @@ Call = dict[str, Any]
 
 
 def described(model: Sequential) -> tuple[Call, list[Call]]:
-    """Return the constructor calls of a model, once it is known that they make the same model.
+    """Return the constructor calls of a model, after checking that they rebuild the same model.
 
-    The first is the model's; those of layers that stand very deep are in a list, and ``{"part": 3}`` where they stand.
+    The first is the model's; those of deeply nested layers are in a list, referred to as ``{"part": 3}``.
 
     Raises
     ------
     TypeError
-        If an argument is of a kind that a file does not keep.
+        If an argument is of a kind that cannot be stored.
     ValueError
-        If a model made by these calls differs from this one.
+        If a model rebuilt by these calls differs from this one.
     """
     try:
         call, *parts = _Writer().calls(model)
-        room = sum(part.value.size for _, part in Tree(model).states())
-        again = sketch_of(call, parts, _own_classes(model), room)
-        _compare(model, again)
+        limit = sum(part.value.size for _, part in Tree(model).states())
+        rebuilt = sketch_of(call, parts, _own_classes(model), limit)
+        _compare(model, rebuilt)
     except RecursionError:
         raise ValueError("save: this model is nested too deeply, in its layers or in an argument of one") from None
     return call, parts
 
 
 class _Place:
-    """Where a layer stands, in words that are made only if an error needs them."""
+    """The path to a layer, formatted only if an error needs it."""
 
     def __init__(self, above: _Place | None, layer: Layer, step: str) -> None:
         self.above, self.layer, self.step = above, layer, step
@@ -70,21 +70,21 @@ class _Place:
 
     @property
     def whose(self) -> str:
-        """The place and the layer."""
+        """The path and the layer."""
         return f"{self}, {called(self.layer)}"
 
 
 class _Writer:
-    """Writes the calls of a model and of what is below it; a layer that stands too deep waits for its turn."""
+    """Writes the calls of a model and of its layers; deeply nested layers are deferred."""
 
     def __init__(self) -> None:
         self._waiting: list[_Place] = []
 
     def calls(self, model: Sequential) -> list[Call]:
-        """Return the model's call, and those of all that it only refers to, each after the one that refers to it."""
+        """Return the model's call, and those of all deferred layers, each after the one that refers to it."""
         self._waiting.append(_Place(None, model, "the model"))
         calls: list[Call] = []
-        for place in self._waiting:  # which grows meanwhile
+        for place in self._waiting:  # grows during the loop
             calls.append(self._call(place, 0))
         return calls
 
@@ -93,8 +93,8 @@ class _Writer:
         layer = place.layer
         if depth >= NESTED:
             self._waiting.append(place)
-            return {"part": len(self._waiting) - 2}  # the model itself is none
-        if type(layer) is Sequential:  # slices too, which no call made
+            return {"part": len(self._waiting) - 2}  # the model itself is not a part
+        if type(layer) is Sequential:  # including slices, which were not made by a call
             parts = [self._call(_Place(place, part, str(i)), depth + 1) for i, part in enumerate(layer)]
             return {"class": _name(Sequential), "arguments": {"layers": {"tuple": parts}, "dtype": layer.dtype.name}}
         signature = _signature(type(layer))
@@ -106,13 +106,13 @@ class _Writer:
                 plain[name] = self._plain(value, place, name, depth + 1)
             elif signature.parameters[name].default is inspect.Parameter.empty:
                 raise TypeError(
-                    f"save: {place.whose}: a file leaves out {name}, a starting array, an initializer or a generator, "
-                    f"but the layer cannot be made without it; give it a default, such as {name}=None"
+                    f"save: {place.whose}: a file omits {name}, an initial array, an initializer or a generator, but "
+                    f"the layer cannot be created without it; give it a default, such as {name}=None"
                 )
         return {"class": _name(type(layer)), "arguments": plain}
 
     def _plain(self, value: Any, place: _Place, name: str, depth: int) -> Any:
-        """Return a value as JSON has it; what JSON does not have becomes a table whose one entry says what it is."""
+        """Return a value as JSON data; other types become a table whose only key names the type."""
         if isinstance(value, Layer):
             return self._call(_Place(place, value, name), depth)
         if isinstance(value, np.generic) and value.dtype.kind in "fiub":
@@ -131,13 +131,13 @@ class _Writer:
             return {"dict": {key: self._plain(entry, place, name, depth + 1) for key, entry in value.items()}}
         text = "an array" if value is ... else f"{value!r:.60}"
         raise TypeError(
-            f"save: {place.whose}: {name} is {text}, which a file does not keep; it keeps numbers, strings, True, "
-            "False, None, layers, and lists, tuples and dicts of them: take the name of such a thing, and look it up "
-            "in the constructor"
+            f"save: {place.whose}: {name} is {text}, which cannot be saved; a file stores numbers, strings, True, "
+            "False, None, layers, and lists, tuples and dicts of them: pass a name instead, and look it up in the "
+            "constructor"
         )
 
 
-@functools.lru_cache  # of a deep net's few classes
+@functools.lru_cache  # a deep net has few classes
 def _signature(cls: type[Layer]) -> inspect.Signature:
     return inspect.signature(cls.__init__)
 
@@ -155,26 +155,26 @@ def _own_classes(model: Sequential) -> dict[str, type[Layer]]:
     return classes
 
 
-def _compare(model: Sequential, again: Sequential) -> None:
-    """Raise ValueError with the first thing in which a model made anew differs."""
-    here, there = Tree(model), Tree(again)
+def _compare(model: Sequential, rebuilt: Sequential) -> None:
+    """Raise ValueError with the first difference between a model and the rebuilt one."""
+    here, there = Tree(model), Tree(rebuilt)
     for what, fact in (("dtype", _dtype), ("layers", _layers), ("state", _states)):
         if fact(here) != fact(there):
             raise _other("this model", what, fact(here), fact(there))
     for path, layer in here.layers.items():
         twin, likeness = there.layers[path], Likeness()
         for name in _settings(layer) | _settings(twin):
-            setting, made_anew = getattr(layer, name, NOT_THERE), getattr(twin, name, NOT_THERE)
-            if not likeness.same(setting, made_anew):
+            setting, other = getattr(layer, name, NOT_THERE), getattr(twin, name, NOT_THERE)
+            if not likeness.same(setting, other):
                 whose = f"layer {path}, {called(layer)}" if path else "this model"
-                raise _other(whose, name, repr(setting), repr(made_anew))
+                raise _other(whose, name, repr(setting), repr(other))
 
 
 def _other(whose: str, what: str, here: str, there: str) -> ValueError:
     return ValueError(
-        f"save: {whose}: its {what} is {here:.300}, but made anew with the same arguments it is {there:.300}; a file "
-        f"keeps the arguments of a layer, its parameters and its buffers: make the layer with {what} as it is to be, "
-        "or declare it as a Buffer"
+        f"save: {whose}: its {what} is {here:.300}, but rebuilt from the same arguments it is {there:.300}; a file "
+        f"stores the arguments of a layer, its parameters and its buffers: pass {what} to the constructor, or declare "
+        "it as a Buffer"
     )
 
 
@@ -192,7 +192,7 @@ def _states(tree: Tree) -> str:
 
 
 def _settings(layer: Layer) -> dict[str, Any]:
-    """Return what was set on a layer, by its author or by anyone since, by name."""
+    """Return the attributes of a layer by name, without nanonet's own."""
     state = object.__getstate__(layer)
     attributes, slots = state if isinstance(state, tuple) else (state, None)
     return {name: value for name, value in {**(attributes or {}), **(slots or {})}.items() if name not in KEPT_ANYWAY}
@@ -201,30 +201,30 @@ def _settings(layer: Layer) -> dict[str, Any]:
 # ---- from plain data to a model
 
 
-def made(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -> Sequential:
-    """Return a new model made by such calls, with zeros for all numbers of its parameters.
+def made(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: int) -> Sequential:
+    """Build a new model from such calls, with all parameters zero.
 
     Parameters
     ----------
     call, parts : dict and list
-        What :func:`described` returned, or what a file holds that is not trusted.
+        The result of :func:`described`, or the contents of an untrusted file.
     classes : mapping
         Classes that are not nanonet's, by name.
-    room : int
-        How many numbers the model may have: as many as the file holds. No memory is taken for more.
+    limit : int
+        Maximum number of parameter and buffer entries: as many as the file holds. No memory is allocated for more.
 
     Raises
     ------
     ValueError
-        If a class is not there, the model is too large, or the layers do not fit.
+        If a class is missing, the model is too large, or the layers do not fit.
     """
-    model = sketch_of(call, parts, classes, room)
-    build(Tree(model), model.dtype, model.rng)  # once, whatever stands within it
+    model = sketch_of(call, parts, classes, limit)
+    build(Tree(model), model.dtype, model.rng)  # once, for all layers
     return model
 
 
-def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: int) -> Sequential:
-    """Return the same as a sketch, which has no numbers; see :func:`nanonet.core.vector.sketching`."""
+def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: int) -> Sequential:
+    """Build the same model as a sketch, without numbers; see :func:`nanonet.core.vector.sketching`."""
     missing = sorted(set(_missing([call, parts], classes)))
     if missing:
         there = [name for name in missing if name.startswith(OURS)]
@@ -233,14 +233,14 @@ def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], room: i
         typed = ", ".join(f'"{name}": {name}' for name in missing)
         raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
     with sketching():
-        model = _Maker(classes, room).model(call, parts)
+        model = _Maker(classes, limit).model(call, parts)
     if not isinstance(model, Sequential):
         raise ValueError(f"expected a Sequential, got {called(model)}")
     return model
 
 
 def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
-    """Yield the names of the classes that are not there."""
+    """Yield the names of the missing classes."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -258,14 +258,14 @@ def _find(name: str, classes: Mapping[str, type[Layer]]) -> type[Layer] | None:
 
 
 class _Maker:
-    """Makes layers of calls, as long as there is room for their numbers."""
+    """Builds layers from calls, up to a limit on the number of their entries."""
 
-    def __init__(self, classes: Mapping[str, type[Layer]], room: int) -> None:
-        self.classes, self.room, self.left, self.visits = classes, room, room, 0
+    def __init__(self, classes: Mapping[str, type[Layer]], limit: int) -> None:
+        self.classes, self.limit, self.left, self.visits = classes, limit, limit, 0
         self.parts: list[Layer | None] = []
 
     def model(self, call: Any, parts: Any) -> Layer:
-        """Make all parts, from the last, which refers to none, to the first; and then what refers to them."""
+        """Build all parts, from the last, which refers to no other, to the first, and then the model."""
         if not isinstance(parts, list):
             raise ValueError(f"expected its parts as a list, got {parts!r:.60}")
         self.parts = [None] * len(parts)
@@ -276,7 +276,7 @@ class _Maker:
     def _part(self, i: int) -> Layer:
         layer = self.parts[i] if 0 <= i < len(self.parts) else None
         if layer is None:
-            raise ValueError(f"part {i} is not there, stands in two places, or within itself")
+            raise ValueError(f"part {i} is missing, is used twice, or contains itself")
         self.parts[i] = None
         return layer
 
@@ -292,10 +292,10 @@ class _Maker:
         if unknown:
             raise ValueError(f"{cls.__name__} takes no argument {unknown[0]}")
         if issubclass(cls, Sequential):
-            self._take_room(arguments.get("layers", ()))
+            self._check_limits(arguments.get("layers", ()))
         bound = inspect.BoundArguments(signature, {"self": None, **arguments})
         if any(parameter.kind in BY_PLACE for parameter in signature.parameters.values()):
-            bound.apply_defaults()  # what stands before them must be there
+            bound.apply_defaults()  # the parameters before them must be present
         try:
             return cls(*bound.args[1:], **bound.kwargs)
         except (TypeError, ValueError) as error:
@@ -304,7 +304,7 @@ class _Maker:
             raise type(error)(f"{cls.__name__}: {error}") from error
 
     def value(self, value: Any) -> Any:
-        """Return what was made plain."""
+        """Restore a value from plain data."""
         if isinstance(value, list):
             return [self.value(entry) for entry in value]
         if not isinstance(value, dict):
@@ -324,14 +324,14 @@ class _Maker:
                 return np.dtype(text)
         raise ValueError(f"expected the value of an argument, got {value!r:.60}")
 
-    def _take_room(self, layers: Any) -> None:
-        """Raise ValueError where layers without numbers need more of them than are left, or time without bounds."""
+    def _check_limits(self, layers: Any) -> None:
+        """Raise ValueError if unbuilt layers exceed the limits on entries or on build time."""
         for layer in layers:
             if isinstance(layer, Layer):
                 tree = Tree(layer)
                 self.visits += len(tree.layers)
                 self.left -= sum(math.prod(part.shape) for _, part in tree.states() if not part.is_built)
         if self.visits > VISITS:
-            raise ValueError(f"it has more than {VISITS} layers, where each counts once for every chain around it")
+            raise ValueError(f"it has more than {VISITS} layers, counting each once per chain around it")
         if self.left < 0:
-            raise ValueError(f"its layers take {self.room - self.left} numbers, but it holds {self.room}")
+            raise ValueError(f"its layers need {self.limit - self.left} numbers, but it holds {self.limit}")

@@ -1,4 +1,4 @@
-"""Saving: a model in one file, its architecture beside its weights, and made anew from that file alone."""
+"""Saving: a model's architecture and weights in one file, from which alone it can be rebuilt."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 def save(model: Chain, path: str | os.PathLike[str]) -> None:
     """Write a model, weights and architecture, to a file that :func:`load` reads.
 
-    The weights have the names of ``state_dict``, PyTorch's. The architecture is the constructor call of every layer,
-    yours too; starting arrays, initializers and generators are left out of it. What is in the file takes its place
-    only when all of it is on the disk.
+    The weights have the names of ``state_dict``, as in PyTorch. The architecture consists of the constructor calls of
+    all layers, including custom ones, without initial arrays, initializers and generators. The write is atomic.
 
     Parameters
     ----------
@@ -41,12 +40,12 @@ def save(model: Chain, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If an argument of a layer cannot be kept in a file; it is named.
+        If an argument of a layer cannot be stored in a file; it is named.
     ValueError
-        If a model made anew from these arguments would be another one, because a setting was changed since or is drawn
-        at random, say; the layer and the attribute are named.
+        If a model rebuilt from these arguments would differ, for example because a setting was changed later or is
+        random; the layer and the attribute are named.
     OSError
-        If the file cannot be written; what stood there stands there still.
+        If the file cannot be written; an existing file is left untouched.
 
     Examples
     --------
@@ -70,7 +69,7 @@ def save(model: Chain, path: str | os.PathLike[str]) -> None:
     arrays = {name: part.value for name, part in Tree(model).states()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"save: {name} is of dtype {array.dtype}; a file keeps integers, floats and booleans")
+            raise TypeError(f"save: {name} is of dtype {array.dtype}; a file stores integers, floats and booleans")
     call, parts = described(model)
     page = {
         "kind": KIND,
@@ -80,30 +79,30 @@ def save(model: Chain, path: str | os.PathLike[str]) -> None:
         **({"parts": parts} if parts else {}),
         "frozen": [name for name, parameter in model.parameters().items() if not parameter.trainable],
     }
-    _room(place).write(place, page, arrays)
+    _format_of(place).write(place, page, arrays)
 
 
 def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
-    """Return the model that :func:`save` wrote, with its dtype, its buffers, and what was frozen frozen.
+    """Return the model that :func:`save` wrote, with its dtype, buffers and frozen parameters.
 
-    Nothing in a file is executed: it names nanonet's classes, and yours only if you hand them in.
+    Nothing in a file is executed: it refers to nanonet's classes, and to your own only if you pass them.
 
     Parameters
     ----------
     path : str or Path
         Ends in .npz or .safetensors.
     layers : mapping, optional
-        Classes of your own by the names that the file has for them: ``load(path, layers={"Scale": Scale})``.
+        Your own classes, by their names in the file: ``load(path, layers={"Scale": Scale})``.
 
     Raises
     ------
     ValueError
-        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a class that is not there, or
-        describes a model beyond the limits that the documentation states.
+        If the file is damaged, was not written by :func:`save`, needs a newer nanonet or a missing class, or describes
+        a model beyond the documented limits.
     """
     place = _path(path, "load")
     classes = _classes(layers)
-    with _room(place).opened(place) as (page, stored):
+    with _format_of(place).opened(place) as (page, stored):
         _check_page(place, page)
         assert page is not None
         try:
@@ -118,7 +117,7 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
 
 
 def _model(page: Mapping[str, Any], stored: Stored, classes: Mapping[str, type[Layer]]) -> Sequential:
-    """Return the model that a page describes, with room for the numbers that are stored beside it."""
+    """Return the model that a page describes, with uninitialized parameters."""
     from nanonet.models.architecture import made
 
     model = made(page["model"], page.get("parts", []), classes, sum(form.size for form in stored.forms.values()))
@@ -132,7 +131,7 @@ def _model(page: Mapping[str, Any], stored: Stored, classes: Mapping[str, type[L
 
 
 def _check_forms(parts: Mapping[str, Parameter | Buffer], forms: Mapping[str, Form]) -> None:
-    """Raise ValueError with all names, shapes and dtypes in which a file differs from the model it describes."""
+    """Raise ValueError listing all names, shapes and dtypes in which a file differs from the model it describes."""
     wanted = {name: Form(part.value.dtype, part.shape) for name, part in parts.items()}
     wrong = [f"missing: {name}, {form}" for name, form in wanted.items() if name not in forms]
     wrong += [f"unexpected: {name}, {form}" for name, form in forms.items() if name not in wanted]
@@ -147,11 +146,11 @@ def _check_forms(parts: Mapping[str, Parameter | Buffer], forms: Mapping[str, Fo
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Arrays:
-    """Return the arrays of a file by name, whoever wrote it: :func:`save`, ``np.savez``, PyTorch's safetensors.
+    """Return the arrays of a file by name, written by :func:`save`, ``np.savez`` or PyTorch's safetensors.
 
-    Arrays come in this machine's byte order, bfloat16 as float32. What the file promises is compared with its size
-    before memory is taken for it, and a pickle is refused unread. A .safetensors file of others has no digest: a wrong
-    number in it is not seen.
+    Arrays are in native byte order, bfloat16 as float32. Declared sizes are checked against the size of the file before
+    memory is allocated, and pickles are refused unread. A .safetensors file from other software has no digest, so
+    corrupted numbers in it are not detected.
 
     Parameters
     ----------
@@ -176,7 +175,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     array([[13., 24.]], dtype=float32)
     """
     place = _path(path, "read_arrays")
-    with _room(place).opened(place) as (_, stored):
+    with _format_of(place).opened(place) as (_, stored):
         return dict(stored)
 
 
@@ -186,11 +185,11 @@ def _path(path: str | os.PathLike[str], owner: str) -> Path:
     return path_to(path, owner, ".npz", ".safetensors", hint=hint if pickled else "")
 
 
-def _room(path: Path) -> Any:
-    """Return the module that reads and writes such files."""
+def _format_of(path: Path) -> Any:
+    """Return the module that reads and writes this format."""
     if path.suffix == ".npz":
         return npz
-    from nanonet.storage import safetensors  # only where there is such a file
+    from nanonet.storage import safetensors  # only if needed
 
     return safetensors
 
@@ -211,7 +210,7 @@ def _check_page(path: Path, page: Mapping[str, Any] | None) -> None:
         hint = "it is a checkpoint, which Trainer.resume reads" if training else "save writes one that does"
         raise ValueError(
             f"{path}: holds no architecture; {hint}. "
-            "For arrays alone build the model and write model.load_state_dict(nanonet.read_arrays(path))"
+            "To load only arrays, build the model and write model.load_state_dict(nanonet.read_arrays(path))"
         )
     if page["format"] > FORMAT:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Likeness: whether two settings of a layer are the same, of all kinds that a constructor may set."""
+"""Likeness: comparison of two settings of a layer, of any kind that a constructor may set."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NUMBERS = (bool, int, float, complex, str, bytes, type(None))
 
 
 class Likeness:
-    """Compares two values; what refers to itself is gone through once.
+    """Compares two values; handles cyclic references.
 
-    What is declared (layers, parameters, buffers, generators) is compared elsewhere, by name and shape, and where a
-    start was drawn from is of no account. An object without an ``__eq__`` of its own is compared by its class alone.
+    Layers, parameters, buffers and generators are compared elsewhere, by name and shape, and initializers are ignored.
+    An object without its own ``__eq__`` is compared only by class.
     """
 
     def __init__(self) -> None:
-        self._seen: list[tuple[Any, Any]] = []  # kept, so that no other object gets the id of one
+        self._seen: list[tuple[Any, Any]] = []  # kept alive, so that ids stay unique
         self._ids: set[tuple[int, int]] = set()
 
     def same(self, here: Any, there: Any) -> bool:
@@ -67,24 +67,24 @@ class Likeness:
             case functools.partial():
                 return self.same((here.func, here.args, here.keywords), (there.func, there.args, there.keywords))
             case Enum() | type() | types.BuiltinFunctionType() | types.ModuleType() | np.ufunc():
-                return False  # each of these is one object
-        if not any("__eq__" in vars(cls) for cls in type(here).__mro__[:-1]):  # all but object's
+                return False  # these are singletons
+        if not any("__eq__" in vars(cls) for cls in type(here).__mro__[:-1]):  # except object
             return True
         try:
             equal = here == there
-        except Exception:  # whatever its author raises
+        except Exception:  # custom __eq__ may raise anything
             return True
         return bool(equal) if isinstance(equal, (bool, np.bool_)) else True
 
 
 def _plain(value: Any) -> Any:
-    """Return what a file makes of NumPy's numbers and dtypes."""
+    """Convert NumPy scalars and dtypes as a file does."""
     if isinstance(value, type) and issubclass(value, np.generic):
         return np.dtype(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _held(function: types.FunctionType) -> tuple[Any, ...]:
-    """Return what a function has beside its code."""
+    """Return a function's defaults and closure contents."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     return function.__defaults__, function.__kwdefaults__, cells

@@ -1,4 +1,4 @@
-"""Sequential: the chain that people build, with the verbs fit, trace, summary and loss_and_grad."""
+"""Sequential: the chain that users build, with the methods fit, trace, summary and loss_and_grad."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from nanonet.training.trainer import Callback, Trainer
 class Sequential(Chain):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
-    Building a chain gives its layers their numbers, as views of one vector. Layers that have numbers keep them.
+    Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.
 
     Parameters
     ----------
     *layers : Layer
         Each must fit the next.
     dtype : dtype
-        float32 or float64, of the parameters and of everything computed.
+        float32 or float64, for the parameters and all computations.
     rng : int, Generator or None
-        The source of randomness for first weights, shuffling and dropout: one number fixes a whole run. A chain within
-        a chain has drawn its weights already when the outer one is built: give it a number too.
+        The source of randomness for initial weights, shuffling and dropout: a seed makes a run reproducible. A nested
+        chain draws its weights before the outer one is built: give it a seed too.
 
     Raises
     ------
     ShapeError
-        If two neighbours do not fit.
+        If the shapes of two consecutive layers do not match.
     ValueError
-        If a layer stands in two places, or belongs to another model.
+        If a layer is used twice, or belongs to another model.
 
     Examples
     --------
@@ -62,18 +62,18 @@ class Sequential(Chain):
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: int | slice) -> Layer | Sequential:
-        """Return a layer, or for a slice a Sequential of the same layers on a part of this one's vector."""
+        """Return a layer, or for a slice a Sequential of the same layers that shares this one's vector."""
         found = super().__getitem__(index)
         assert isinstance(found, Sequential) or isinstance(index, int)
         return found
 
     def summary(self, input_shape: Shape | None = None) -> str:
-        """Return a table of what goes into each layer, what comes out, and what it has to learn.
+        """Return a table of each layer's input shape, output shape and parameters.
 
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Without the batch axis; needed only where the first layer does not pin it.
+            Without the batch axis; needed only if the first layer does not determine it.
 
         Examples
         --------
@@ -87,7 +87,7 @@ class Sequential(Chain):
         return summary_table(self, input_shape)
 
     def _repr_html_(self) -> str:
-        """Return the summary as a notebook shows it."""
+        """Return the summary for a notebook."""
         return summary_html(self)
 
     def loss_and_grad(
@@ -113,9 +113,9 @@ class Sequential(Chain):
         return value, self.vector.grad.copy()
 
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
-        """Return every number of one forward pass and, with target and loss, one backward pass, in inference.
+        """Return every number of a forward pass and, with target and loss, a backward pass, in inference mode.
 
-        The pass runs on a copy: nothing is changed in the model, its gradients included.
+        The pass runs on a copy: the model, including its gradients, is not changed.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Sequential(Chain):
         target : array, optional
             As the loss takes it.
         loss : Loss, optional
-            The two go together.
+            Required with target.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Sequential(Chain):
         return trace_of(self, x, target, loss)
 
     def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
-        """Raise what the strict contract says of a pass that failed, or else the error itself."""
+        """Raise the strict contract's explanation of a failed pass, or else the error itself."""
         if not isinstance(error, (ContractError, ShapeError)):
             explain(self, x, training, backward=backward)
         raise error
@@ -166,7 +166,7 @@ class Sequential(Chain):
         rng: int | np.random.Generator | None = None,
         verbose: int | None = None,
     ) -> History:
-        """Train, starting the optimizer afresh, and return the losses of every epoch.
+        """Train with a fresh optimizer state, and return the losses of every epoch.
 
         Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise.
 

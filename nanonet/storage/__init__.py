@@ -1,5 +1,5 @@
-"""How named arrays stand on a disk.
+"""Named arrays on disk.
 
-Read disk first (files that are whole or not there), then archive (.npz with its seal), stored (arrays that are read
-when they are asked for), npz and safetensors.
+Read disk first (atomic writes), then archive (.npz with a checksum), stored (arrays that are read lazily), npz and
+safetensors.
 """

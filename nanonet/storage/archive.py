@@ -1,4 +1,4 @@
-"""Archive: named arrays and a page of JSON in one .npz file, which stands on disk whole or not at all."""
+"""Archive: named arrays and a page of JSON in one .npz file, written atomically."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from nanonet.storage.stored import Form, Stored, blocks_of, reading
 
 PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
-UNFOLDED = 100  # how many times its own size a file may unfold to: weights hardly shrink, so more is a zip bomb
-ALLOWED = 1 << 24  # bytes that any file may unfold to
-HEADER = 1 << 14  # bytes; NumPy takes no header of an array that is longer
+UNFOLDED = 100  # maximum compression ratio of a file: weights hardly compress, so more is a zip bomb
+ALLOWED = 1 << 24  # bytes that any file may decompress to
+HEADER = 1 << 14  # bytes; NumPy rejects longer array headers
 LONGEST_PAGE = 1 << 26  # bytes
 
 Page = dict[str, Any]
@@ -36,12 +36,12 @@ Page = dict[str, Any]
 
 
 def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
-    """Return path as a Path, or say that such a file is not an .npz."""
+    """Return path as a Path, or raise if it does not end in .npz."""
     return path_to(path, owner, ".npz")
 
 
 def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
-    """Return path as a Path, or say that it does not end in one of the suffixes."""
+    """Return path as a Path, or raise if it does not end in one of the suffixes."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
     if Path(path).suffix not in suffixes:
@@ -54,20 +54,20 @@ def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: s
 
 
 def page_text(page: Mapping[str, Any], indent: int | None = None) -> str:
-    """Return a page as JSON, or raise ValueError where no file of ours would be read that holds it."""
+    """Return a page as JSON, or raise ValueError if it is too long to be read again."""
     text = json.dumps(page, indent=indent, allow_nan=False)
     if len(text) > LONGEST_PAGE:
-        raise ValueError(f"what describes this model is {len(text)} bytes long; a file takes {LONGEST_PAGE}")
+        raise ValueError(f"the description of this model is {len(text)} bytes long; a file takes {LONGEST_PAGE}")
     return text
 
 
 def page_of(text: bytes | bytearray | str) -> Page:
-    """Return the page that a file holds as JSON."""
+    """Parse a page from JSON."""
     if len(text) > LONGEST_PAGE:
         raise ValueError(f"its page is {len(text)} bytes long, more than {LONGEST_PAGE}")
     page = json.loads(text)
     if not isinstance(page, dict):
-        raise ValueError("its page holds no table")
+        raise ValueError("its page is not a table")
     return page
 
 
@@ -75,17 +75,17 @@ def page_of(text: bytes | bytearray | str) -> Page:
 
 
 def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a sealed .npz file, an array after the other and none of them copied; see :func:`write_whole`."""
+    """Write an .npz file with a checksum, atomically and without copying the arrays; see :func:`write_whole`."""
 
     def fill(file: IO[bytes]) -> None:
         _fill(file, page, arrays)
-        file.write(_digest(file))  # over what keeps its place
+        file.write(_digest(file))  # over its placeholder
 
     write_whole(path, fill)
 
 
 def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write the zip file, with room for the seal, and the same bytes for the same contents."""
+    """Write the zip file, with a placeholder for the seal; the same contents give the same bytes."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.comment = b"0" * SEAL
         archive.writestr(zipfile.ZipInfo(PAGE), page_text(page, indent=1))
@@ -95,7 +95,7 @@ def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDA
 
 
 def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
-    """Write a .npy file, row after row."""
+    """Write a .npy file, row by row."""
     header = np.lib.format.header_data_from_array_1_0(array) | {"fortran_order": False}
     np.lib.format.write_array_header_1_0(file, header)
     for block in blocks_of(array, array.dtype):
@@ -103,7 +103,7 @@ def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
 
 
 def _digest(file: IO[bytes]) -> bytes:
-    """Return the SHA-256 of all but the seal, and stand before the seal."""
+    """Return the SHA-256 of all but the seal, leaving the file positioned at the seal."""
     size = file.seek(0, os.SEEK_END) - SEAL
     file.seek(0)
     digest = hashlib.sha256()
@@ -116,21 +116,21 @@ def _digest(file: IO[bytes]) -> bytes:
 
 
 def read_archive(path: Path) -> tuple[Page, dict[str, npt.NDArray[Any]]]:
-    """Return the page and the arrays of a file, once it is known to be as it was written; see :func:`open_archive`."""
+    """Return the page and the arrays of a file after verifying it; see :func:`open_archive`."""
     with open_archive(path) as (page, stored):
         return page, dict(stored)
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
-    """Give the page of a file, and its arrays to be read within, once it is known to be as it was written.
+    """Open a file, verify it, and yield its page and its arrays, to be read within the context.
 
     Raises
     ------
     OSError
         If it cannot be read.
     ValueError
-        If it is damaged, or no file that :func:`write_archive` wrote; it names path. Nothing in it is unpickled.
+        If it is damaged, or was not written by :func:`write_archive`; it names path. Nothing is unpickled.
     """
     with open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
@@ -141,9 +141,9 @@ def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
                 f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
                 "the rest"
             )
-        told = "not written by nanonet, nothing of it was loaded"
-        with reading(path, told):
-            page, stored = _contents(path, file, told)
+        problem = "not written by nanonet, nothing of it was loaded"
+        with reading(path, problem):
+            page, stored = _contents(path, file, problem)
             if page is None:
                 raise ValueError(f"it holds no {PAGE}")
         yield page, stored
@@ -151,24 +151,24 @@ def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[tuple[Page | None, Stored]]:
-    """Give what :func:`open_archive` gives; of a file that is not ours no page, and its arrays, which have no seal."""
-    told = "no whole .npz file of numbers, nothing was loaded"
+    """Like :func:`open_archive`, but also for .npz files of others, which have no page and no seal."""
+    problem = "not a complete .npz file of numbers, nothing was loaded"
     with open_regular(path) as file:
-        with reading(path, told), zipfile.ZipFile(file) as archive:
+        with reading(path, problem), zipfile.ZipFile(file) as archive:
             ours = PAGE in archive.NameToInfo
         if not ours:
-            with reading(path, told):
-                page, stored = _contents(path, file, told)
+            with reading(path, problem):
+                page, stored = _contents(path, file, problem)
             yield page, stored
     if ours:
         with open_archive(path) as found:
             yield found
 
 
-def _contents(path: Path, file: IO[bytes], told: str) -> tuple[Page | None, Stored]:
+def _contents(path: Path, file: IO[bytes], problem: str) -> tuple[Page | None, Stored]:
     """Return the page of an open file, if there is one, and its arrays.
 
-    What the file promises is compared with the bytes that are there before room is made for it.
+    Declared sizes are checked against the size of the file before memory is allocated.
     """
     archive = zipfile.ZipFile(file)
     members = archive.infolist()
@@ -179,7 +179,7 @@ def _contents(path: Path, file: IO[bytes], told: str) -> tuple[Page | None, Stor
             page = page_of(archive.read(member))
         else:
             parts[member.filename.removesuffix(".npy")] = _Part(archive, member)
-    return page, Stored(path, told, file, parts)
+    return page, Stored(path, problem, file, parts)
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
@@ -195,10 +195,10 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
         if not is_folded and member.file_size != member.compress_size:
             raise ValueError(f"{member.filename} has two sizes")
     if sum(member.compress_size for member in members) > size:
-        raise ValueError("its parts are longer than the file, or lie one over another")
+        raise ValueError("its parts are longer than the file, or overlap")
     promised = sum(member.file_size for member in members)
     if promised > UNFOLDED * size + ALLOWED:
-        raise ValueError(f"its {size} bytes would unfold to {promised}, more than {UNFOLDED} times as many")
+        raise ValueError(f"its {size} bytes would decompress to {promised}, more than {UNFOLDED} times as many")
 
 
 class _Part:
@@ -210,7 +210,7 @@ class _Part:
             head = file.read(HEADER)
         try:
             dtype, shape, columns_first, self._start = _form(head[: _header_size(head)])
-        except Exception as error:  # whatever Python's parser has to say, MemoryError and TokenError too
+        except Exception as error:  # anything that Python's parser raises, including MemoryError and TokenError
             raise ValueError(f"{name}: its header cannot be read: {error}") from None
         if dtype.hasobject:
             raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
@@ -224,20 +224,20 @@ class _Part:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Give what begins with the array's bytes; once they are read, see that they end there."""
+        """Yield a file positioned at the array's bytes; afterwards, check that they end there."""
         with self._archive.open(self._member) as file:
             file.read(self._start)
             yield file
-            if file.read(1):  # zipfile compares the checksum only where a part ends
+            if file.read(1):  # zipfile verifies the checksum only at the end of a part
                 raise ValueError(f"{self._member.filename} is longer than it says")
 
     def numbers(self, data: bytes) -> npt.NDArray[Any]:
-        """Return what some of its bytes mean."""
+        """Decode some of its bytes."""
         return np.frombuffer(data, self._dtype)
 
 
 def _header_size(head: bytes) -> int:
-    """Return how long the header of a .npy file is."""
+    """Return the length of the header of a .npy file."""
     version = np.lib.format.read_magic(io.BytesIO(head))
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"expected .npy of version 1.0 or 2.0, got {version}")
@@ -247,7 +247,7 @@ def _header_size(head: bytes) -> int:
 
 @functools.lru_cache(maxsize=1024)  # a deep net has many arrays of few shapes
 def _form(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
-    """Return what the header of a .npy file says, and how long it is."""
+    """Parse the header of a .npy file; return its contents and its length."""
     file = io.BytesIO(header)
     read = np.lib.format.read_array_header_1_0
     if np.lib.format.read_magic(file) == (2, 0):

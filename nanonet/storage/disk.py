@@ -1,4 +1,4 @@
-"""Disk: a file is written whole or not at all, and read only where it is a regular file that keeps still."""
+"""Disk: atomic writes, and reads restricted to regular files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ HOUR = 3600  # seconds
 
 
 def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Let fill write a file beside path, bring it to the disk, and only then let it take path's place.
+    """Write a file atomically: fill writes a temporary file next to path, which is synced and then replaces path.
 
-    The file beside it has a name that nobody can foresee and that nobody else has: of two that write to one path at
-    once, the later one's file stays, whole. A process that is killed meanwhile leaves it; the next that writes there
-    removes such files once they are an hour old.
+    The temporary file has a unique, unpredictable name: of two concurrent writers, the later one wins, with a complete
+    file. A killed process leaves its temporary file behind; later writers remove those older than an hour.
 
     Raises
     ------
     OSError
-        If it cannot be written; it names path, and what stood there stands there still.
+        If it cannot be written; it names path, and an existing file is left untouched.
     """
-    place = Path(os.path.realpath(path))  # a link stays a link
+    place = Path(os.path.realpath(path))  # keeps a symbolic link
     beside = place.with_name(f"{_hidden(place)}{os.urandom(8).hex()}.tmp")
     try:
         _remove_leftovers(place)
-        with open(beside, "x+b") as file:  # O_EXCL: what has this name already, a link too, is never opened
+        with open(beside, "x+b") as file:  # O_EXCL: never opens an existing file or link
             fill(file)
             file.flush()
             os.fsync(file.fileno())
@@ -41,15 +40,15 @@ def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            told = f"{error.strerror}; not written, what it held before stands"
-            raise OSError(error.errno, told, str(path)) from error
+            reason = f"{error.strerror}; not written, an existing file is left untouched"
+            raise OSError(error.errno, reason, str(path)) from error
         raise
-    with suppress(OSError):  # the file stands in its place; some file systems cannot sync a folder
+    with suppress(OSError):  # the file is in place; some file systems cannot sync a folder
         _sync_folder(place.parent)
 
 
 def _hidden(place: Path) -> str:
-    """Return how the files beside a place begin: of one length, since the place's own name may be as long as any."""
+    """Return the prefix of temporary files for a path; of fixed length, since the path's own name may be very long."""
     return f".nanonet-{hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]}-"
 
 
@@ -61,7 +60,7 @@ def _remove_leftovers(place: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too."""
+    """Sync the new directory entry too."""
     if os.name == "posix":
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -74,34 +73,34 @@ def _sync_folder(folder: Path) -> None:
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file to be read.
+    """Open a regular file for reading.
 
     Raises
     ------
     OSError
         If it cannot be opened.
     ValueError
-        If it is a device, a pipe or a socket, which may have no end, or nothing to say; it names path.
+        If it is a device, a pipe or a socket, which may be endless or block; it names path.
     """
     file = open(path, "rb", opener=_at_once)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError(f"{path}: expected a regular file, got a device or a pipe; copy what it gives into a file")
+        raise ValueError(f"{path}: expected a regular file, got a device or a pipe; copy its output to a file first")
     return file
 
 
 def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # else a pipe waits for one who writes
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # otherwise a pipe blocks until there is a writer
 
 
 def read_whole(path: Path) -> bytes:
-    """Return all that a regular file holds."""
+    """Return the contents of a regular file."""
     with open_regular(path) as file:
         return b"".join(pieces(file, os.fstat(file.fileno()).st_size))
 
 
 def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Yield the next bytes of a file, so many, piece by piece; raise ValueError where it has fewer."""
+    """Yield the next size bytes of a file in pieces; raise ValueError if it has fewer."""
     while size > 0:
         piece = file.read(min(PIECE, size))
         if not piece:

@@ -1,4 +1,4 @@
-"""npz: a model, or arrays alone, in NumPy's own file, which NumPy alone reads again."""
+"""npz: a model, or only arrays, in NumPy's own file format, which NumPy alone can read."""
 
 from __future__ import annotations
 

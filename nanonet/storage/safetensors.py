@@ -1,7 +1,7 @@
-"""safetensors: named arrays in the file in which users of PyTorch exchange weights, and which runs nothing.
+"""safetensors: named arrays in the format in which PyTorch users exchange weights, which executes no code.
 
-A file is the length of a header in eight bytes, the header, which is JSON and says where each array lies, and the
-arrays. It is read and written here piece by piece, which the package of that name does not do.
+A file consists of the length of the header in eight bytes, the header, which is JSON and gives the offsets of the
+arrays, and the arrays. It is read and written here piece by piece, unlike in the package of that name.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from nanonet.storage.disk import open_regular, pieces, write_whole
 from nanonet.storage.stored import Form, Stored, blocks_of, reading
 
 PAGE = "nanonet"  # the key of the page among a file's metadata, which are strings
-DIGEST = "nanonet.sha256"  # the key of the SHA-256 of all bytes of the file, these 64 digits of it taken as zeros
-SEALED = "sealed"  # what a page says that was written with a digest; those of nanonet 0.1 have none
+DIGEST = "nanonet.sha256"  # the key of the SHA-256 of the whole file, with its own 64 digits set to 0
+SEALED = "sealed"  # marks a page that was written with a digest; nanonet 0.1 wrote none
 ZEROS = b"0" * 64
-LONGEST = 100_000_000  # bytes of a header, in the package too
+LONGEST = 100_000_000  # bytes of a header, as in the package
 AXES = 64  # NumPy has no more
 DTYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"},
@@ -39,7 +39,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 
 def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a file, an array after the other and none of them copied; see :func:`nanonet.storage.disk.write_whole`."""
+    """Write a file atomically, without copying the arrays; see :func:`nanonet.storage.disk.write_whole`."""
     head, dtypes = _head(path, page, arrays)
 
     def fill(file: IO[bytes]) -> None:
@@ -61,13 +61,13 @@ def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[
 def _head(
     path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> tuple[bytes, dict[str, np.dtype[Any]]]:
-    """Return all that comes before the arrays, and their dtypes in the order in which they lie: the widest first."""
+    """Return everything before the arrays, and their dtypes in storage order: the widest first."""
     header: dict[str, Any] = {"__metadata__": {DIGEST: ZEROS.decode(), PAGE: page_text({**page, SEALED: True})}}
     dtypes, start = {}, 0
     for name, array in sorted(arrays.items(), key=lambda item: -item[1].itemsize):
         dtype = dtypes[name] = array.dtype.newbyteorder("<")
         if dtype not in NAMES or name in header:
-            raise ValueError(f"{path}: not written: such a file holds no {name} of dtype {array.dtype}")
+            raise ValueError(f"{path}: not written: the format cannot hold {name} of dtype {array.dtype}")
         stop = start + array.nbytes
         header[name] = {"dtype": NAMES[dtype], "shape": array.shape, "data_offsets": (start, stop)}
         start = stop
@@ -83,13 +83,13 @@ def _head(
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Page | None, Stored]]:
-    """Give the page of a file, where there is one, and its arrays to be read within.
+    """Open a file and yield its page, if there is one, and its arrays, to be read within the context.
 
-    A file with a digest is first known to be as it was written.
+    A file with a digest is verified first.
     """
-    told = "no whole .safetensors file of numbers, nothing was loaded"
+    problem = "not a complete .safetensors file of numbers, nothing was loaded"
     with open_regular(path) as file:
-        with reading(path, told):
+        with reading(path, problem):
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             text = _header(file, size)
@@ -98,58 +98,58 @@ def opened(path: Path) -> Iterator[tuple[Page | None, Stored]]:
             _check_digest(file, size, text, metadata)
             page = page_of(metadata[PAGE]) if PAGE in metadata else None
             if page is not None and SEALED in page and DIGEST not in metadata:
-                raise ValueError("it was written with a digest, which is not there")
-            stored = Stored(path, told, file, _entries(file, header, 8 + len(text), size))
+                raise ValueError("it was written with a digest, which is missing")
+            stored = Stored(path, problem, file, _entries(file, header, 8 + len(text), size))
         yield page, stored
 
 
 def _header(file: IO[bytes], size: int) -> bytes:
-    """Return the header's bytes, once they are known to be there."""
+    """Return the header's bytes after checking its length."""
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length <= min(size - 8, LONGEST):
-        raise ValueError(f"a header of {length} bytes is none in a file of {size}")
+        raise ValueError(f"a header of {length} bytes is impossible in a file of {size}")
     text = b"".join(pieces(file, length))
     if not text.startswith(b"{"):
-        raise ValueError("its header is no table")
+        raise ValueError("its header is not a table")
     return text
 
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        raise ValueError("its header has one name twice")
+        raise ValueError("its header has a duplicate name")
     return table
 
 
 def _check_digest(file: IO[bytes], size: int, text: bytes, metadata: Any) -> None:
-    """Raise ValueError where metadata are none, or hold a digest of other bytes; file stands behind its header."""
+    """Raise ValueError for invalid metadata or a wrong digest; file is positioned after its header."""
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are no table of strings")
+        raise ValueError("its metadata are not a table of strings")
     if DIGEST not in metadata:
         return
-    told = metadata[DIGEST].encode()
-    if len(told) != len(ZEROS) or text.count(told) != 1:
-        raise ValueError(f"its {DIGEST} is none")
-    digest = hashlib.sha256(len(text).to_bytes(8, "little") + text.replace(told, ZEROS))
+    written = metadata[DIGEST].encode()
+    if len(written) != len(ZEROS) or text.count(written) != 1:
+        raise ValueError(f"its {DIGEST} is invalid")
+    digest = hashlib.sha256(len(text).to_bytes(8, "little") + text.replace(written, ZEROS))
     for piece in pieces(file, size - 8 - len(text)):
         digest.update(piece)
-    if digest.hexdigest().encode() != told:
+    if digest.hexdigest().encode() != written:
         raise ValueError(
-            f"damaged: its SHA-256 is not the one that was written, {DIGEST} in its metadata; whoever changes a file "
-            "on purpose leaves that entry and the other one of nanonet out"
+            f"damaged: its SHA-256 does not match {DIGEST} in its metadata; to change a file on purpose, remove that "
+            "entry and the other one of nanonet"
         )
 
 
 def _entries(file: IO[bytes], header: Mapping[str, Any], start: int, size: int) -> dict[str, _Entry]:
-    """Return where each array lies; together they are all that comes behind the header."""
+    """Return the location of each array; together they must fill the file after the header."""
     entries = {name: _Entry(file, name, table, start) for name, table in header.items()}
     end = start
     for entry in sorted(entries.values(), key=lambda entry: (entry.start, entry.size)):
         if entry.start != end:
-            raise ValueError("its arrays lie one over another, or leave a gap")
+            raise ValueError("its arrays overlap, or leave a gap")
         end += entry.size
     if end != size:
-        raise ValueError(f"its arrays end at byte {end}, and it at {size}")
+        raise ValueError(f"its arrays end at byte {end}, and the file at {size}")
     return entries
 
 
@@ -161,11 +161,11 @@ class _Entry:
             case {"dtype": str(kind), "shape": [*shape], "data_offsets": [first, last], **more} if not more:
                 pass
             case _:
-                raise ValueError(f"{name} is none of its arrays")
+                raise ValueError(f"{name} is not a valid entry")
         if kind != "BF16" and kind not in DTYPES:
             raise ValueError(f"{name} is of dtype {kind}, which NumPy does not have")
         if len(shape) > AXES or not all(type(number) is int and number >= 0 for number in [*shape, first, last]):
-            raise ValueError(f"{name} has no such shape or place")
+            raise ValueError(f"{name} has an invalid shape or offsets")
         self.is_half = kind == "BF16"  # NumPy has no bfloat16, the upper half of a float32
         self._dtype = np.dtype("<u2" if self.is_half else DTYPES[kind])
         self._file, self.start, self.size, self.itemsize = file, start + first, last - first, self._dtype.itemsize
@@ -175,11 +175,11 @@ class _Entry:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Give the file, standing where the array begins."""
+        """Yield the file, positioned at the array."""
         self._file.seek(self.start)
         yield self._file
 
     def numbers(self, data: bytes) -> npt.NDArray[Any]:
-        """Return what some of its bytes mean."""
+        """Decode some of its bytes."""
         numbers = np.frombuffer(data, self._dtype)
         return (numbers.astype(np.uint32) << 16).view(np.float32) if self.is_half else numbers

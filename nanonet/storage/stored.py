@@ -1,4 +1,4 @@
-"""Stored: the arrays of an open file, each of which is read when it is asked for, piece by piece."""
+"""Stored: the arrays of an open file, each read lazily, piece by piece."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ Numbers = npt.NDArray[Any]
 Order = Literal["C", "F"]
 Flag = Literal["external_loop", "buffered", "zerosize_ok"]
 
-BLOCK = 1 << 17  # entries of an array that are held at a time
+BLOCK = 1 << 17  # entries of an array that are buffered at a time
 FLAGS: Sequence[Flag] = ("external_loop", "buffered", "zerosize_ok")
 
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OverflowError),
     *(KeyError, IndexError, TypeError, ValueError, RuntimeError),  # RuntimeError: encrypted, or nested too deeply
 )
-"""What zipfile, json and NumPy raise where a file is no such file."""
+"""What zipfile, json and NumPy raise for invalid files."""
 
 
 @contextmanager
-def reading(path: Path, told: str) -> Iterator[None]:
-    """Raise ValueError, which names path, for whatever is wrong with a file that is read within."""
+def reading(path: Path, problem: str) -> Iterator[None]:
+    """Convert errors in reading a file to ValueError, which names path."""
     try:
         yield
     except (*UNREADABLE, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the file's first byte
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # an offset before the first byte
             raise
-        raise ValueError(f"{path}: {told}: {error}") from None
+        raise ValueError(f"{path}: {problem}: {error}") from None
 
 
 class Form(NamedTuple):
-    """What is known of an array before it is read; its dtype in this machine's byte order."""
+    """Dtype, in native byte order, and shape of an array, known before it is read."""
 
     dtype: np.dtype[Any]
     shape: Shape
@@ -60,56 +60,56 @@ class Form(NamedTuple):
 
 
 class Entry(Protocol):
-    """Where an array lies in a file."""
+    """An array's location in a file."""
 
     @property
     def form(self) -> Form:
-        """What it will be."""
+        """Its dtype and shape."""
 
     @property
     def itemsize(self) -> int:
-        """The bytes of an entry in the file."""
+        """The bytes per number in the file."""
 
     def open(self) -> AbstractContextManager[IO[bytes]]:
-        """Give a file that stands at its first byte."""
+        """Yield a file positioned at its first byte."""
 
     def numbers(self, data: bytes) -> Numbers:
-        """Return what some of its bytes mean."""
+        """Decode some of its bytes."""
 
 
 class Stored(Mapping[str, Numbers]):
-    """The arrays of an open file by name; one that is read takes memory, the others take none.
+    """The arrays of an open file by name, each loaded on access.
 
     Parameters
     ----------
     path : Path
-    told : str
-        What an error says of the file, before it says what is wrong.
+    problem : str
+        Start of error messages about the file.
     file : binary file
-        Open, and as it was when its contents were checked; each reading makes sure that it still is.
+        Open, and unchanged since its contents were checked, which every read verifies.
     entries : mapping
     """
 
-    def __init__(self, path: Path, told: str, file: IO[bytes], entries: Mapping[str, Entry]) -> None:
-        self.path, self._told, self._file, self._entries = path, told, file, entries
+    def __init__(self, path: Path, problem: str, file: IO[bytes], entries: Mapping[str, Entry]) -> None:
+        self.path, self._problem, self._file, self._entries = path, problem, file, entries
         self._stamp = self._stamped()
 
     @property
     def forms(self) -> dict[str, Form]:
-        """Dtype and shape of each array, known without reading it."""
+        """Dtype and shape of each array, without reading it."""
         return {name: entry.form for name, entry in self._entries.items()}
 
     def copy_into(self, place: Numbers, name: str) -> None:
-        """Read an array into one of its shape and dtype, which may lie in memory as it likes.
+        """Read an array into an existing one of its shape and dtype, of any memory layout.
 
         Raises
         ------
         ValueError
-            If it is damaged, or the file is not the one any more that was opened. Part of place may have been written.
+            If it is damaged, or the file has changed since it was opened. Part of place may have been written.
         """
         entry = self._entries[name]
         assert (place.dtype, place.shape) == entry.form[:2], f"{name} is {entry.form}"
-        with reading(self.path, self._told), entry.open() as file:
+        with reading(self.path, self._problem), entry.open() as file:
             order: Order = "F" if entry.form.columns_first else "C"
             with np.nditer(place, FLAGS, ["writeonly"], order=order, buffersize=BLOCK) as blocks:
                 for _ in blocks:
@@ -119,7 +119,7 @@ class Stored(Mapping[str, Numbers]):
                         raise ValueError(f"{name} is cut off")
                     blocks[0] = entry.numbers(data)
         if self._stamped() != self._stamp:
-            raise ValueError(f"{self.path}: {self._told}: it changed while it was read")
+            raise ValueError(f"{self.path}: {self._problem}: it changed while it was read")
 
     def _stamped(self) -> tuple[int, int]:
         about = os.fstat(self._file.fileno())
@@ -127,7 +127,7 @@ class Stored(Mapping[str, Numbers]):
 
     def __getitem__(self, name: str) -> Numbers:
         form = self._entries[name].form
-        with reading(self.path, self._told):
+        with reading(self.path, self._problem):
             array: Numbers = np.empty(form.shape, form.dtype, order="F" if form.columns_first else "C")
         self.copy_into(array, name)
         return array
@@ -140,7 +140,7 @@ class Stored(Mapping[str, Numbers]):
 
 
 def blocks_of(array: Numbers, dtype: np.dtype[Any]) -> Iterator[bytes]:
-    """Yield the bytes of an array, row after row however it lies in memory, a block at a time."""
+    """Yield the bytes of an array in C order, block by block, whatever its memory layout."""
     with np.nditer(array, FLAGS, op_dtypes=dtype, casting="equiv", order="C", buffersize=BLOCK) as blocks:
         for _ in blocks:
             yield blocks[0].tobytes()

@@ -34,7 +34,7 @@ from nanonet import (
     Tanh,
     check_gradients,
 )
-from tests.helpers import Residual, Scale
+from tests.helpers import Quartic, Residual, Scale
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
 from tests.right_layers import RIGHT
 from tests.wrong_layers import WRONG, BatchNorm, Entrywise, FewOfMany, Gain
@@ -679,17 +679,6 @@ def test_a_chain_that_is_wrong_though_its_layers_are_right_is_named_itself() -> 
 
 
 # ---- losses
-
-
-class Quartic(Loss):
-    """What the broken losses below are made from."""
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        each: Array = ((prediction - target) ** 4).sum(axis=1)
-        return each
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        return 4 * (prediction - target) ** 3
 
 
 class WrongPower(Quartic):

@@ -201,6 +201,7 @@ def test_the_glossary_has_every_word_in_both_languages(page: str) -> None:
 # ---- Sphinx
 
 
+@pytest.mark.slow
 def test_sphinx_builds_it_without_a_warning_and_without_a_network(tmp_path: Path) -> None:
     for name in ("sphinx", "myst_parser", "furo", "sphinx-mathjax-offline", "matplotlib", "sklearn"):
         if importlib.util.find_spec(name) is None:

@@ -94,7 +94,7 @@ def hints() -> dict[str, dict[str, Any]]:
 
 
 def texts(hint: Any) -> list[str]:
-    return [hint.begin, hint.otherwise, *(text for _, text in hint.tells)]
+    return [hint.begin, hint.otherwise, *(text for _, text in hint.symptoms)]
 
 
 # ---- nothing is forgotten
@@ -212,13 +212,13 @@ MISTAKES = {
         ("cache * (grad - (grad * cache).sum(", "(grad - grad.mean(", "Now take a row of two scores"),
     ],
     "LayerNorm": [
-        ("(dz - by_mean - by_deviation)", "dz", "is that way there, and taken over the features"),
+        ("(dz - by_mean - by_deviation)", "dz", "is that path there, and summed over the features"),
         ("(dz - by_mean - by_deviation)", "(dz - by_deviation)", "The mean moves with every x of its row"),
         ("by_mean = dz.mean(axis=1", "by_mean = dz.mean(axis=0", "The mean moves with every x of its row"),
         ("(dz - by_mean - by_deviation)", "(dz - by_mean)", "The deviation moves with every x of its row"),
-        ("(dz * z).mean(", "(dz * z).sum(", "as wide as it should be"),
+        ("(dz * z).mean(", "(dz * z).sum(", "with the right factor"),
         ("dz = grad * self.gain.value", "dz = grad", "how dE/dz comes from grad"),
-        ("by_deviation) / deviation", "by_deviation)", "what a step of x is in units of z"),
+        ("by_deviation) / deviation", "by_deviation)", "the size of a step of x in units of z"),
         ("(grad * z).sum(axis=0)", "(grad * z * deviation).sum(axis=0)", "multiplies z[n, j], and not x[n, j]"),
         ("= grad.sum(axis=0)", "= grad.mean(axis=0)", "averaged over the batch"),
     ],

@@ -53,6 +53,7 @@ def test_python_blocks_run_in_order_and_print_what_the_readme_shows() -> None:
         assert comparable(came) == comparable(shown), f"README.md, the block from line {line} on"
 
 
+@pytest.mark.peer
 def test_the_digits_are_learned_as_the_readme_shows() -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     namespace: dict[str, Any] = {"np": np, "Linear": Linear, "Sequential": Sequential}
@@ -78,6 +79,7 @@ def test_a_changed_output_would_be_noticed() -> None:
     assert comparable("0.60041131") != comparable("0.60041132")
 
 
+@pytest.mark.slow
 def test_the_classes_of_the_readme_pass_mypy_strict(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed")
     source = tmp_path / "readme.py"
@@ -116,6 +118,7 @@ def test_named_files_exist(name: str) -> None:
     assert (ROOT / name).is_file() or (ROOT / "nanonet" / name).is_file()
 
 
+@pytest.mark.peer
 def test_pytorch_takes_the_names_and_shapes_of_the_same_chain() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     model = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=0)

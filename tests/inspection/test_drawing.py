@@ -389,9 +389,7 @@ def test_sequences_and_integers_are_drawn_as_blocks() -> None:
 
 def test_several_samples_ask_which_one() -> None:
     trace = Sequential(Linear(2, 1), rng=0).trace([X, X, [0.0, 0.0]], [[1.0], [0.0], [0.0]], SquaredError())
-    with pytest.raises(
-        ValueError, match=r"draw shows one sample, and this trace holds 3; choose one: draw\(sample=0\)"
-    ):
+    with pytest.raises(ValueError, match=r"draw shows one sample, .* holds 3; choose one: draw\(sample=0\)"):
         trace.draw()
     assert units(trace.draw(sample=2))[0]["x"] == {0: "0", 1: "0"}
     with pytest.raises(IndexError, match="no sample 3"):
@@ -450,6 +448,7 @@ def test_a_notebook_gets_the_svg() -> None:
     assert figure._repr_svg_() == figure.svg
 
 
+@pytest.mark.peer
 def test_a_png_is_the_same_way_up() -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     figure = simple()
@@ -459,6 +458,7 @@ def test_a_png_is_the_same_way_up() -> None:
     assert [label.get_text() for label in axes.texts] == [words.text for words in figure.words]
 
 
+@pytest.mark.peer
 def test_a_name_with_signs_of_tex_is_written_as_it_is(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -469,6 +469,7 @@ def test_a_name_with_signs_of_tex_is_written_as_it_is(tmp_path: Path) -> None:
     Sequential(Linear(1, 1), Odd(), rng=0).trace([[1.0]]).draw().save(tmp_path / "net.png")
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("ending", ["svg", "SVG", "png", "pdf"])
 def test_it_is_saved_by_its_ending(ending: str, tmp_path: Path) -> None:
     if ending.lower() != "svg":

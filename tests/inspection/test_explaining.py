@@ -45,6 +45,7 @@ from nanonet.inspection.explanation.explanation import Explanation
 from nanonet.inspection.explanation.formulas import LatexWriter, TextWriter, evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
 from tests import oracle
+from tests.helpers import Quartic
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params
 
 # ---- reading a printed line again, with nothing of what wrote it
@@ -405,6 +406,7 @@ def test_rows_that_do_not_quite_sum_to_1_are_taken_as_they_are() -> None:
     assert not any(line.in_pass for line in near.lines)
 
 
+@pytest.mark.peer
 def test_cross_entropy_against_pytorch() -> None:
     torch = pytest.importorskip("torch")
     logits = np.array([[0.3, -1.2, 2.0]])
@@ -422,17 +424,6 @@ def test_cross_entropy_against_pytorch() -> None:
             check_lines(explanation)
             line = line_of(explanation, f"g₀[{j}]")
             assert rounded_like(Decimal(float(a.grad[0, j])), line.result) == Decimal(line.result)
-
-
-class Quartic(Loss):
-    """Sum of (y - t)^4."""
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        each: Array = ((prediction - target) ** 4).sum(axis=1)
-        return each
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        return 4 * (prediction - target) ** 3
 
 
 class WrittenQuartic(Quartic):

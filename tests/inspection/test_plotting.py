@@ -44,16 +44,6 @@ X = np.random.default_rng(0).normal(size=(30, 2))
 LABELS = np.arange(30) % 3
 
 
-@pytest.fixture
-def plt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return matplotlib's pyplot, drawing on no screen, whose show fails."""
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
-    pyplot: Any = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
-    monkeypatch.setattr(pyplot, "show", lambda *a, **k: pytest.fail("a plot must not call show"))
-    yield pyplot
-    pyplot.close("all")
-
-
 def net(outputs: int, *last: Layer) -> Sequential:
     return Sequential(Linear(2, 8), Tanh(), Linear(8, outputs), *last, rng=0)
 

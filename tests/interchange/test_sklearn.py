@@ -30,7 +30,6 @@ from nanonet import (
     Huber,
     Layer,
     Linear,
-    Loss,
     ReLU,
     Sequential,
     ShapeError,
@@ -41,6 +40,10 @@ from nanonet import (
 from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 from tests import ROOT
+from tests.examples import output_of
+from tests.helpers import Quartic
+
+pytestmark = pytest.mark.peer
 
 BOTH = [NanonetClassifier, NanonetRegressor]
 
@@ -92,6 +95,7 @@ def report() -> None:
                 print(f"  {result['check_name']}: {result['status']}, {result['exception']}")
 
 
+@pytest.mark.slow
 def test_all_of_scikit_learns_checks_pass() -> None:
     """In a process of their own: SciPy reads SCIPY_ARRAY_API when it is imported. Some need pandas or polars."""
     sk("base")
@@ -477,12 +481,7 @@ def test_the_examples_in_the_docstrings_are_true(kind: type[Any]) -> None:
     assert len(found.examples) > 2
 
 
-def output_of(name: str) -> str:
-    sk("base")
-    run = [sys.executable, "-W", "error", str(ROOT / "examples" / name)]
-    return subprocess.run(run, check=True, capture_output=True, text=True).stdout
-
-
+@pytest.mark.slow
 def test_what_scikit_learns_own_mlp_does_not_have_learns_the_digits() -> None:
     output = output_of("sklearn_pipeline.py")
     rates = [float(rate) for rate in re.findall(r"(\d+\.\d)%", output)]
@@ -492,6 +491,7 @@ def test_what_scikit_learns_own_mlp_does_not_have_learns_the_digits() -> None:
     assert "hidden outputs (360, 16)" in output
 
 
+@pytest.mark.slow
 def test_they_are_as_good_as_scikit_learns_own_with_the_same_net() -> None:
     """Up to luck: three times the standard error of the difference over five folds."""
     rows = re.findall(
@@ -504,14 +504,6 @@ def test_they_are_as_good_as_scikit_learns_own_with_the_same_net() -> None:
 
 
 def test_a_loss_of_ones_own_may_be_any_loss(digits: tuple[Array, npt.NDArray[Any]]) -> None:
-    class Quartic(Loss):
-        def function(self, prediction: Array, target: Array) -> Array:
-            each: Array = ((prediction - target) ** 4).sum(axis=1)
-            return each
-
-        def derivative(self, prediction: Array, target: Array) -> Array:
-            return 4 * (prediction - target) ** 3
-
     x, y = digits
     assert NanonetClassifier(16, loss=Quartic(), epochs=30, random_state=0).fit(x, y).score(x, y) > 0.9
 

@@ -37,6 +37,8 @@ from tests.helpers import Scale, picture
 from tests.storage.test_files import PLAIN, assert_same, nets
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+pytestmark = pytest.mark.peer
 nn: Any = torch.nn
 
 
@@ -250,7 +252,7 @@ def test_an_option_of_a_newer_pytorch_may_stand_at_its_default_alone(monkeypatch
     options = {"inplace": MODULES["ELU"].options["inplace"]}
     monkeypatch.setitem(MODULES, "ELU", MODULES["ELU"]._replace(options=options))
     assert repr(from_torch(nn.Sequential(nn.ELU()))[0]) == "ELU(1.0)"
-    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet knows nothing of this"):
+    with pytest.raises(TypeError, match=r"module 0, ELU: expected alpha=1\.0, got 2\.0; nanonet does not know this"):
         from_torch(nn.Sequential(nn.ELU(2.0)))
 
 
@@ -288,9 +290,9 @@ def pruned(module: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (own_forward, "its forward is another than its class's"),
-        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is another than its class's"),
-        (hidden_weight, "its weight is another than its class's"),
+        (own_forward, "its forward is overridden on the instance"),
+        (lambda module: setattr(module, "_call_impl", lambda x: x), "its _call_impl is overridden on the instance"),
+        (hidden_weight, "its weight is overridden on the instance"),
         (lambda module: module.register_forward_hook(lambda *arguments: None), "it has hooks"),
         (lambda module: module.register_forward_pre_hook(lambda *arguments: None), "it has hooks"),
         (lambda module: module.register_full_backward_hook(lambda *arguments: None), "it has hooks"),
@@ -369,7 +371,7 @@ def test_a_layer_with_something_of_its_own_does_not_go_to_pytorch() -> None:
     scaled.scale = 3.0
     vars(silent)["function"] = lambda a: 0 * a  # past the refusal of `silent.function = ...`
     for layer, name in ((scaled, "scale"), (silent, "function")):
-        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is another than its class's"):
+        with pytest.raises(TypeError, match=rf"to_torch: layer 0\.0, .*: its {name} is overridden on the instance"):
             to_torch(Sequential(Sequential(layer)))
 
 

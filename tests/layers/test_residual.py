@@ -75,6 +75,7 @@ def test_through_a_dead_inner_the_gradient_passes_undiminished() -> None:
     np.testing.assert_array_equal(model.backward(grad, cache), grad)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("rng", [0, 1])
 def test_it_is_what_pytorch_makes_of_x_plus_inner_of_x(rng: int) -> None:
     torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -31,6 +31,8 @@ from tests.helpers import Copy, train
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
 
+pytestmark = pytest.mark.peer
+
 INF = math.inf
 DTYPES = [np.float32, np.float64]
 ORDINARY = st.floats(-30, 30, width=32).map(lambda a: round(8 * a) / 8)

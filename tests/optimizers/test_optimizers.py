@@ -38,7 +38,7 @@ from nanonet import (
     weights_only,
 )
 from nanonet.training import blocks
-from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train
+from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train, trainer_of
 from tests.registry import LOSSES, OPTIMIZERS, LossCase, OptimizerCase, params
 
 STEPS = 50
@@ -47,10 +47,6 @@ STEPS = 50
 def deep(rng: int = 0) -> Sequential:
     """Return a net 3 -> 2 of three Linears, float64."""
     return Sequential(Linear(3, 5), Tanh(), Linear(5, 4), Tanh(), Linear(4, 2), dtype=np.float64, rng=rng)
-
-
-def trainer_of(model: Sequential, optimizer: Optimizer, **settings: Any) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=optimizer, **settings)
 
 
 # ---- the same as PyTorch, step by step
@@ -114,6 +110,7 @@ def with_settings(rule: Optimizer, **settings: float) -> Optimizer:
 FROZEN = [pytest.param((), id="all trainable"), pytest.param(("2.weight",), id="a frozen weight in between")]
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("frozen", FROZEN)
 @pytest.mark.parametrize("limit", [1.0, 2.5, 1e6])
 @pytest.mark.parametrize("case", params(OPTIMIZERS))
@@ -124,6 +121,7 @@ def test_clipping_by_norm_is_that_of_clip_grad_norm(case: OptimizerCase, limit: 
     assert (clipped > 0) == (limit < 1e6)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("frozen", FROZEN)
 @pytest.mark.parametrize("limit", [0.1, 0.7, 1e6])
 @pytest.mark.parametrize("case", params(OPTIMIZERS))
@@ -136,6 +134,7 @@ def test_clipping_by_value_is_that_of_clip_grad_value(
     assert (clipped > 0) == (limit < 1e6)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("case", params(OPTIMIZERS))
 def test_clipping_by_norm_comes_before_clipping_by_value(case: OptimizerCase) -> None:
     twins = Twins(with_settings(case.make(), clip_norm=2.0, clip_value=0.5))
@@ -148,6 +147,7 @@ def test_clipping_by_norm_comes_before_clipping_by_value(case: OptimizerCase) ->
     assert twins.train(twins.rule(), clip) > 0
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("frozen", FROZEN)
 @pytest.mark.parametrize("case", params({cls: cases for cls, cases in OPTIMIZERS.items() if cls is not Rprop}))
 def test_weight_decay_after_clipping_is_pytorchs(case: OptimizerCase, frozen: tuple[str, ...]) -> None:
@@ -157,6 +157,7 @@ def test_weight_decay_after_clipping_is_pytorchs(case: OptimizerCase, frozen: tu
     assert twins.train(twins.rule(), lambda parameters: utils.clip_grad_norm_(parameters, 1.5)) > 0
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("frozen", FROZEN)
 @pytest.mark.parametrize("case", params({cls: cases for cls, cases in OPTIMIZERS.items() if cls is not Rprop}))
 def test_decays_weights_only_is_two_groups_of_pytorch(case: OptimizerCase, frozen: tuple[str, ...]) -> None:
@@ -169,6 +170,7 @@ def test_decays_weights_only_is_two_groups_of_pytorch(case: OptimizerCase, froze
     assert twins.train(twins.rule(groups)) == 0
 
 
+@pytest.mark.peer
 def test_adam_and_adamw_have_pytorchs_defaults() -> None:
     torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
     parameters = [torch.zeros(1, requires_grad=True)]

@@ -91,6 +91,7 @@ THERE: list[tuple[Schedule, float, Scheduler]] = [
 ]
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize(("schedule", "rate", "there"), THERE, ids=[repr(each[0]) for each in THERE])
 def test_a_schedule_is_pytorchs(schedule: Schedule, rate: float, there: Scheduler) -> None:
     torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -313,6 +314,7 @@ def plateau_rates(numbers: list[float], callback: ReduceOnPlateau) -> list[float
     return rates
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("margin", [0.0, 0.15])
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [1, 2, 3, 5])

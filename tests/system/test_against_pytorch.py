@@ -56,6 +56,8 @@ from nanonet.core.chain import Chain
 from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+pytestmark = pytest.mark.peer
 functional: Any = torch.nn.functional
 
 LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {

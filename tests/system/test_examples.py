@@ -1,4 +1,4 @@
-"""The examples run against the installed package, print the article's numbers, and leave nothing behind."""
+"""The examples print the article's numbers, and leave nothing behind."""
 
 import re
 import subprocess
@@ -9,24 +9,8 @@ import numpy as np
 import pytest
 
 from nanonet.inspection.rounding import printed
-from tests import ROOT, oracle
-
-EXAMPLES = ROOT / "examples"
-
-# Runs a script, and stops it where it opens a connection or writes a file.
-GUARDED = """
-import os, runpy, sys
-
-def guard(event, arguments):
-    writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    if writes or event.startswith("socket.") or event in ("os.mkdir", "os.rename", "os.remove"):
-        raise PermissionError(f"{event} {arguments}")
-
-import nanonet
-sys.addaudithook(guard)
-del sys.argv[0]  # as the script itself finds it
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+from tests import oracle
+from tests.examples import EXAMPLES, output_of
 
 BEFORE = "0.60041131 0.79248709"
 ARTICLE_INDEX = "0.91175343 0.08878309"
@@ -41,24 +25,13 @@ WEIGHTS_RIGHT_INDEX = """
 """
 
 
-def output_of(name: str, folder: Path) -> str:
-    """Run an example in an empty folder, warnings being errors, and return what it prints."""
-    if "sklearn" in (EXAMPLES / name).read_text(encoding="utf-8"):
-        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    command = [sys.executable, "-B", "-W", "error", "-c", GUARDED, str(EXAMPLES / name)]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8")
-    assert (run.returncode, run.stderr) == (0, "")
-    assert list(folder.iterdir()) == []
-    return run.stdout
-
-
 def numbers(text: str) -> list[str]:
     """Return every number that is written to 8 decimals, in order."""
     return re.findall(r"-?\d\.\d{8}\b", text)
 
 
-def test_the_2_2_2_net_prints_the_articles_numbers_to_8_decimals(tmp_path: Path) -> None:
-    output = output_of("two_two_two.py", tmp_path)
+def test_the_2_2_2_net_prints_the_articles_numbers_to_8_decimals() -> None:
+    output = output_of("two_two_two.py")
     outputs, weights = output.split("weights after training")
     rows = {line.split("  ")[0]: numbers(line) for line in outputs.splitlines()}
     assert rows["before training"] == numbers(BEFORE) * 2  # nanonet's, then the article's
@@ -67,10 +40,8 @@ def test_the_2_2_2_net_prints_the_articles_numbers_to_8_decimals(tmp_path: Path)
     assert numbers(weights) == numbers(WEIGHTS_ARTICLE_INDEX + WEIGHTS_RIGHT_INDEX)
 
 
-def test_check_gradients_finds_the_articles_layer_transposed_and_the_right_one_right(tmp_path: Path) -> None:
-    right, article = (
-        output_of("two_two_two.py", tmp_path).split("check_gradients on the right layer:")[1].split("and on")
-    )
+def test_check_gradients_finds_the_articles_layer_transposed_and_the_right_one_right() -> None:
+    right, article = output_of("two_two_two.py").split("check_gradients on the right layer:")[1].split("and on")
     assert "Linear(2, 2, bias=False): backward is the derivative of forward" in right
     assert "GradientError" not in right
     assert "GradientError: ArticleLinear(2, 2, bias=False): dE/dx" in article
@@ -100,8 +71,8 @@ def test_the_figures_have_the_numbers_of_the_recursion_with_either_index(name: s
                 assert printed(number) in shown
 
 
-def test_custom_layer_checks_all_three_gradients_and_learns(tmp_path: Path) -> None:
-    output = output_of("custom_layer.py", tmp_path)
+def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
+    output = output_of("custom_layer.py")
     for name in ("SquaredDistance(2, 8)", "Gaussian()", "LogCosh()"):
         assert f"{name}: backward is the derivative of forward" in output
     losses = [tuple(map(float, row)) for row in re.findall(r"^ +\d+  (\d\.\d{4}) +(\d\.\d{4})$", output, re.MULTILINE)]
@@ -113,23 +84,33 @@ def test_custom_layer_checks_all_three_gradients_and_learns(tmp_path: Path) -> N
     assert float(after[1]) > 98
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "mnist.py"))
-def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str, tmp_path: Path) -> None:
-    lines = output_of(name, tmp_path).splitlines()
+SLOW = {"sklearn_comparison.py": [pytest.mark.slow], "sklearn_pipeline.py": [pytest.mark.slow]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.name, marks=SLOW.get(path.name, []))
+        for path in sorted(EXAMPLES.glob("*.py"))
+        if path.name != "mnist.py"
+    ],
+)
+def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str) -> None:
+    lines = output_of(name).splitlines()
     assert max(map(len, lines)) <= 100
     assert all(line.isascii() and line == line.rstrip() for line in lines)
 
 
-def test_the_digits_are_learned_to_97_percent(tmp_path: Path) -> None:
-    output = output_of("digits.py", tmp_path)
+def test_the_digits_are_learned_to_97_percent() -> None:
+    output = output_of("digits.py")
     found = re.search(r"on the 360 digits held out: (\d+\.\d)%", output)
     assert found is not None
     assert float(found[1]) >= 97
     assert "stopped: validation_loss has not improved since epoch" in output
 
 
-def test_the_callback_stops_the_fit_and_the_loop_by_hand_learns(tmp_path: Path) -> None:
-    fitted, by_hand = output_of("own_training.py", tmp_path).split("by hand:")
+def test_the_callback_stops_the_fit_and_the_loop_by_hand_learns() -> None:
+    fitted, by_hand = output_of("own_training.py").split("by hand:")
     assert "stopped: the loss is below 0.01" in fitted
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", by_hand)]
     assert len(losses) == 5

@@ -75,6 +75,7 @@ def by_steps(trainer: Trainer, measured: Measured) -> None:
         measured.step_end(trainer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [by_stream, by_steps])
 def test_10_000_steps_take_no_more_memory_than_1_000(run: Callable[[Trainer, Measured], None]) -> None:
     measured, trainer = Measured(), trainer_of()

@@ -159,7 +159,7 @@ def test_a_run_goes_on_from_its_checkpoint(mnist: Any, tmp_path: Path, capsys: p
     capsys.readouterr()
     mnist.main([*base, "--epochs", "6", "--checkpoint", str(file)])
     rest = capsys.readouterr().out
-    assert f"{file}: going on after epoch 4" in rest
+    assert f"{file}: resuming after epoch 4" in rest
     assert re.findall(r"epoch  [56].*", rest) == re.findall(r"epoch  [56].*", whole)
     mnist.main([*base, "--epochs", "6", "--checkpoint", str(file)])
     assert re.search(r"rng 0: \d+\.\d\d%", capsys.readouterr().out)

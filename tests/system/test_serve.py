@@ -63,6 +63,8 @@ def test_nothing_but_numpy_and_nanonet_is_imported(tmp_path: Path, model: Sequen
     assert found - {"nanonet", "numpy"} <= set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
+@pytest.mark.peer
 def test_a_net_from_pytorch_is_served_as_pytorch_serves_it(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "net.npz"

@@ -27,27 +27,12 @@ from nanonet import (
     Sequential,
     SquaredError,
     Step,
-    Tanh,
     Trainer,
     accuracy,
 )
-from tests.helpers import Centred, Copy, Noise, data, everything, loss_of, picture, train
+from tests.helpers import Centred, Copy, Noise, data, distance, everything, loss_of, picture, small, train, trainer_of
 
 X, TARGET = data(samples=12)
-
-
-def small() -> Sequential:
-    """Return a net 3 -> 2."""
-    return Sequential(Linear(3, 4), Tanh(), Linear(4, 2), rng=0)
-
-
-def trainer_of(model: Sequential, rate: float = 0.1) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=SGD(rate))
-
-
-def distance(prediction: Array, target: Array) -> float:
-    """Return the mean distance."""
-    return float(np.abs(prediction - target).mean())
 
 
 def scripted(numbers: Iterable[float]) -> Callable[[Array, Array], float]:
@@ -523,16 +508,6 @@ def test_the_repr_of_a_history_says_what_a_reader_wants_to_know() -> None:
     assert repr(history).startswith("History(2 epochs, interrupted: loss")
 
 
-@pytest.fixture
-def plt(monkeypatch: pytest.MonkeyPatch) -> Iterable[Any]:
-    """Return matplotlib's pyplot, drawing on no screen, whose show fails."""
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
-    pyplot: Any = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
-    monkeypatch.setattr(pyplot, "show", lambda *a, **k: pytest.fail("plot must not call show"))
-    yield pyplot
-    pyplot.close("all")
-
-
 def lines_in(figure: Any) -> dict[str, list[float]]:
     return {line.get_label(): list(line.get_ydata()) for axes in figure.axes for line in axes.get_lines()}
 
@@ -825,6 +800,7 @@ def on(stream: Stream, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> tupl
     return stream.getvalue(), history
 
 
+@pytest.mark.peer
 def test_on_a_terminal_tqdm_draws_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")
     text, history = on(Stream(True), monkeypatch, metrics=[distance])
@@ -856,6 +832,7 @@ def test_a_short_fit_on_a_terminal_shows_nothing(monkeypatch: pytest.MonkeyPatch
     assert on(Stream(True), monkeypatch, verbose=None)[0] == ""
 
 
+@pytest.mark.peer
 def test_a_bar_is_closed_when_a_fit_stops_early_or_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")
 

@@ -521,7 +521,7 @@ def test_on_a_full_disk_the_checkpoint_of_before_stands(
     state = whole(trainer)
     with monkeypatch.context() as patch:
         patch.setattr(place, no_room)
-        with pytest.raises(OSError, match=r"not written, what it held before stands") as full:
+        with pytest.raises(OSError, match=r"not written, an existing file is left untouched") as full:
             trainer.save(path)
     assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(path))
     assert str(path) in str(full.value)
@@ -606,7 +606,7 @@ def test_where_a_file_may_grow_no_further_the_checkpoint_of_before_stands(
     assert len(lines) == 10
     for line in lines:
         assert line.startswith(f"{errno.EFBIG} {path} ")
-        assert "not written, what it held before stands" in line
+        assert "not written, an existing file is left untouched" in line
     assert_stands(path, before)
 
 
@@ -639,12 +639,13 @@ def test_a_full_disk_ends_a_fit_and_a_later_one_goes_on_from_the_checkpoint_of_b
 
 
 @posix
-def test_a_training_that_is_killed_at_random_moments_goes_on_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_at_random_moments_goes_on_each_time(tmp_path: Path, times: int) -> None:
     """The command ``python -m tests.killed`` does so 200 times."""
-    summary = kill_and_verify(tmp_path, times=8)
-    assert summary.kills == 8
-    assert summary.verified >= 6
-    assert summary.steps > 20
+    summary = kill_and_verify(tmp_path, times=times)
+    assert summary.kills == times
+    assert times == 1 or summary.verified >= 6
+    assert times == 1 or summary.steps > 20
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -704,7 +705,7 @@ def test_what_stands_in_the_way_of_a_save_is_never_written_to(tmp_path: Path, mo
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious")
     names[0].symlink_to(precious)
-    with pytest.raises(FileExistsError, match="not written, what it held before stands"):
+    with pytest.raises(FileExistsError, match="not written, an existing file is left untouched"):
         trainer_of().save(tmp_path / "run.npz")
     assert precious.read_bytes() == b"precious"
     assert names[0].is_symlink()

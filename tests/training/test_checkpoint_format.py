@@ -37,24 +37,16 @@ from nanonet import (
 from nanonet.storage.archive import read_archive, write_archive
 from nanonet.storage.stored import Stored
 from tests.format_1 import written
-from tests.helpers import Centred, Noise, data
+from tests.helpers import Centred, Noise, data, small
 from tests.training.test_checkpoint_files import assert_refused, npy, packed, sealed
-from tests.training.test_checkpoints import SaveIn, other, saved, whole
+from tests.training.test_checkpoints import SaveIn, other, saved, trainer_of, whole
 
 X, TARGET = data(samples=20)
 FIT: dict[str, Any] = {"batch_size": 5, "verbose": 0}
 
 
-def net(seed: int = 0, middle: Layer | None = None) -> Sequential:
-    return Sequential(Linear(3, 4), middle or Tanh(), Linear(4, 2), rng=seed)
-
-
-def trainer_of(model: Sequential) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=Adam(0.01))
-
-
 def plain(seed: int = 0) -> Trainer:
-    return trainer_of(net(seed))
+    return trainer_of(small(rng=seed))
 
 
 def freeze(trainer: Trainer, *names: str, trainable: bool = False) -> None:
@@ -340,8 +332,8 @@ MISFITS: dict[str, tuple[Layer, Layer, str]] = {
 def test_a_file_of_another_class_is_refused_with_both(case: str, tmp_path: Path) -> None:
     first, second, told = MISFITS[case]
     path = tmp_path / "run.npz"
-    trainer_of(net(middle=copy.deepcopy(first))).save(path)
-    refusal = assert_refused(trainer_of(net(1, copy.deepcopy(second))), path, "does not fit this trainer")
+    trainer_of(small(middle=copy.deepcopy(first))).save(path)
+    refusal = assert_refused(trainer_of(small(rng=1, middle=copy.deepcopy(second))), path, "does not fit this trainer")
     assert f"  {told}" in str(refusal.value).splitlines()
 
 
@@ -350,21 +342,21 @@ def test_a_file_of_another_class_of_chain_is_refused(tmp_path: Path) -> None:
         pass
 
     path = tmp_path / "run.npz"
-    trainer_of(Net(*net().layers)).save(path)
+    trainer_of(Net(*small().layers)).save(path)
     assert_refused(plain(1), path, r"layer \(the model\): Net in the file, nanonet\.Sequential here")
 
 
 def test_a_class_that_moved_into_a_function_or_another_module_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
-    trainer_of(net(middle=Tanh2())).save(path)
-    resumed(trainer_of(net(1, local("Tanh2")())), path)
+    trainer_of(small(middle=Tanh2())).save(path)
+    resumed(trainer_of(small(rng=1, middle=local("Tanh2")())), path)
 
 
 def test_the_settings_of_a_layer_are_taken_from_the_trainer(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     for made, again in [(Dropout(0.3), Dropout(0.1)), (LeakyReLU(0.1), LeakyReLU(0.2))]:
-        trainer_of(net(middle=made)).save(path)
-        later = resumed(trainer_of(net(1, again)), path)
+        trainer_of(small(middle=made)).save(path)
+        later = resumed(trainer_of(small(rng=1, middle=again)), path)
         assert later.model[1] is again
 
 

@@ -50,7 +50,18 @@ from nanonet import (
 )
 from nanonet.training.metrics import Means
 from tests import ROOT
-from tests.helpers import Centred, Momentum, Noise, Recorder, Scale, data, everything, generator_state, picture
+from tests.helpers import (
+    Centred,
+    Momentum,
+    Noise,
+    Recorder,
+    Scale,
+    data,
+    distance,
+    everything,
+    generator_state,
+    picture,
+)
 from tests.registry import OPTIMIZERS, OptimizerCase
 
 X, TARGET = data(samples=20)
@@ -64,11 +75,6 @@ Seeded = Callable[[int], Trainer]
 
 
 # ---- what trains, and all that it goes on with
-
-
-def distance(prediction: Array, target: Array) -> float:
-    """Return the mean distance."""
-    return float(np.abs(prediction - target).mean())
 
 
 def net(rng: Any = 0, dtype: npt.DTypeLike = np.float32) -> Sequential:

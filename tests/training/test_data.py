@@ -39,14 +39,9 @@ from nanonet import (
     accuracy,
     batches,
 )
-from tests.helpers import Momentum, Recorder, data, everything, generator_state, picture, train
+from tests.helpers import Momentum, Recorder, data, everything, generator_state, picture, small, train
 
 X, TARGET = data(samples=12)
-
-
-def small(outputs: int = 2, dtype: npt.DTypeLike = np.float32) -> Sequential:
-    """Return a net 3 -> outputs."""
-    return Sequential(Linear(3, 4), Tanh(), Linear(4, outputs), dtype=dtype, rng=0)
 
 
 def recorded(**settings: Any) -> list[list[float]]:

@@ -102,6 +102,7 @@ def test_several_labels_a_sample_have_metrics_of_their_own() -> None:
     assert type(binary_accuracy(logits, target)) is type(subset_accuracy(logits, target)) is float
 
 
+@pytest.mark.peer
 def test_they_are_those_of_scikit_learn() -> None:
     there = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     rng = np.random.default_rng(0)

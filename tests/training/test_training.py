@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from nanonet import (
@@ -29,7 +28,6 @@ from nanonet import (
     ShapeError,
     SquaredError,
     Step,
-    Tanh,
     Trainer,
 )
 from tests.helpers import (
@@ -46,18 +44,10 @@ from tests.helpers import (
     generator_state,
     loss_of,
     picture,
+    small,
     train,
+    trainer_of,
 )
-
-
-def small(dtype: npt.DTypeLike = np.float32) -> Sequential:
-    """Return a net 3 -> 2."""
-    return Sequential(Linear(3, 4), Tanh(), Linear(4, 2), dtype=dtype, rng=0)
-
-
-def trainer_of(model: Sequential, optimizer: Optimizer | None = None, **settings: Any) -> Trainer:
-    return Trainer(model, loss=SquaredError(), optimizer=SGD(0.1) if optimizer is None else optimizer, **settings)
-
 
 # ---- one step
 
@@ -163,7 +153,7 @@ def test_fit_is_the_same_as_its_steps_by_hand(batch_size: int, optimizer: Optimi
 
 
 def test_fit_equals_a_plain_numpy_loop() -> None:
-    model, (x32, target32) = small(np.float64), data(samples=23)
+    model, (x32, target32) = small(dtype=np.float64), data(samples=23)
     x, target = x32.astype(np.float64), target32.astype(np.float64)
     w, b, v, c = (model.parameters()[name].value.copy() for name in ("0.weight", "0.bias", "2.weight", "2.bias"))
     history = train(model, x, target, optimizer=SGD(0.2), epochs=10, batch_size=5, rng=3)

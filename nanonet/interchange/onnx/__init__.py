@@ -1,8 +1,7 @@
 """ONNX files.
 
-files has export and load, which are what users import; writing makes a graph of a chain; graph, node and operators
-say what a file holds, reading follows it, and expression, pieces and elementwise recognise activations by their
-algebra.
+files has the public functions export and load; writing makes a graph from a chain; graph, node and operators interpret
+a file, reading converts it to a chain, and expression, pieces and elementwise recognise activations algebraically.
 """
 
 from nanonet.interchange.onnx.files import export as export

@@ -1,4 +1,4 @@
-"""Elementwise: which activation a few ONNX operators make, proven by their algebra: exporters write many forms."""
+"""Elementwise: recognition of activations decomposed into ONNX operators, in whatever form, by their algebra."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Numbers = npt.NDArray[Any]
 
 
 class Number(NamedTuple):
-    """A constant that goes into an operator."""
+    """A constant input of an operator."""
 
     value: float
 
 
 class Step(NamedTuple):
-    """An operator, what goes in, and its attributes.
+    """An operator with its inputs and attributes.
 
     Attributes
     ----------
     inputs : tuple
-        0 for a, i for the result of the i-th step, a Number, or None for what is left out.
+        0 for a, i for the result of the i-th step, a Number, or None for an omitted input.
     """
 
     operator: str
@@ -53,7 +53,7 @@ class Step(NamedTuple):
     attributes: tuple[tuple[str, Any], ...] = ()
 
 
-# ---- what operators do, in NumPy's functions, which take numbers and Pieces alike
+# ---- operators as NumPy functions, which apply to numbers and Pieces alike
 
 
 def _sigmoid(a: Any) -> Any:
@@ -98,10 +98,10 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Softplus": lambda a: np.maximum(a, 0) + np.log(1 + np.exp(-np.abs(a))),
     "Softsign": lambda a: a / (1 + np.abs(a)),
 }
-"""ONNX's operators that work entry by entry, on what stands in their inputs, with their attributes as keywords."""
+"""ONNX's elementwise operators as functions of their inputs, with attributes as keywords."""
 
 
-# ---- what layers do, in the same functions
+# ---- layers as the same functions
 
 FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
     Identity: lambda layer, a: a,
@@ -126,12 +126,12 @@ FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
 
 
 def _written(layer: Activation) -> tuple[Activation, Pieces]:
-    """Return a layer, and the function that it is."""
+    """Return a layer, and its function."""
     return layer, Pieces.of(FORMULAS[type(layer)](layer, Pieces.variable()))
 
 
 def _gelu_without_erf(a: Any) -> Any:
-    """Return GELU as export writes it in float64, in which runtimes have no Erf: nanonet.layers.erf says how."""
+    """Return GELU as exported in float64, for which runtimes have no Erf; see nanonet.layers.erf."""
     double = np.dtype(np.float64)
     z = np.minimum(np.abs(a), END[double])
     p, q = (reduce(lambda y, c: y * z + c, each[double]) for each in (P, Q))
@@ -162,11 +162,11 @@ def _found(steps: tuple[Step, ...], dtype: np.dtype[Any]) -> Activation | None:
 
 
 def recognised(steps: tuple[Step, ...], dtype: np.dtype[Any]) -> Activation | None:
-    """Return the activation that operators make of a, None where none is proven to be the same function.
+    """Return the activation that the operators compute, or None if none is proven to be the same function.
 
-    Its bounds, slope or alpha are taken from the operators' own algebra, which must then be the layer's, but for the
-    rounding of constants; and computed in dtype, at and beside every constant and far outside, the two must agree, so
-    that nothing is lost in the way it was written, such as (a + 1e9) - 1e9.
+    Its bounds, slope or alpha are derived from the operators' algebra, which must then equal the layer's up to the
+    rounding of constants. Evaluated in dtype at and near every constant and far outside, the two must also agree, which
+    excludes numerically lossy forms such as (a + 1e9) - 1e9.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def _result(step: Step, results: Sequence[Any], kind: Callable[[float], Any]) ->
 
 
 def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activation, Pieces]]:
-    """Yield layers that a function may be, as its ends tell what they are set to, each with the function it is."""
+    """Yield layers that a function may be, with settings derived from its ends, each with its function."""
     yield from WRITTEN
     first, last = function.between[0], function.between[-1]
     slope, alpha = first.terms.get((1, ())), first.terms.get((0, (("exp", ((1, 1.0),)),)))
@@ -217,7 +217,7 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
 
 
 def _agrees(layer: Activation, steps: tuple[Step, ...], knots: tuple[float, ...], dtype: np.dtype[Any]) -> bool:
-    """Tell whether steps give a layer's numbers, computed in dtype; where exp overflows they may give none."""
+    """Tell whether steps computed in dtype agree with a layer; where exp overflows they may be non-finite."""
     points = _points(steps, knots, dtype)
     with np.errstate(all="ignore"):
         results = [points]
@@ -232,7 +232,7 @@ def _agrees(layer: Activation, steps: tuple[Step, ...], knots: tuple[float, ...]
 
 
 def _points(steps: tuple[Step, ...], knots: tuple[float, ...], dtype: np.dtype[Any]) -> Numbers:
-    """Return 0, small, common and large numbers, and every constant, what is beside it, and what is between two."""
+    """Return test points: 0, small, common and large numbers, every constant, its neighbours, and midpoints."""
     constants = [each.value for step in steps for each in step.inputs if isinstance(each, Number)]
     constants += [value for step in steps for _, value in step.attributes if isinstance(value, float)]
     with np.errstate(all="ignore"):
@@ -255,5 +255,5 @@ def _meant(number: float, dtype: np.dtype[Any]) -> float:
 
 
 def meant(number: Any) -> float:
-    """Return a float32 as the number that was meant: 0.1 for 0.10000000149."""
+    """Return a float32 as the shortest decimal that rounds to it: 0.1 for 0.10000000149."""
     return float(str(number)) if isinstance(number, np.float32) else float(number)

@@ -1,4 +1,4 @@
-"""Expression: a function of one number a, multiplied out, so that what is equal looks equal, however it was written."""
+"""Expression: a function of one number a in expanded normal form, so that equal functions compare equal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Polynomial = tuple[tuple[int, float], ...]  # powers of a, each with its coeffic
 Factor = tuple[str, Polynomial]  # a function of a polynomial: "exp", "sigmoid", "softplus", "erf" or "reciprocal"
 Product = tuple[int, tuple[Factor, ...]]  # a power of a, times functions
 
-TERMS, POWER = 20, 12  # more than any activation has, multiplied out
-CANCELLED = 1e-12  # what is left of two terms, beside their sizes, where they cancel but for rounding
-CLOSE = 1e-6  # relative; as exact as float32 constants, multiplied with one another, can be
+TERMS, POWER = 20, 12  # more than any activation has in expanded form
+CANCELLED = 1e-12  # relative size below which a sum of terms counts as cancelled
+CLOSE = 1e-6  # relative tolerance for products of float32 constants
 
 NUMERIC: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp,
@@ -28,7 +28,7 @@ NUMERIC: dict[str, Callable[[Any], Any]] = {
 
 
 class Unproven(ValueError):
-    """An expression has a form of which nothing is known here."""
+    """An expression of unsupported form."""
 
 
 class Expression:
@@ -55,7 +55,7 @@ class Expression:
 
     @cached_property
     def constant(self) -> float | None:
-        """The number that it is for every a; None where there is no such number."""
+        """Its value if it is constant, else None."""
         if not self.terms:
             return 0.0
         return self.terms.get((0, ())) if len(self.terms) == 1 else None
@@ -80,13 +80,13 @@ class Expression:
             return float(sum((c * x**n * math.prod(_at(f, x) for f in fs) for (n, fs), c in self.terms.items()), 0.0))
 
     def is_close(self, other: Expression) -> bool:
-        """Tell whether the two have the same terms, with coefficients that are equal but for rounding."""
-        (form, numbers), (other_form, other_numbers) = _taken_apart(self), _taken_apart(other)
+        """Tell whether the two have the same terms, with coefficients equal up to rounding."""
+        (form, numbers), (other_form, other_numbers) = _split(self), _split(other)
         return form == other_form and all(map(is_close, numbers, other_numbers))
 
     @property
     def root(self) -> float | None:
-        """Where c a + d, or c exp(k a) + d, is 0; None where nothing like it ever is."""
+        """The root of c a + d or c exp(k a) + d; None if there is none."""
         terms = dict(self.terms)
         d = terms.pop((0, ()), 0.0)
         match list(terms.items()):
@@ -101,7 +101,7 @@ class Expression:
 
 
 def is_close(one: float, two: float) -> bool:
-    """Tell whether two numbers are equal but for the rounding of constants."""
+    """Tell whether two numbers are equal up to the rounding of constants."""
     return math.isclose(one, two, rel_tol=CLOSE)
 
 
@@ -132,7 +132,7 @@ def erf(p: Expression) -> Expression:
 
 
 def sqrt(p: Expression) -> Expression:
-    """Return the root of a constant."""
+    """Return the square root of a constant."""
     return power(p, number(0.5))
 
 
@@ -159,7 +159,7 @@ def reciprocal(p: Expression) -> Expression:
 
 
 def log(p: Expression) -> Expression:
-    """Return log(p) where p is a constant, or 1 + exp(...)."""
+    """Return log(p) for a constant p, or p = 1 + exp(...)."""
     if p.constant is not None:
         with np.errstate(all="ignore"):
             return number(float(np.log(p.constant)))
@@ -182,14 +182,14 @@ def _function(name: str, p: Expression) -> Expression:
 
 
 def _polynomial(p: Expression) -> Polynomial:
-    """Return p as a polynomial; a function of a function is more than any activation is, once multiplied out."""
+    """Return p as a polynomial; no activation contains nested functions in expanded form."""
     if any(factors for _, factors in p.terms):
         raise Unproven("a function of a function")
     return tuple((n, c) for (n, _), c in p.terms.items())
 
 
 def _one_plus_exp(p: Expression) -> tuple[float, Expression | None]:
-    """Return c and q where p is c (1 + exp(q)), else None for q."""
+    """Return c and q if p is c (1 + exp(q)), else None for q."""
     match list(p.terms.items()):
         case [((0, ()), c), ((0, (("exp", polynomial),)), d)] if c == d:
             return c, Expression({(n, ()): each for n, each in polynomial})
@@ -197,7 +197,7 @@ def _one_plus_exp(p: Expression) -> tuple[float, Expression | None]:
 
 
 def _is_negative(p: Expression) -> bool:
-    """Tell whether its highest term is: one of f(p) and f(-p) is written by the other."""
+    """Tell whether its highest term is negative: f(p) is then expressed by f(-p)."""
     return p.constant is None and next(reversed(p.terms.values())) < 0
 
 
@@ -216,8 +216,8 @@ def _at(factor: Factor, a: np.float64) -> float:
     return float(NUMERIC[name](np.float64(sum(c * a**n for n, c in polynomial))))
 
 
-def _taken_apart(expression: Expression) -> tuple[list[Any], list[float]]:
-    """Return the form of an expression, and the numbers in it."""
+def _split(expression: Expression) -> tuple[list[Any], list[float]]:
+    """Return the structure of an expression, and its coefficients."""
     form: list[Any] = []
     numbers = list(expression.terms.values())
     for power_of_a, factors in expression.terms:

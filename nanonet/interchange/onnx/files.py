@@ -1,4 +1,4 @@
-"""onnx: a chain as an ONNX file, which other runtimes run, and a chain from the ONNX files of other libraries."""
+"""onnx: export of chains as ONNX files for other runtimes, and import of chains from other libraries' ONNX files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from nanonet.storage.disk import read_whole, write_whole
 
 
 def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
-    """Write a model as an ONNX file (opset 17, IR version 8) that takes "x", shape (batch, ...), and gives "y".
+    """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
-    Weights keep their names, such as "0.weight". What is in the file takes its place only when all of it is on the
-    disk.
+    Weights keep their names, such as "0.weight". The write is atomic.
 
     Parameters
     ----------
     model : Sequential
-        Of nanonet's own layers.
+        Built from nanonet's own layers.
     path : str or Path
         Ends in .onnx.
     input_shape : tuple of int, optional
-        Without the batch axis; needed where the first layer does not pin it, and for sequences.
+        Without the batch axis; needed if the first layer does not determine it, and for sequences.
 
     Raises
     ------
@@ -54,8 +53,8 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | N
     shape = _pinned(model) if input_shape is None else as_shape(input_shape, "export")
     if shape is None:
         raise ValueError(
-            "export: the first layer does not pin what it takes; write export(model, path, input_shape=(3,)) for rows "
-            "of 3 numbers, say"
+            "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)), "
+            "for example, for rows of 3 numbers"
         )
     made = package.helper.make_model(
         graph_of(package, model, shape),
@@ -65,34 +64,32 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | N
     )
     try:
         whole = made.SerializeToString()
-    except Exception as error:  # protobuf has a class of its own for it in each of its implementations
-        raise ValueError(f"{place}: not written; an ONNX file of one piece holds at most 2 GB: {error}") from None
+    except Exception as error:  # each implementation of protobuf has its own exception class
+        raise ValueError(f"{place}: not written; a single ONNX file holds at most 2 GB: {error}") from None
     write_whole(place, lambda file: file.write(whole))
 
 
 def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequential:
-    """Return the chain that an ONNX file holds, as PyTorch's, scikit-learn's and our own exporter write it.
+    """Load a chain from an ONNX file, as written by PyTorch's, scikit-learn's and nanonet's exporters.
 
-    Taken are Gemm, MatMul and Add with constants, the activations, Clip, Min, Max and Where among them, also where they
-    are spelled out in smaller operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and
-    Cast and Reshape that change nothing. Operators are read as ONNX defines them in the file's opset, and become a
-    layer only where the two are proven to be the same function, but for the rounding of constants. Layers within layers
-    come out as one chain.
+    Supported are Gemm, MatMul and Add with constants, the activations, including Clip, Min, Max and Where, and also
+    decomposed into simpler operators, Softmax and LogSoftmax along the last axis, Flatten, Dropout, Identity, and
+    Cast and Reshape without effect. Operators are read as ONNX defines them in the file's opset; they become a layer
+    only if the two are proven to be the same function, up to the rounding of constants. Nested chains are flattened.
 
     Parameters
     ----------
     path : str or Path
-        Weights beside it, in files of their own, are read from its folder alone.
+        External weight files are read only from its folder.
     output : str, optional
-        The value to stop at, where the file has several outputs, or goes on with what is no layer: scikit-learn's
-        classifiers end in labels, and their chain in ``output="probabilities"`` or ``"out_activations_result"``.
+        The value to stop at, if the file has several outputs or ends in operators that are not layers: scikit-learn's
+        classifiers end in labels, but their chain in ``output="probabilities"`` or ``"out_activations_result"``.
 
     Raises
     ------
     ValueError
-        If the file is damaged, holds what is not such a chain: the operator is named, or has more than 20,000
-        operators, more than 40 residual blocks within one another, or constants that would take more than 100 times
-        its bytes.
+        If the file is damaged or does not hold such a chain (the operator is named), or if it has more than 20,000
+        operators, more than 40 nested residual blocks, or constants that would take more than 100 times its size.
     ImportError
         If onnx is not installed.
     """
@@ -104,7 +101,7 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     try:
         proto = package.load_model_from_string(data)
     except Exception as error:  # as above
-        raise ValueError(f"{place}: damaged, or no ONNX file: {error}") from None
+        raise ValueError(f"{place}: damaged, or not an ONNX file: {error}") from None
     try:
         return chain_of(package, proto, place.parent, len(data), output)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

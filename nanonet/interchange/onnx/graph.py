@@ -1,4 +1,4 @@
-"""Graph: what an ONNX file says of values, nodes and constants, of which only those before one output count."""
+"""Graph: the values, nodes and constants of an ONNX file that one output depends on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nanonet.storage.archive import ALLOWED, UNFOLDED
 
 Numbers = npt.NDArray[Any]
 
-OWN = ("", "ai.onnx")  # two names of the domain of ONNX's own operators
+OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
 MOST = 20_000  # operators
-OLDEST = 9  # opset; before it, operators broadcast in other ways
+OLDEST = 9  # opset; before it, broadcasting rules differ
 
 
 class Graph:
-    """The part of a graph that an output needs."""
+    """The part of a graph that an output depends on."""
 
     def __init__(self, onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> None:
         self.onnx, self.folder, self.size = onnx, folder, size
@@ -52,7 +52,7 @@ class Graph:
             raise ValueError(f"expected a graph of ONNX's operators, opset {OLDEST} or later, got {got}")
         anew = [function.name for function in proto.functions if function.domain in OWN]
         if anew:
-            raise ValueError(f"says anew what operators of ONNX's own do: {anew}")
+            raise ValueError(f"redefines ONNX's own operators: {anew}")
         return int(opsets[0])
 
     def _refuse_two_of_a_name(self, proto: Any) -> None:
@@ -60,7 +60,7 @@ class Graph:
         names += [name for node in self._nodes for name in node.outputs if name]
         if len(set(names)) < len(names):
             twice = next(name for name, count in Counter(names).items() if count > 1)
-            raise ValueError(f"two things in it are called {twice!r}")
+            raise ValueError(f"the name {twice!r} is used twice")
 
     def _set_input(self, proto: Any) -> None:
         inputs = [value for value in proto.graph.input if value.name not in self._tensors]
@@ -73,7 +73,7 @@ class Graph:
         self.input, self.input_dtype = inputs[0].name, np.dtype(dtypes[kind.elem_type])
         lengths = [each.dim_value if each.dim_value > 0 else None for each in kind.shape.dim]
         self.batch = lengths[0] if lengths else None
-        self.input_shape = tuple(lengths[1:]) if lengths else None  # None where the file does not tell
+        self.input_shape = tuple(lengths[1:]) if lengths else None  # None if the file does not say
 
     def _chosen(self, outputs: list[str], wanted: str | None) -> str:
         if wanted is None and len(outputs) == 1:
@@ -81,11 +81,11 @@ class Graph:
         if wanted is None:
             raise ValueError(f"has the outputs {outputs}; write load(path, output=...) with one of them")
         if wanted not in self._makers:
-            raise ValueError(f"nothing in it gives {wanted!r}; its outputs are {outputs}")
+            raise ValueError(f"no node produces {wanted!r}; its outputs are {outputs}")
         return wanted
 
     def _before(self, output: str) -> list[Node]:
-        """Return the nodes that an output needs, in the order of the file, in which each comes after what it takes."""
+        """Return the nodes that an output depends on, in the order of the file, which is topological."""
         found: dict[int, Node] = {}
         names = [output]
         while names:
@@ -96,21 +96,21 @@ class Graph:
         return [found[place] for place in sorted(found)]
 
     def users(self, value: str) -> list[Node]:
-        """Return the nodes that take a value and were not taken yet, in the order of the file."""
+        """Return the unconsumed nodes that take a value, in the order of the file."""
         return [node for node in self._users[value] if node.place not in self._taken]
 
     def take(self, node: Node) -> None:
-        """Count a node as dealt with."""
+        """Mark a node as consumed."""
         self._taken.add(node.place)
 
-    def make_room(self, size: int) -> None:
-        """Raise ValueError where a small file makes much of little, before size more bytes of it are made."""
+    def account(self, size: int) -> None:
+        """Count size bytes about to be allocated; raise ValueError if they are too many for the size of the file."""
         self._unfolded += size
         if self._unfolded > UNFOLDED * self.size + ALLOWED:
             raise ValueError(f"what it holds would take more than {UNFOLDED} times its {self.size} bytes")
 
     def constant(self, name: str) -> Numbers | None:
-        """Return the array that a name always stands for, None where it depends on the input."""
+        """Return the array of a constant name, or None if it depends on the input."""
         steps: list[Node] = []
         while name not in self._tensors:
             node = self._makers.get(name)
@@ -129,7 +129,7 @@ class Graph:
                     array = array.transpose(node.attributes.get("perm"))
                 if node.operator == "Cast":
                     dtype = self._dtype(node.attributes["to"])
-                    self.make_room(array.size * dtype.itemsize)
+                    self.account(array.size * dtype.itemsize)
                     array = _numbers(array.astype(dtype))
             except ValueError as error:
                 raise ValueError(f"{node}: {error}") from None
@@ -139,11 +139,11 @@ class Graph:
         try:
             dtype: np.dtype[Any] = self.onnx.helper.tensor_dtype_to_np_dtype(kind)
         except KeyError:
-            raise ValueError(f"{kind} is no type of elements") from None
+            raise ValueError(f"unknown element type {kind}") from None
         return dtype
 
     def _held(self, node: Node) -> Numbers:
-        """Return what a node of the operator Constant holds."""
+        """Return the value of a Constant node."""
         if len(node.attributes) == 1:
             ((name, value),) = node.attributes.items()
             if name == "value":
@@ -155,28 +155,28 @@ class Graph:
         raise ValueError(f"{node}: expected numbers, got {' and '.join(node.attributes) or 'none'}")
 
     def array(self, tensor: Any) -> Numbers:
-        """Return the numbers of a constant, from the file or from one beside it."""
+        """Return the numbers of a constant, from this file or an external one."""
         try:
             if min(tensor.dims, default=0) < 0:
                 raise ValueError(f"a shape of {list(tensor.dims)}")
             if tensor.data_location == tensor.EXTERNAL:
                 tensor = self._fetched(tensor)
             array = _numbers(self.onnx.numpy_helper.to_array(tensor))
-            self.make_room(array.nbytes)
+            self.account(array.nbytes)
         except (ValueError, TypeError, KeyError, OSError) as error:
             raise ValueError(f"constant {tensor.name}: {error}") from None
         return array
 
     def _fetched(self, tensor: Any) -> Any:
-        """Return a tensor with its bytes, which stand in a file beside this one."""
-        told = {entry.key: entry.value for entry in tensor.external_data}
-        place = (self.folder / told["location"]).resolve()
+        """Return a tensor with its data from an external file."""
+        external = {entry.key: entry.value for entry in tensor.external_data}
+        place = (self.folder / external["location"]).resolve()
         if not place.is_relative_to(self.folder.resolve()) or not place.is_file():
-            raise ValueError(f"expected its numbers in a file beside this one, got {told['location']!r}")
+            raise ValueError(f"expected its numbers in a file beside this one, got {external['location']!r}")
         size = place.stat().st_size
         dtype = self._dtype(tensor.data_type)
-        start, wanted = int(told.get("offset", 0)), math.prod(tensor.dims) * dtype.itemsize
-        length = int(told.get("length", wanted))
+        start, wanted = int(external.get("offset", 0)), math.prod(tensor.dims) * dtype.itemsize
+        length = int(external.get("length", wanted))
         self._read_bytes[place] += length
         if length != wanted or self._read_bytes[place] > size or start + length > size:
             raise ValueError(f"{length} bytes from {start} of {place.name}, which has {size}, are not its {wanted}")

@@ -1,4 +1,4 @@
-"""Node: an operator of an ONNX file, read by what ONNX's own tables say of it in the file's opset."""
+"""Node: an operator of an ONNX file, interpreted by ONNX's schema for it in the file's opset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Schemas:
-    """ONNX's tables of operators, in one opset; None for an operator that is not in them.
+    """ONNX's operator schemas in one opset; None for an unknown operator.
 
     Raises
     ------
@@ -31,14 +31,14 @@ class Schemas:
 
 
 class Node:
-    """An operator, the names of what goes in and comes out, and its attributes.
+    """An operator, the names of its inputs and outputs, and its attributes.
 
     Attributes
     ----------
     operator : str
-        With its domain, where that is not ONNX's own; no reader has such a one.
+        With its domain, unless that is ONNX's own.
     inputs : list of str
-        Each at its position in the operator's schema; "" is one that is left out.
+        By position in the operator's schema; "" for an omitted one.
     """
 
     def __init__(self, proto: Any, place: int) -> None:
@@ -55,7 +55,7 @@ class Node:
         return f"operator {self.operator}, {self.name}"
 
     def read(self, schemas: Schemas) -> None:
-        """Check inputs, outputs and attributes against the schema, and fill in what it says of those not given."""
+        """Check inputs, outputs and attributes against the schema, and fill in its defaults."""
         if self.is_foreign:
             return
         schema = schemas[self.operator]
@@ -73,9 +73,9 @@ class Node:
             raise ValueError(f"{self}: expected {wanted} inputs, got {len(self.inputs)}")
         formal = list(schema.inputs)
         for i, name in enumerate(self.inputs):
-            parameter = formal[min(i, len(formal) - 1)]  # the last may stand for many
+            parameter = formal[min(i, len(formal) - 1)]  # the last may be variadic
             if not name and parameter.option.name != "Optional":
-                raise ValueError(f"{self}: its input {parameter.name} is left out, and must not be")
+                raise ValueError(f"{self}: its required input {parameter.name} is missing")
         if most == len(formal):
             self.inputs += [""] * (most - len(self.inputs))
 
@@ -98,7 +98,7 @@ class Node:
 
 
 def _value(attribute: Any) -> Any:
-    """Return what an attribute holds: a number, a string, a list of numbers, or a tensor."""
+    """Return the value of an attribute: a number, a string, a list of numbers, or a tensor."""
     match attribute.type:
         case attribute.FLOAT:
             return float(attribute.f)

@@ -1,4 +1,4 @@
-"""Operators: what becomes of each of ONNX's that is a layer of nanonet by itself."""
+"""Operators: the ONNX operators that correspond to a single layer."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ from nanonet.layers.softmax import LogSoftmax, Softmax
 
 
 class Reached:
-    """The value that a walk through a graph has reached, its dtype, and its shape, without the batch axis, if known."""
+    """The current value of a graph traversal, with its dtype and, if known, its shape without the batch axis."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.value, self.shape, self.dtype = graph, graph.input, graph.input_shape, graph.input_dtype
 
     @property
     def axes(self) -> int | None:
-        """How many axes it has, the batch's among them; None where that is unknown."""
+        """The number of axes, including the batch axis; None if unknown."""
         return None if self.shape is None else 1 + len(self.shape)
 
     @property
     def size(self) -> int | None:
-        """How many numbers a sample has; None where that is unknown."""
+        """The number of entries per sample; None if unknown."""
         lengths = [] if self.shape is None else [length for length in self.shape if length is not None]
         return math.prod(lengths) if self.shape is not None and len(lengths) == len(self.shape) else None
 
     @property
     def stop(self) -> str:
-        """What to type to stop here."""
+        """A hint on how to stop here."""
         first = self.value == self.graph.input
         return "" if first else f"; to stop before it write load(path, output={self.value!r})"
 
     def put_last(self, length: int) -> None:
-        """Give the last axis another length."""
+        """Change the length of the last axis."""
         if self.shape is not None:
             self.shape = *self.shape[:-1], length
 
@@ -63,7 +63,7 @@ class Reached:
 def _along_last(reached: Reached, node: Node, layer: type[Layer]) -> Layer:
     axis = node.attributes["axis"]
     if axis not in (-1, (reached.axes or 0) - 1) or reached.axes == 1:
-        raise ValueError(f"{node}: goes along axis {axis}; nanonet's goes along the last one")
+        raise ValueError(f"{node}: is along axis {axis}; nanonet's is along the last one")
     return layer()
 
 
@@ -89,8 +89,8 @@ def _reshape(reached: Reached, node: Node) -> Layer | None:
             reached.shape = (size,)
             return None if flat else Flatten()
     raise ValueError(
-        f"{node}: to {lengths}, from samples of shape {reached.shape}; load takes what leaves samples as they are, or "
-        f"flattens them{reached.stop}"
+        f"{node}: to {lengths}, from samples of shape {reached.shape}; load takes only reshapes that leave "
+        f"samples unchanged or flatten them{reached.stop}"
     )
 
 
@@ -98,7 +98,7 @@ def _cast(reached: Reached, node: Node) -> None:
     types = reached.graph.onnx.TensorProto
     dtypes: dict[int, Any] = {types.FLOAT: np.float32, types.DOUBLE: np.float64}
     if node.attributes["to"] not in dtypes:
-        raise ValueError(f"{node}: to another type than float or double")
+        raise ValueError(f"{node}: expected a cast to float or double")
     reached.dtype = np.dtype(dtypes[node.attributes["to"]])
 
 
@@ -111,7 +111,7 @@ def _dropout(reached: Reached, node: Node) -> Layer:
         if constant is not None and what == "rate":
             rate = constant.reshape(())[()]
         elif constant is not None and constant.any():
-            raise ValueError(f"{node}: drops in inference too; export the model in evaluation mode")
+            raise ValueError(f"{node}: is active in inference too; export the model in evaluation mode")
     return Dropout(meant(rate))
 
 
@@ -158,4 +158,4 @@ READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
     "Cast": _cast,
     "Dropout": _dropout,
 }
-"""A layer for an operator, or None where it changes nothing."""
+"""The layer for each operator, or None if it has no effect."""

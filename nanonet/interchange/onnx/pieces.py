@@ -1,4 +1,4 @@
-"""Pieces: a function of one number that may have kinks and steps, as an expression between each two of them."""
+"""Pieces: a piecewise function of one number, with an expression between each two knots."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
-    """A function on open intervals, each with an expression, and at the knots between them, each with a number.
+    """A function given by an expression on each open interval, and by a number at each knot between them.
 
-    NumPy's functions take it like an array, and make the pieces of what they compute: nothing is rounded or sampled,
-    so that two functions with the same pieces are equal.
+    NumPy's functions apply to it like to an array and return Pieces: nothing is rounded or sampled, so functions with
+    the same pieces are equal.
 
     Examples
     --------
@@ -45,11 +45,11 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
 
     @classmethod
     def of(cls, value: Any) -> Pieces:
-        """Return pieces as they are, and a number as the function that is that number everywhere."""
+        """Return Pieces unchanged, and a number as a constant function."""
         return value if isinstance(value, cls) else cls((), [ex.number(float(value))], [])
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
-        """Answer NumPy's functions."""
+        """Apply one of NumPy's functions."""
         rule = RULES.get(ufunc)
         if rule is None or method != "__call__" or keywords:
             raise Unproven(f"no rule for {ufunc}")
@@ -69,7 +69,7 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def simplest(self) -> Pieces:
-        """The same function without the knots at which nothing happens."""
+        """The same function without redundant knots."""
         knots, between, at = [], [self.between[0]], []
         for knot, after, value in zip(self.knots, self.between[1:], self.at, strict=True):
             if after != between[-1] or not ex.is_close(value, after(knot)):
@@ -79,7 +79,7 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
         return Pieces(tuple(knots), between, at)
 
     def is_close(self, other: Any) -> bool:
-        """Tell whether two are the same function, but for the rounding of their constants."""
+        """Tell whether two functions are equal up to the rounding of constants."""
         one, two = self.simplest, Pieces.of(other).simplest
         return (
             len(one.knots) == len(two.knots)
@@ -89,14 +89,14 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return np.where(condition, yes, no), which does not ask its arguments how."""
+    """Return np.where(condition, yes, no), which does not dispatch on its arguments."""
     if not any(isinstance(each, Pieces) for each in (condition, yes, no)):
         return np.where(condition, yes, no)
     return _each(lambda c, p, q: p if _known(c) else q)(*map(Pieces.of, (condition, yes, no)))
 
 
 def _each(rule: Callable[..., Expression]) -> Callable[..., Pieces]:
-    """Return what applies a rule to each piece."""
+    """Return a function that applies a rule to each piece."""
 
     def apply(*functions: Pieces) -> Pieces:
         knots = tuple({knot for function in functions for knot in function.knots})
@@ -109,7 +109,7 @@ def _each(rule: Callable[..., Expression]) -> Callable[..., Pieces]:
 
 
 def _by_sign(rule: Callable[[float, Expression, Expression], Expression]) -> Callable[..., Pieces]:
-    """Return what applies a rule to the sign of p - q, and to p and q, once they are cut where it changes."""
+    """Return a function that applies a rule to sign(p - q), p and q, piece by piece."""
 
     def apply(p: Pieces, q: Pieces) -> Pieces:
         return _each(lambda sign, *both: rule(_known(sign), *both))(_sign(_each(Expression.__sub__)(p, q)), p, q)
@@ -132,7 +132,7 @@ def _sign(p: Pieces) -> Pieces:
 
 
 def _sign_within(expression: Expression, low: float, high: float) -> float:
-    """Return the sign of an expression in an interval in which it has no root."""
+    """Return the sign of an expression in an interval without a root."""
     if expression.constant is not None:
         return float(np.sign(expression.constant))
     sign = float(np.sign(expression(_inside(low, high))))
@@ -182,4 +182,4 @@ RULES: dict[Any, Callable[..., Pieces]] = {
     np.logical_and: _each(Expression.__mul__),
     np.logical_or: lambda p, q: np.maximum(p, q),
 }
-"""What each of NumPy's functions makes of pieces."""
+"""NumPy's functions on Pieces."""

@@ -1,4 +1,4 @@
-"""Reading ONNX: a graph is followed from its input to its output, and each operator on the way becomes a layer."""
+"""Reading ONNX: a graph is traversed from input to output, and each operator becomes a layer."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from nanonet.models.sequential import Sequential
 
 Numbers = npt.NDArray[Any]
 
-LONGEST = 64  # operators that an activation is spelled out in: GELU of float64 without Erf takes 48
-DEEPEST = 40  # residual blocks within one another
+LONGEST = 64  # operators of a decomposed activation: GELU in float64 without Erf takes 48
+DEEPEST = 40  # nesting of residual blocks
 
 
 class NoActivation(ValueError):
-    """What follows a value is no activation that nanonet has."""
+    """The operators after a value are not an activation that nanonet has."""
 
 
 class Sums:
-    """A Linear to be, whose bias may follow as an operator of its own, and whose numbers come last."""
+    """A future Linear, whose bias may follow as a separate operator, and whose parameters are set last."""
 
     def __init__(self, weight: Numbers, bias: Numbers | None = None) -> None:
         self.weight, self.bias = weight, bias
         self.made: Linear | None = None
 
     def layer(self) -> Linear:
-        """Return the layer, without its numbers."""
+        """Return the layer, without its parameters."""
         outputs, inputs = self.weight.shape
         self.made = Linear(inputs, outputs) if self.bias is not None else Linear(inputs, outputs, bias=False)
         return self.made
 
     def fill(self) -> None:
-        """Give the layer its numbers."""
+        """Set the layer's parameters."""
         if self.made is not None:
             self.made.weight.value = self.weight
             if self.made.bias is not None and self.bias is not None:
@@ -51,7 +51,7 @@ class Sums:
 
 
 def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
-    """Return the chain that a file of size bytes holds, up to an output."""
+    """Return the chain in a file of size bytes, up to an output."""
     graph = Graph(onnx, proto, folder, size, output)
     walk = _Walk(graph)
     layers = walk.layers(graph.output)
@@ -63,7 +63,7 @@ def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None)
 
 
 class _Walk:
-    """The way through a graph, from value to value."""
+    """A traversal of a graph, from value to value."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -72,12 +72,12 @@ class _Walk:
         self.depth = 0
 
     def layers(self, goal: str) -> list[Layer]:
-        """Return the layers on the way to a value."""
+        """Return the layers on the path to a value."""
         parts: list[Layer | Sums] = []
         while self.reached.value != goal:
             users = self.graph.users(self.reached.value)
             if not users:
-                raise ValueError(f"{goal} does not come of {self.graph.input}")
+                raise ValueError(f"{goal} does not depend on {self.graph.input}")
             if len(users) > 1 or (users[0].operator, *users[0].inputs) == ("Add", *[self.reached.value] * 2):
                 parts.append(self._branches(users))
             elif not (users[0].operator == "Add" and self._bias(users[0], parts)):
@@ -85,23 +85,23 @@ class _Walk:
         return [part.layer() if isinstance(part, Sums) else part for part in parts]
 
     def _step(self, node: Node) -> list[Layer | Sums]:
-        """Take one operator, or several where it is the first of an activation's."""
+        """Consume one operator, or several if it starts a decomposed activation."""
         if node.operator in ("Gemm", "MatMul"):
             found: Layer | Sums | None = self._sums(node)
         elif node.operator in READERS:
             found = READERS[node.operator](self.reached, node)
         else:
             return [self._activation()]
-        self._go_on(node)
+        self._advance(node)
         return [] if found is None else [found]
 
-    def _go_on(self, *nodes: Node) -> None:
+    def _advance(self, *nodes: Node) -> None:
         for node in nodes:
             self.graph.take(node)
         self.reached.value = nodes[-1].outputs[0]
 
     def _branches(self, users: list[Node]) -> Layer:
-        """Take what stands between here and the value in which several ways come together again."""
+        """Consume the operators up to the value where several branches join."""
         try:
             return self._activation()
         except NoActivation:
@@ -110,18 +110,18 @@ class _Walk:
             if join.operator != "Add" or len(ends) != 1 or self.graph.constant(ends[0]) is not None:
                 raise
         if self.depth == DEEPEST:
-            raise ValueError(f"{join}: stands around {DEEPEST} residual blocks within one another; load takes no more")
+            raise ValueError(f"{join}: more than {DEEPEST} nested residual blocks, the most that load takes")
         self.graph.take(join)
         self.depth += 1
         inner = self.layers(ends[0])
         self.depth -= 1
-        self._go_on(join)
+        self._advance(join)
         return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
 
     # ---- weighted sums
 
     def _sums(self, node: Node) -> Sums:
-        """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the value reached."""
+        """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value."""
         matrix = self.graph.constant(node.inputs[1]) if node.inputs[0] == self.reached.value else None
         if matrix is None or matrix.ndim != 2:
             got = "another value" if matrix is None else f"shape {matrix.shape}"
@@ -132,7 +132,7 @@ class _Walk:
         if node.operator == "Gemm":
             turned, factor, added_factor = (node.attributes[name] for name in ("transB", "alpha", "beta"))
             if node.attributes["transA"]:
-                raise ValueError(f"{node}: transposes its input (transA), and so mixes the samples of a batch")
+                raise ValueError(f"{node}: transposes its input (transA), which mixes the samples of a batch")
             if self.reached.axes not in (None, 2):
                 raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
             self.reached.shape = self.reached.shape or (None,)
@@ -148,7 +148,7 @@ class _Walk:
         return sums
 
     def _bias(self, node: Node, parts: list[Layer | Sums]) -> bool:
-        """Take Add as the bias of the weighted sums before it; False where it is none."""
+        """Consume Add as the bias of the weighted sums before it; False if it is not one."""
         other = [name for name in node.inputs if name != self.reached.value]
         if not parts or not isinstance(parts[-1], Sums) or len(other) != 1:
             return False
@@ -157,11 +157,11 @@ class _Walk:
         if row is None:
             return False
         sums.bias = row if sums.bias is None else sums.bias + row
-        self._go_on(node)
+        self._advance(node)
         return True
 
     def _row(self, name: str, outputs: int, axes: int) -> Numbers | None:
-        """Return a constant as one number for each output; None where it is no such constant."""
+        """Return a constant as one number per output; None if it is not such a constant."""
         added = self.graph.constant(name)
         if added is None or added.ndim > axes or added.size not in (1, outputs) or added.dtype != self.reached.dtype:
             return None
@@ -172,7 +172,7 @@ class _Walk:
     # ---- activations in several operators
 
     def _activation(self) -> Layer:
-        """Take the operators up to a value in which all others come together, and that is an activation's."""
+        """Consume the operators of an activation, up to the value where all its branches join."""
         start = self.reached.value
         places = {start: 0}
         waiting = [(node.place, node) for node in self.graph.users(start)]
@@ -189,7 +189,7 @@ class _Walk:
             if not waiting:
                 found = recognised(tuple(steps), self.reached.dtype)
                 if found is not None:
-                    self._go_on(*taken)
+                    self._advance(*taken)
                     return found
                 if node.operator == "Add" and start in node.inputs and len(set(node.inputs) & set(places)) == 2:
                     break  # the end of a residual block
@@ -214,7 +214,7 @@ class _Walk:
         return None if constant is None else Number(self._bound(float(constant.reshape(()))))
 
     def _bound(self, number: float) -> float:
-        """Return the largest number of the file's dtype, and what is beyond, as infinity: as a bound it is none."""
+        """Return the largest number of the file's dtype, and anything beyond, as infinity, that is, as no bound."""
         return math.copysign(math.inf, number) if abs(number) >= float(np.finfo(self.reached.dtype).max) else number
 
     def _refusal(self, node: Node, taken: list[Node]) -> NoActivation:
@@ -222,7 +222,7 @@ class _Walk:
         if taken:
             return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
         if node.operator in ("Gemm", "MatMul", *READERS):
-            return NoActivation(f"{node}: stands on one of several ways on from {value}; load takes chains")
+            return NoActivation(f"{node}: is on one of several branches from {value}; load takes chains")
         return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
 
 

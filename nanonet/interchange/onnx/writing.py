@@ -1,4 +1,4 @@
-"""Writing ONNX: each layer becomes a node or a few, and each parameter a constant of the same name."""
+"""Writing ONNX: each layer becomes one or more nodes, and each parameter a constant of the same name."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from nanonet.models.sequential import Sequential
 
 
 class Graph:
-    """The nodes and constants of a graph that grows layer by layer; a value is known by its name."""
+    """The nodes and constants of a graph built layer by layer; values are referred to by name."""
 
     def __init__(self, onnx: Any, dtype: np.dtype[Any]) -> None:
         self.onnx, self.dtype = onnx, dtype
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
-        self.place = ""  # the layer that is written
+        self.place = ""  # the layer being written
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node, and return the name of what it gives."""
+        """Add a node, and return the name of its output."""
         name = f"{self.place}.{operator}.{len(self.nodes)}"
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
@@ -57,17 +57,17 @@ class Graph:
         return name
 
     def number(self, value: float) -> str:
-        """Return the name of a number of the model's dtype."""
+        """Add a number in the model's dtype, and return its name."""
         return self.constant(f"number {value!r}", self.dtype.type(value))
 
     @property
     def is_double(self) -> bool:
-        """Whether the model is float64, for which runtimes have fewer operators."""
+        """Whether the model is float64, for which runtimes support fewer operators."""
         return self.dtype == np.float64
 
 
 def graph_of(onnx: Any, model: Sequential, shape: Shape) -> Any:
-    """Return the graph of a model that takes a shape, without the batch axis."""
+    """Return the graph of a model for an input shape without the batch axis."""
     graph = Graph(onnx, model.dtype)
     out = model.output_shape(shape)
     given = _chain(graph, model, "x", shape, "")
@@ -88,13 +88,13 @@ def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
     own = replaced(layer, type(layer))
     if own:
         raise TypeError(
-            f"export: layer {path}, {called(layer)}: its {own[0]} is another than its class's, which is written"
+            f"export: layer {path}, {called(layer)}: its {own[0]} is overridden on the instance, which is not exported"
         )
     write = WRITERS.get(type(layer))
     if write is None:
         raise TypeError(
-            f"export: layer {path}, {called(layer)}: it is not known how ONNX would write it; enter a function that "
-            "does in nanonet.interchange.onnx.writing.WRITERS"
+            f"export: layer {path}, {called(layer)}: no ONNX form is known for it; register a function for it in "
+            "nanonet.interchange.onnx.writing.WRITERS"
         )
     graph.place = path
     return write(graph, layer, x, shape)
@@ -103,7 +103,7 @@ def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
 def _chain(graph: Graph, chain: Sequential, x: str, shape: Shape, prefix: str) -> str:
     for i, layer in enumerate(chain):
         x = _write(graph, layer, x, shape, f"{prefix}{i}")
-        shape = layer.output_shape(shape) or ()  # each of nanonet's own tells its shape
+        shape = layer.output_shape(shape) or ()  # all of nanonet's own layers know it
     return x
 
 
@@ -112,7 +112,7 @@ def _linear(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
     bias = [] if layer.bias is None else [graph.constant(f"{graph.place}.bias", layer.bias.value)]
     if len(shape) == 1:
         return graph.add("Gemm", x, weight, *bias, transB=1)
-    product = graph.add("MatMul", x, graph.add("Transpose", weight, perm=[1, 0]))  # Gemm takes rows alone
+    product = graph.add("MatMul", x, graph.add("Transpose", weight, perm=[1, 0]))  # Gemm takes only rows
     return graph.add("Add", product, *bias) if bias else product
 
 
@@ -189,7 +189,7 @@ def _gelu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
         return _gelu_without_erf(graph, x)
     erf = graph.add("Erf", graph.add("Div", x, graph.number(math.sqrt(2))))
     factor = graph.add("Add", erf, graph.number(1.0))
-    return graph.add("Mul", graph.add("Mul", x, factor), graph.number(0.5))  # in the order that runtimes look for
+    return graph.add("Mul", graph.add("Mul", x, factor), graph.number(0.5))  # in the order that runtimes recognise
 
 
 def _gelu_without_erf(graph: Graph, x: str) -> str:
@@ -209,7 +209,7 @@ def _polynomial(graph: Graph, coefficients: Sequence[float], z: str) -> str:
 
 
 def _clip(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add a Clip, in which a bound that is not there has no name."""
+    """Add a Clip, in which a missing bound has an empty name."""
     low = "" if layer.low == -math.inf else graph.number(layer.low)
     high = [] if layer.high == math.inf else [graph.number(layer.high)]
     return graph.add("Clip", x, low, *high)
@@ -239,4 +239,4 @@ WRITERS: dict[type[Layer], Callable[[Graph, Any, str, Shape], str]] = {
     Softplus: _softplus,
     Softsign: _softsign,
 }
-"""How each layer is written; a class of yours can be entered here."""
+"""The writer for each layer; register your own classes here."""

@@ -1,7 +1,7 @@
 """Estimators for scikit-learn.
 
-estimators has the classes, samples the distinct samples that they train on, absent what stands in for scikit-learn
-where it is not installed.
+estimators has the classes, samples the distinct samples that they train on, absent the placeholders for
+scikit-learn's base classes if it is not installed.
 """
 
 from nanonet.interchange.sklearn.estimators import NanonetClassifier as NanonetClassifier

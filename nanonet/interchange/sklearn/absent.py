@@ -1,4 +1,4 @@
-"""Absent: what stands in for scikit-learn's bases where it is not installed, so that only using an estimator fails."""
+"""Absent: placeholders for scikit-learn's base classes, so that without it only using an estimator fails."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 
 class BaseEstimator:
-    """Refuses to be made."""
+    """Raises on instantiation."""
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> BaseEstimator:
-        """Say what to install."""
+        """Raise ImportError with what to install."""
         raise ImportError(f"{cls.__name__} needs scikit-learn: pip install 'nanonet[sklearn]'")
 
 
 class ClassifierMixin:
-    """Stands in for a base."""
+    """A placeholder base class."""
 
 
 class RegressorMixin:
-    """Stands in for a base."""
+    """A placeholder base class."""
 
 
 class TransformerMixin:
-    """Stands in for a base."""
+    """A placeholder base class."""
 
 
 class ClassNamePrefixFeaturesOutMixin:
-    """Stands in for a base."""
+    """A placeholder base class."""
 
 
 def available_if(check: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """Return a decorator that changes nothing."""
+    """Return a no-op decorator."""
     return lambda method: method

@@ -1,4 +1,4 @@
-"""Estimators: nets that scikit-learn's tools take for its own, pipelines, searches and cross-validation among them."""
+"""Estimators: nets as scikit-learn estimators, for pipelines, searches and cross-validation."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ Numbers = npt.NDArray[Any]
 Activations = Layer | type[Layer] | Sequence[Layer | type[Layer]] | None
 Model = Callable[[int, int], Sequential | Iterable[Layer]]
 
-DTYPES = (np.float64, np.float32)  # kept as they come; all else becomes the first
+DTYPES = (np.float64, np.float32)  # kept; anything else is converted to the first
 
 
 class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # untyped
-    """What both estimators have in common; their docstrings tell the parameters."""
+    """Base of both estimators, whose docstrings describe the parameters."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.random_state = random_state
         self.verbose = verbose
 
-    # ---- what comes out of a fit
+    # ---- fitted attributes
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -104,7 +104,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     @property
     def validation_loss_curve_(self) -> list[float]:
-        """The loss of every epoch on the samples kept to validate with."""
+        """The loss of every epoch on the validation samples."""
         curve: list[float] = self.history_["validation_loss"]
         return curve
 
@@ -114,28 +114,28 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return len(self.loss_curve_)
 
     def transform(self, X: Any) -> Array:
-        """Return the outputs of the layer below the last, the features that the net has learned, one row a sample."""
-        entered = self._let_in_again(X)
+        """Return the outputs of the second-to-last layer, the learned features, one row per sample."""
+        entered = self._validated_again(X)
         hidden: Array = self.model_[:-1](entered)
         return hidden.reshape(len(hidden), -1)
 
     @property
     def _n_features_out(self) -> int:
-        hidden: Array = self.model_[:-1](np.zeros((1, self.n_features_in_)))  # transform may return a table of names
+        hidden: Array = self.model_[:-1](np.zeros((1, self.n_features_in_)))  # transform may return a data frame
         return hidden.size
 
     def _outputs(self, X: Any) -> Array:
-        """Return the net's outputs, one row a sample."""
-        entered = self._let_in_again(X)
+        """Return the net's outputs, one row per sample."""
+        entered = self._validated_again(X)
         outputs: Array = self.model_(entered)
         return outputs
 
     # ---- data
 
-    def _let_in(
+    def _validated(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, **checks: Any
     ) -> tuple[Array, Numbers, Array]:
-        """Return X, y and one weight a sample, checked, without the samples whose weight is 0."""
+        """Return validated X, y and sample weights, without the samples of weight 0."""
         X, y = validate_data(self, X, y, dtype=DTYPES, reset=reset, **checks)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         counts = weight > 0
@@ -143,7 +143,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             raise ValueError(f"{type(self).__name__}: sample_weight is 0 for all {len(X)} samples")
         return X[counts], y[counts], weight[counts]
 
-    def _let_in_again(self, X: Any) -> Array:
+    def _validated_again(self, X: Any) -> Array:
         check_is_fitted(self, "model_")
         entered: Array = validate_data(self, X, dtype=DTYPES, reset=False)
         return entered
@@ -151,7 +151,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     # ---- the net
 
     def _build(self, outputs: int, dtype: Any) -> None:
-        """Make the net; all chance comes from one generator."""
+        """Build the net; all randomness comes from one generator."""
         seed = self.random_state
         rng = np.random.default_rng(None if seed is None else check_random_state(seed).randint(2**31))
         make = self._layers if self.model is None else self.model
@@ -167,7 +167,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self._trainer: Trainer | bytes | None = None
 
     def _layers(self, features: int, outputs: int) -> Iterator[Layer]:
-        """Yield the layers that hidden and activation ask for."""
+        """Yield the layers specified by hidden and activation."""
         hidden = self.hidden if isinstance(self.hidden, Iterable) else (self.hidden,)
         sizes = [features, *hidden]
         given = self.activation
@@ -189,8 +189,8 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return Trainer(self.model_, loss=self._chosen_loss(), optimizer=optimizer, rng=self._rng)
 
     def _train(self, samples: Samples) -> None:
-        """Train for all epochs, keeping samples to validate with where that is asked for."""
-        self.callbacks_ = copy.deepcopy(list(self.callbacks))  # fit leaves the parameters as they are
+        """Train for all epochs, holding out validation samples if requested."""
+        self.callbacks_ = copy.deepcopy(list(self.callbacks))  # fit must not change the parameters
         fraction, held = self.validation, None
         if self.early_stopping:
             self.callbacks_.append(EarlyStopping(patience=self.patience))
@@ -200,19 +200,19 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             held = kept.x, self._target(kept), kept.weight
         trainer = self._new_trainer()
         self.history_ = trainer.history
-        self._go_through(trainer, samples, epochs=self.epochs, validation=held, callbacks=self.callbacks_)
+        self._fit_on(trainer, samples, epochs=self.epochs, validation=held, callbacks=self.callbacks_)
 
     def _train_on(self, samples: Samples) -> None:
-        """Go once through further samples, with the optimizer as the last call left it."""
+        """Train for one epoch on further samples, continuing with the optimizer's state."""
         trainer = self._trainer if isinstance(self._trainer, Trainer) else self._new_trainer()
         if isinstance(self._trainer, bytes):
             _unpack(self._trainer, trainer)
         elif self._trainer is None:
             trainer.history = getattr(self, "history_", trainer.history)
         self._trainer, self.history_ = trainer, trainer.history
-        self._go_through(trainer, samples, epochs=1)
+        self._fit_on(trainer, samples, epochs=1)
 
-    def _go_through(self, trainer: Trainer, samples: Samples, **settings: Any) -> None:
+    def _fit_on(self, trainer: Trainer, samples: Samples, **settings: Any) -> None:
         size = positive_int(self.batch_size, type(self).__name__, "batch_size")
         settings |= {"verbose": self.verbose}
         target = self._target(samples)
@@ -224,14 +224,14 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     @abstractmethod
     def _chosen_loss(self) -> Loss:
-        """Return the loss that was given, or the one that fits the kind of estimator."""
+        """Return the given loss, or the estimator's default."""
 
     @abstractmethod
     def _target(self, samples: Samples) -> Numbers:
         """Return the target as the loss takes it."""
 
     def __getstate__(self) -> Any:
-        """Return what a copy is made of; a trainer becomes a checkpoint."""
+        """Return the state for copying and pickling; a trainer becomes a checkpoint."""
         state = super().__getstate__()
         if isinstance(trainer := state.get("_trainer"), Trainer):
             state = {**state, "_trainer": _packed(trainer)}
@@ -239,7 +239,7 @@ class _Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
 
 def _fresh(activation: Layer | type[Layer] | None) -> Layer:
-    """Return an activation for one place alone."""
+    """Return a new activation layer."""
     if activation is None:
         return ReLU()
     return activation() if isinstance(activation, type) else copy.deepcopy(activation)
@@ -269,38 +269,39 @@ def _has_probabilities(classifier: Any) -> bool:
 class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each class; the largest wins.
 
-    A weight is what a repeat is, exactly: identical samples become one with the sum of their weights, and the batches
-    of an epoch have one and the same total weight (:class:`nanonet.interchange.sklearn.samples.EvenBatches`). The order
-    of the samples does not matter either. With equal weights these are mini-batches as everywhere, of distinct samples.
+    A weight is exactly equivalent to repeating a sample: identical samples are merged and their weights added, and all
+    batches of an epoch have the same total weight (:class:`nanonet.interchange.sklearn.samples.EvenBatches`). The
+    result does not depend on the order of the samples. With equal weights, these are ordinary mini-batches of distinct
+    samples.
 
     Parameters
     ----------
     hidden : int or sequence of int
-        The sizes of the hidden layers; () for none.
+        Sizes of the hidden layers; () for none.
     activation : Layer, class of Layer, or a sequence of them, optional
-        After each hidden layer the same, or one for each; default: ReLU.
+        One activation for all hidden layers, or one for each; default: ReLU.
     model : callable, optional
-        Of (features, outputs): returns the layers, or a Sequential, in place of hidden and activation. Layers get
-        their first weights from random_state and their dtype from X; a Sequential keeps its own.
+        Function of (features, outputs) that returns the layers, or a Sequential, instead of hidden and activation.
+        Layers are initialized with random_state and get their dtype from X; a Sequential keeps its own.
     loss : Loss, optional
-        Default: CrossEntropy. It and losses with ``integer_target`` get labels from 0, Hinge rows of -1 and 1, all
-        others rows of 0 and 1, one column a class.
+        Default: CrossEntropy. It and losses with ``integer_target`` get labels from 0, Hinge gets rows of -1 and 1, all
+        others rows of 0 and 1, one column per class.
     optimizer : Optimizer, optional
         Default: Adam().
     epochs, batch_size : int
         As in :meth:`nanonet.Trainer.fit`.
     validation : float, optional
-        The fraction of the distinct samples, of each class, to keep and measure the loss on.
+        Fraction of the distinct samples, stratified by class, to hold out for the validation loss.
     early_stopping : bool
-        Whether to stop when the loss on those, a tenth unless ``validation`` says otherwise, has not got better for
-        ``patience`` epochs; the best epoch's net is kept.
+        Whether to stop when the validation loss has not improved for ``patience`` epochs, and keep the best epoch's
+        net; ``validation`` is 0.1 by default then.
     patience : int
     callbacks : sequence of Callback
-        A fit uses copies, which are in ``callbacks_`` afterwards.
+        Copied for each fit; the copies are in ``callbacks_`` afterwards.
     class_weight : dict, "balanced" or None
         Multiplies the weights of the samples of each class.
     random_state : int, RandomState or None
-        Fixes first weights, batches and dropout. None draws a new number, and leaves NumPy's global state alone.
+        Seed for initial weights, batches and dropout. None draws a new seed, without using NumPy's global state.
     verbose : int or None
         As in :meth:`nanonet.Trainer.fit`.
 
@@ -362,7 +363,7 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetClassifier:
         """Train a new net on X, shape (samples, features), and y, one class each."""
-        X, y, weight = self._let_in(X, y, sample_weight, reset=True)
+        X, y, weight = self._validated(X, y, sample_weight, reset=True)
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         self._build(self._count(), X.dtype)
@@ -370,15 +371,15 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> NanonetClassifier:
-        """Go once through further samples; the first call makes the net, and has to be given all classes.
+        """Train for one epoch on further samples; the first call builds the net, and must be given all classes.
 
-        The optimizer goes on from call to call; after ``fit`` it starts afresh. ``early_stopping``, ``validation`` and
-        ``callbacks`` play no part.
+        The optimizer's state is kept between calls, and reset after ``fit``. ``early_stopping``, ``validation`` and
+        ``callbacks`` are ignored.
         """
         if self.class_weight == "balanced":
             raise ValueError(f"{type(self).__name__}: class_weight='balanced' needs all samples; give a dict")
         first = not hasattr(self, "model_")
-        X, y, weight = self._let_in(X, y, sample_weight, reset=first)
+        X, y, weight = self._validated(X, y, sample_weight, reset=first)
         check_classification_targets(y)
         self._agree_on_classes(classes, y, first)
         if first:
@@ -394,9 +395,9 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, one row a sample; there where the loss has ``probabilities``."""
+        """Return class probabilities, one row per sample; available if the loss has ``probabilities``."""
         outputs = self._outputs(X)
-        each = self._chosen_loss().probabilities(outputs)  # type: ignore[attr-defined]  # asked for above
+        each = self._chosen_loss().probabilities(outputs)  # type: ignore[attr-defined]  # checked above
         rows: Array = each / each.sum(axis=1, keepdims=True)
         return rows
 
@@ -417,7 +418,7 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
         self.classes_ = known
 
     def _samples(self, X: Array, y: Numbers, weight: Array) -> Samples:
-        """Return distinct samples, with labels from 0 and with the weights of their classes."""
+        """Return distinct samples, with labels from 0 and class weights applied."""
         samples = Samples.distinct(X, np.searchsorted(self.classes_, y), weight)
         if self.class_weight is None:
             return samples
@@ -443,9 +444,9 @@ class NanonetClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # s
 class NanonetRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each column of y.
 
-    Parameters are those of :class:`NanonetClassifier` but ``class_weight``; the loss is by default SquaredError, and
-    gets y as rows. Weights are repeats here too. y is taken as it is: where its numbers are far from 1, train on scaled
-    ones, with scikit-learn's TransformedTargetRegressor.
+    Parameters are those of :class:`NanonetClassifier` except ``class_weight``; the default loss is SquaredError, and it
+    gets y as rows. Weights are equivalent to repeats here too. y is not scaled: if its values are far from 1, use
+    scikit-learn's TransformedTargetRegressor.
 
     Raises
     ------
@@ -464,15 +465,15 @@ class NanonetRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # sci
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
         """Train a new net on X, shape (samples, features), and y, shape (samples,) or (samples, outputs)."""
-        X, y, weight = self._let_in(X, y, sample_weight, reset=True, multi_output=True, y_numeric=True)
+        X, y, weight = self._validated(X, y, sample_weight, reset=True, multi_output=True, y_numeric=True)
         self._start(X, y)
         self._train(Samples.distinct(X, self._rows(y), weight))
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
-        """Go once through further samples, as :meth:`NanonetClassifier.partial_fit` does."""
+        """Train for one epoch on further samples; see :meth:`NanonetClassifier.partial_fit`."""
         first = not hasattr(self, "model_")
-        X, y, weight = self._let_in(X, y, sample_weight, reset=first, multi_output=True, y_numeric=True)
+        X, y, weight = self._validated(X, y, sample_weight, reset=first, multi_output=True, y_numeric=True)
         if first:
             self._start(X, y)
         self._train_on(Samples.distinct(X, self._rows(y), weight))
@@ -497,7 +498,7 @@ class NanonetRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # sci
         return samples.target
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks an estimator for."""
+        """Return scikit-learn's estimator tags."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

@@ -1,4 +1,4 @@
-"""Samples: the distinct samples of a data set, so that one with a weight of 3 is one that is there three times."""
+"""Samples: the distinct samples of a data set, so that a weight of 3 is equivalent to three repeats."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ Numbers = npt.NDArray[Any]
 
 
 class Samples:
-    """Distinct samples in an order of their own, each with its weight.
+    """Distinct samples in canonical order, each with its weight.
 
-    What is made of them depends neither on the order in which they came, nor on whether one came three times, or once
-    with a weight of 3.
+    Results depend neither on the original order, nor on whether a sample occurs three times or once with weight 3.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ class Samples:
 
     @classmethod
     def distinct(cls, x: Numbers, target: Numbers, weight: Numbers | None = None) -> Samples:
-        """Return each sample once, with the sum of its weights, which are above 0 and by default 1."""
+        """Return each sample once, with the sum of its weights, which are positive and default to 1."""
         rows = np.column_stack([x, target]) + 0.0  # -0.0 is 0.0
         keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
@@ -47,12 +46,12 @@ class Samples:
         return len(self.x)
 
     def scaled(self, factor: Numbers) -> Samples:
-        """Return the same samples with other weights: each one's own times its factor; 0 leaves a sample out."""
+        """Return the samples with weights multiplied by factor; a factor of 0 drops a sample."""
         kept = factor > 0
         return Samples(self.x[kept], self.target[kept], self.weight[kept] * factor[kept])
 
     def split(self, fraction: float, rng: np.random.Generator, *, stratified: bool) -> tuple[Samples, Samples]:
-        """Return two parts, drawn from rng, the second with the fraction of the samples, and of each target's.
+        """Split at random into two parts, the second with a fraction of the samples, if stratified of each target.
 
         Raises
         ------
@@ -77,16 +76,16 @@ class Samples:
 
     @property
     def is_even(self) -> bool:
-        """Whether all weigh the same."""
+        """Whether all weights are equal."""
         return bool((self.weight == self.weight[0]).all())
 
 
 class EvenBatches:
-    """Batches of one and the same total weight, as many as the number of samples asks for, in a new order each time.
+    """Batches of equal total weight, in a new random order each time.
 
-    The samples are laid end to end in a drawn order, each as long as it weighs, and the whole is cut into equal pieces.
-    A sample that lies across a cut is in both batches, with its share in each: as if repeats stood side by side. So
-    the mean over a batch needs no correction, and one epoch adds up to the weighted mean over all samples.
+    The shuffled samples are laid end to end, each as long as its weight, and the whole is divided into equal pieces. A
+    sample that crosses a boundary is in both batches, with its share of the weight in each, as if it were a run of
+    repeats. So the mean over a batch needs no correction, and an epoch averages to the weighted mean over all samples.
 
     Examples
     --------
