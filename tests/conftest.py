@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "plt" in getattr(item, "fixturenames", ()):
             item.add_marker("peer")
+
+
+@pytest.fixture(autouse=True)
+def _tracing_goes_on() -> Iterator[None]:
+    """Put back the trace function, such as a coverage run's: Python drops one that meets the recursion limit."""
+    before = sys.gettrace()
+    yield
+    if sys.gettrace() is not before:
+        sys.settrace(before)
 
 
 class NoSkips:
