@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _tracing_goes_on() -> Iterator[None]:
-    """Put back the trace function, such as a coverage run's: Python drops one that meets the recursion limit."""
+    """Put back a coverage run's trace function after a test that has one of its own."""
     before = sys.gettrace()
     yield
     if sys.gettrace() is not before:

@@ -162,13 +162,14 @@ def test_ctrl_c_at_any_line_of_a_first_batch_leaves_a_model_that_can_be_trained(
                 signal.raise_signal(signal.SIGINT)
             return trace
 
+        before = sys.gettrace()
         sys.settrace(trace)
         try:
             model.fit(X, TARGET, loss=SquaredError(), optimizer=SGD(0.1), epochs=1, batch_size=16, verbose=0)
         except KeyboardInterrupt:
             pass
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
         return model
 
     untouched, taken = picture(Sequential(Linear(4, 5), Dropout(0.2), Centred(5), Linear(5, 4), rng=0)), interrupted(-1)
