@@ -41,7 +41,7 @@ from nanonet.training import blocks
 from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train, trainer_of
 from tests.registry import LOSSES, OPTIMIZERS, LossCase, OptimizerCase, params
 
-STEPS = 50
+STEPS = 15
 
 
 def deep(rng: int = 0) -> Sequential:
