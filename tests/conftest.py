@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +51,15 @@ def pytest_collection_finish() -> None:
     """Keep what the imported modules hold out of every garbage collection to come: it is most of what there is."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _tracing_goes_on() -> Iterator[None]:
+    """Put back the trace function, such as a coverage run's: Python drops one that meets the recursion limit."""
+    before = sys.gettrace()
+    yield
+    if sys.gettrace() is not before:
+        sys.settrace(before)
 
 
 class NoSkips:

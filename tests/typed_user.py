@@ -1,7 +1,7 @@
 # pyright: strict
 """A user's file, for type checkers other than mypy: each kind of class of one's own, and every verb, with its type.
 
-``pyright tests/typed_user.py examples/custom_layer.py`` must find nothing; the tests run it too.
+``pyright tests/typed_user.py`` must find nothing; the tests run the file too.
 """
 
 from collections.abc import Mapping

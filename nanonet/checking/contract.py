@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import linecache
 import pickle
 import threading
@@ -19,7 +21,7 @@ from nanonet.checking.view import View
 from nanonet.core.arrays import Array, Shape, is_finite, read_only
 from nanonet.core.chain import Chain, checked_views
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, is_own
 from nanonet.core.parameter import Parameter, Random
 from nanonet.core.repr import called
 from nanonet.core.shapes import agreed
@@ -66,16 +68,15 @@ def strict() -> Iterator[None]:
     Traceback (most recent call last):
     nanonet.core.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
     """
-    thread = threading.get_ident()
-    before = checked_views.get(thread)
-    checked_views[thread] = _Block().view_of
+    blocks = checked_views.setdefault(threading.get_ident(), [])
+    view_of = _Block().view_of
+    blocks.append(view_of)
     try:
         yield
     finally:
-        if before is None:
-            del checked_views[thread]
-        else:
-            checked_views[thread] = before
+        blocks.remove(view_of)  # its own: generators may leave their blocks in another order
+        if not blocks:
+            checked_views.pop(threading.get_ident(), None)
 
 
 class _Block:
@@ -257,7 +258,8 @@ class _CheckedLayer:
             )
         if not training and drawn != [_state(random) for random in self.randoms]:
             raise ContractError(f"{self.name}: forward draws from its generator although training is False")
-        if not is_finite(y) and _finite(x) and not (self.guard.masks and _is_masked(y)):
+        masks = self.guard.masks and not is_own(type(self.layer)) and _is_masked(y)
+        if not masks and not is_finite(y) and _finite(x):
             raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
         self.seen.append((cache, x.shape, y.shape))
         return read_only(y), cache
@@ -300,7 +302,7 @@ class _CheckedLayer:
     def _check_attributes(self, before: dict[str, Any]) -> None:
         """See that forward kept nothing on the layer: the next call, or another thread, would overwrite it."""
         for name, value in vars(self.layer).items():
-            if name not in before or before[name] is not value:
+            if (name not in before or before[name] is not value) and not _is_cached_property(self.layer, name):
                 raise ContractError(f"{self.name}: forward sets self.{name}; return what backward needs as the cache")
 
     def _check_array(self, array: object, method: str, like: Array) -> None:
@@ -377,6 +379,10 @@ def _is_a_chains_own(layer: Layer) -> bool:
 
 def _digest(array: Array) -> bytes:
     return hashlib.blake2b(array.ravel(order="K").data).digest()
+
+
+def _is_cached_property(layer: Layer, name: str) -> bool:
+    return isinstance(inspect.getattr_static(type(layer), name, None), functools.cached_property)
 
 
 def _is_masked(y: Array) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dis
 import functools
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
@@ -13,12 +13,11 @@ import numpy as np
 
 from nanonet.core.errors import ContractError
 from nanonet.core.holding import attributes, entries
-from nanonet.core.layer import OURS, Layer, found
+from nanonet.core.layer import OURS, Layer, found, is_own
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 
-PASSES = ("forward", "backward", "backward_parameters", "function", "derivative")
 FURTHEST = 6  # objects within objects that are looked into
 OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
 
@@ -51,7 +50,8 @@ def warn_of_plain_arrays(model: Layer) -> None:
         for name in _plain_arrays(layer):
             warnings.warn(
                 f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
-                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant",
+                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; a read-only array is not "
+                "mentioned",
                 stacklevel=2,
             )
 
@@ -76,10 +76,10 @@ def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]
     """Yield what has something to train and is reached from a layer by a way that Tree does not take."""
     seen = set(known)
     waiting = [(f"self.{name}", value, 0) for name, value in attributes(layer)]
-    for name in PASSES:
-        method = inspect.getattr_static(type(layer), name, None)
-        if isinstance(method, FunctionType) and not method.__module__.startswith(OURS):
-            waiting.append((f"{type(layer).__name__}.{name}", method, 0))
+    for cls in type(layer).__mro__:
+        if not is_own(cls):
+            label = f"{cls.__name__}."
+            waiting += [(f"{label}{name}", value, 0) for name, value in vars(cls).items() if name != "__dict__"]
     while waiting:
         place, value, depth = waiting.pop()
         if id(value) in seen or isinstance(value, OPAQUE) or _is_numpys(value) or depth > FURTHEST:
@@ -93,7 +93,8 @@ def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]
 
 
 def _is_numpys(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "numpy"
+    holds_objects = isinstance(value, np.ndarray) and value.dtype.hasobject
+    return type(value).__module__.partition(".")[0] == "numpy" and not holds_objects
 
 
 def _has_trainable(thing: Layer | State) -> bool:
@@ -115,7 +116,9 @@ def _reached(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping) or any(True for _ in entries(value)):
         pairs = value.items() if isinstance(value, Mapping) else entries(value)
         yield from ((f"[{key!r:.20}]", entry) for key, entry in pairs)
-    elif isinstance(getattr(value, "__dict__", None), dict):
+    elif isinstance(value, np.ndarray):
+        yield from ((" (an array of objects)", entry) for entry in (value.ravel() if value.dtype.hasobject else ()))
+    else:
         yield from ((f".{name}", inner) for name, inner in attributes(value))
 
 
@@ -126,7 +129,14 @@ def _reached_by_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
             yield f" (closure over {name})", cell.cell_contents
         except ValueError:  # empty: not assigned yet
             continue
-    for name in function.__code__.co_names:
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        yield " (default argument)", value
+    for name in _globals_of(function):
         inner = function.__globals__.get(name)
         if next(found("", inner), None) is not None:
             yield f" (global {name})", inner
+
+
+def _globals_of(function: FunctionType) -> set[str]:
+    """Return the names that a function looks up outside; its attributes' names look the same in co_names."""
+    return {str(step.argval) for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from nanonet.core.arrays import read_only
-from nanonet.core.holding import stand_in, with_entries
+from nanonet.core.holding import attributes, set_attribute, stand_in, with_entries
 from nanonet.core.layer import Layer, found
 from nanonet.core.parameter import Buffer, State
 from nanonet.core.tree import Tree
@@ -51,8 +52,16 @@ class View(Generic[L]):
                     self._made[id(part)] = part.viewed(live=live)
             twin = stand_in(layer, {}, self._replaced)
             self._made[id(layer)] = self.twins[path] = twin
+        for twin in self.twins.values():
+            self._rebind(twin)
 
         self.buffers = [part for part in self._made.values() if isinstance(part, Buffer)]
+
+    def _rebind(self, twin: Layer) -> None:
+        """Let methods that a layer keeps as attributes be those of the twins."""
+        for name, value in attributes(twin):
+            if isinstance(value, MethodType) and id(value.__self__) in self._made:
+                set_attribute(twin, name, MethodType(value.__func__, self._made[id(value.__self__)]))
 
     @property
     def root(self) -> L:

@@ -22,14 +22,19 @@ from nanonet.core.shapes import Pattern, agreed, axes, known, shape_text
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Vector
 
-checked_views: dict[int, Callable[[Chain], Chain | None]] = {}
+checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
 """What gives, in a thread that is in a ``strict`` block, the checked view that a model's passes go through."""
 
 
-def _checked(model: Chain) -> Chain | None:
-    """Return the view that a pass of this thread goes through; None, as a rule, for the model itself."""
-    view_of = checked_views.get(threading.get_ident())
-    return None if view_of is None else view_of(model)
+def _checked(model: Chain, method: str = "") -> Chain | None:
+    """Return the view that a pass of this thread goes through; None, as a rule, for the model itself.
+
+    Where a subclass has a method of its own, its call of ``super()`` is a part of that method, and no pass.
+    """
+    blocks = checked_views.get(threading.get_ident())
+    if not blocks or (method and getattr(type(model), method) is not getattr(Chain, method)):
+        return None
+    return blocks[-1](model)
 
 
 class Chain(Layer):
@@ -179,7 +184,7 @@ class Chain(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
         """Return the last layer's output, and the cache of every layer."""
-        if checked_views and (view := _checked(self)) is not None:
+        if checked_views and (view := _checked(self, "forward")) is not None:
             return view.forward(x, training=training)
         caches = []
         for layer in self.layers:
@@ -192,7 +197,7 @@ class Chain(Layer):
 
         Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
         """
-        if checked_views and (view := _checked(self)) is not None:
+        if checked_views and (view := _checked(self, "backward")) is not None:
             return view.backward(grad, cache)
         for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
             grad = layer.backward(grad, layer_cache)
@@ -200,7 +205,11 @@ class Chain(Layer):
 
     def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
         """Assign the gradients, going down no further than the lowest layer that has something to train."""
-        if checked_views and (view := _checked(self)) is not None:
+        if (
+            checked_views
+            and type(self).backward_parameters is Chain.backward_parameters
+            and (view := _checked(self)) is not None
+        ):
             return view.backward_parameters(grad, cache)
         lowest = self._lowest_trainable()
         if lowest is None:
@@ -219,7 +228,9 @@ class Chain(Layer):
 
     def _infer(self, x: Array) -> Array:
         """Return the output alone, keeping no cache; a subclass's own forward is obeyed."""
-        if type(self).forward is not Chain.forward or checked_views:
+        if checked_views and (view := _checked(self)) is not None:
+            return view.forward(x)[0]
+        if type(self).forward is not Chain.forward:
             return self.forward(x)[0]
         for layer in self.layers:
             x = layer._infer(x) if isinstance(layer, Chain) else layer.forward(x)[0]

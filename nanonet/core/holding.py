@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -13,8 +14,8 @@ T = TypeVar("T")
 
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
-    yield from list(vars(thing).items())
     kind: Any = type(thing)
+    yield from list(getattr(thing, "__dict__", {}).items())
     for name in _slots(kind):
         if hasattr(thing, name):
             yield name, getattr(thing, name)
@@ -22,8 +23,12 @@ def attributes(thing: object) -> Iterator[tuple[str, Any]]:
 
 @lru_cache(maxsize=256)
 def _slots(cls: type) -> tuple[str, ...]:
-    declared = [vars(parent).get("__slots__", ()) for parent in reversed(cls.__mro__)]
-    names = [name for slots in declared for name in ((slots,) if isinstance(slots, str) else slots)]
+    names = []
+    for parent in reversed(cls.__mro__):
+        slots = vars(parent).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            private = name.startswith("__") and not name.endswith("__")
+            names.append(f"_{parent.__name__.lstrip('_')}{name}" if private else name)
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
@@ -39,30 +44,24 @@ def entries(container: object) -> Iterator[tuple[object, Any]]:
     elif isinstance(container, dict):
         yield from container.items()
     elif _has_fields(container):
-        yield from vars(container).items()
+        yield from attributes(container)
 
 
 def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
-    """Return a container of the same kind with other entries."""
-    if isinstance(container, dict):
-        made = container.copy()
-        made.update({key: replaced(entry) for key, entry in container.items()})
-        return made
-    if _has_fields(container):
-        kind: Any = type(container)
-        made = kind.__new__(kind)
-        for name, entry in vars(container).items():
-            set_attribute(made, name, replaced(entry))
-        return made
-    new = [replaced(entry) for entry in container]
-    if hasattr(container, "_make"):  # a named tuple
-        return container._make(new)
-    return deque(new, container.maxlen) if isinstance(container, deque) else type(container)(new)
+    """Return a container of the same kind, with its own attributes, and other entries."""
+    if isinstance(container, tuple):
+        return tuple.__new__(type(container), [replaced(entry) for entry in container])
+    made = copy.copy(container)
+    for key, entry in list(entries(container)):
+        if isinstance(container, (list, deque, dict)):
+            made[key] = replaced(entry)
+        else:
+            set_attribute(made, str(key), replaced(entry))
+    return made
 
 
 def _has_fields(value: object) -> bool:
-    is_dataclass = hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__")
-    return is_dataclass or isinstance(value, SimpleNamespace)
+    return hasattr(type(value), "__dataclass_fields__") or isinstance(value, SimpleNamespace)
 
 
 def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:

@@ -12,12 +12,12 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.errors import ShapeError
 from nanonet.core.holding import attributes, entries, set_attribute
 from nanonet.core.parameter import State
+from nanonet.core.repr import OURS as OURS
 from nanonet.core.repr import Recorded, obey_override
 from nanonet.core.shapes import Pattern, agreed
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # looked at first, since most attributes are of these types
-OURS = "nanonet."  # before the names of nanonet's own modules
 
 
 class Layer(Recorded, ABC):
@@ -80,7 +80,7 @@ class Layer(Recorded, ABC):
         obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
         for name, value in vars(cls).items():
             for _, part in found(name, value):
-                if isinstance(part, State) or any(isinstance(each, State) for _, each in part.owned_parts()):
+                if isinstance(part, State) or any(_owns_state(layer) for layer in below(part)):
                     raise TypeError(
                         f"{cls.__name__}.{name} is an attribute of the class, which all of its layers would share; "
                         f"set it in __init__: self.{name} = {type(part).__name__}(...)"
@@ -122,7 +122,7 @@ class Layer(Recorded, ABC):
         """Return a copy free of any model, made from the innermost layer outwards: depth costs no recursion."""
         for layer in reversed(list(below(self))):
             if id(layer) not in memo:
-                memo[id(layer)] = _copied(layer, memo)
+                _copy(layer, memo)
         twin: Layer = memo[id(self)]
         return twin
 
@@ -130,8 +130,10 @@ class Layer(Recorded, ABC):
         if name == "input_shape" and not isinstance(value, tuple | None):
             raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
         old = self._attribute(name)
-        if name not in vars(self):
-            self._refuse_hiding(name)
+        if name == "trainable" and self._home is not None and name not in vars(self):
+            raise TypeError(
+                f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"
+            )
         kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
         if isinstance(old, State) and not isinstance(value, State | None):
             raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
@@ -146,37 +148,28 @@ class Layer(Recorded, ABC):
         in_slot = inspect.ismemberdescriptor(inspect.getattr_static(type(self), name, None))
         return getattr(self, name, None) if in_slot else vars(self).get(name)
 
-    def _refuse_hiding(self, name: str) -> None:
-        """Raise TypeError for an attribute that would hide a method of nanonet's, or that seems to freeze a layer."""
-        kind = type(self).__name__
-        if name == "trainable" and self._home is not None:
-            raise TypeError(f"{kind} has no trainable; freeze its parameters: layer.weight.trainable = False")
-        ours = [vars(cls)[name] for cls in type(self).__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
-        if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
-            raise TypeError(
-                f"{kind}: self.{name} = ... would hide the method {name}, which every layer of its kind has; choose "
-                "another name, or override the method in a subclass"
-            )
-
     def __delattr__(self, name: str) -> None:
         if self._home is not None and _holds(self._attribute(name)):
             raise TypeError(f"{type(self).__name__}.{name} cannot be deleted: {self!r} is part of a model")
         super().__delattr__(name)
 
 
-def _copied(layer: Layer, memo: dict[int, Any]) -> Layer:
-    """Return a deep copy of one layer, as the copy module makes it; the layers below it are in memo already."""
+def _copy(layer: Layer, memo: dict[int, Any]) -> None:
+    """Put a deep copy of one layer into memo, as the copy module makes it; the layers below it are there already."""
     reduced: Any = layer.__reduce_ex__(4)
     make, arguments, state = reduced[:3]
     twin: Layer = make(*copy.deepcopy(arguments, memo))
-    copied = copy.deepcopy(state, memo)
+    memo[id(layer)] = twin  # before its state, which may lead back to it: a bound method does
+    try:
+        copied = copy.deepcopy(state, memo)
+    except TypeError as error:
+        raise TypeError(f"{layer!r}: it holds what cannot be copied: {error}") from error
     if hasattr(twin, "__setstate__"):
         twin.__setstate__(copied)
-        return twin
+        return
     own, slots = copied if isinstance(copied, tuple) else (copied, None)
     for name, value in {**(own or {}), **(slots or {})}.items():
         set_attribute(twin, name, value)
-    return twin
 
 
 def own_class(name: str) -> type[Layer] | None:
@@ -207,15 +200,20 @@ def below(root: Layer) -> Iterator[Layer]:
             waiting += [part for _, part in layer.owned_parts() if isinstance(part, Layer)]
 
 
-def found(name: str, value: object) -> Iterator[tuple[str, State | Layer]]:
+def found(name: str, value: object, within: tuple[int, ...] = ()) -> Iterator[tuple[str, State | Layer]]:
     """Yield the states and layers in one attribute: itself, or the entries of a container, with their names."""
     if type(value) in PLAIN:
         return
     if isinstance(value, (State, Layer)):
         yield name, value
-    else:
+    elif id(value) not in within:  # a container may hold itself
         for key, entry in entries(value):
-            yield from found(f"{name}.{key}", entry)
+            if type(entry) not in PLAIN:
+                yield from found(f"{name}.{key}", entry, (*within, id(value)))
+
+
+def _owns_state(layer: Layer) -> bool:
+    return any(isinstance(part, State) for _, part in layer.owned_parts())
 
 
 def _holds(value: object) -> bool:

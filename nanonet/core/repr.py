@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+OURS = "nanonet."  # before the names of nanonet's own modules
 LEVELS = 20  # objects within each other that a text shows
 
 
@@ -96,9 +98,25 @@ class Recorded:
                 made.__dict__["_arguments"] = Arguments(positional, keywords)
             return made
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__dict__:
+            refuse_hiding(self, name)
+        super().__setattr__(name, value)
+
     @shortened
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments})"
+
+
+def refuse_hiding(thing: object, name: str) -> None:
+    """Raise TypeError for an attribute that would hide a method which nanonet calls."""
+    kind = type(thing)
+    ours = [vars(cls)[name] for cls in kind.__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
+    if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
+        raise TypeError(
+            f"{kind.__name__}: self.{name} = ... would hide the method {name}, which every object of its kind has; "
+            "choose another name, or override the method in a subclass"
+        )
 
 
 def called(thing: object) -> str:

@@ -110,6 +110,7 @@ class Vector:
     @property
     def value(self) -> Array:
         """The numbers, shape (size,); assigning checks the shape and copies in."""
+        self.memory.version += 1  # who asks for the array may write to it
         return self._source.value[self._start : self._stop]
 
     @value.setter

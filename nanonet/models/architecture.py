@@ -12,6 +12,7 @@ import numpy as np
 
 from nanonet._version import __version__
 from nanonet.core.build import build
+from nanonet.core.holding import attributes
 from nanonet.core.layer import OURS, Layer, is_own, own_class
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
@@ -193,9 +194,7 @@ def _states(tree: Tree) -> str:
 
 def _settings(layer: Layer) -> dict[str, Any]:
     """Return the attributes of a layer by name, without nanonet's own."""
-    state = object.__getstate__(layer)
-    attributes, slots = state if isinstance(state, tuple) else (state, None)
-    return {name: value for name, value in {**(attributes or {}), **(slots or {})}.items() if name not in KEPT_ANYWAY}
+    return {name: value for name, value in attributes(layer) if name not in KEPT_ANYWAY and name[:2] != "__"}
 
 
 # ---- from plain data to a model

@@ -243,7 +243,11 @@ class Stepper:
         """Take a step under the strict contract, including the loss and the optimizer."""
         optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
         by = By(checked(self.model, live=True, masks=True), checked_loss(self.loss), optimizer)
-        return self._step(x, target, weight, look, by)
+        try:
+            return self._step(x, target, weight, look, by)
+        except BaseException:
+            self._grad.fill(0)  # the contract has filled it with NaN
+            raise
 
     # ---- what belongs to the layout
 

@@ -336,7 +336,10 @@ class Trainer(Stepper):
                 finally:
                     self.shield.closed = True  # so that no signal arrives between here and its end
             self.completed = True
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            first = interrupt.__context__  # of a signal that came before it, such as a batch system's
+            if first is not None and not isinstance(first, Exception | KeyboardInterrupt):
+                raise first from None
             self.history.interrupted = True
         finally:
             for member in begun:
