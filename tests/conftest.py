@@ -1,5 +1,6 @@
 """What all tests share. With NANONET_NO_SKIPS=1 a skipped test is a failed one."""
 
+import gc
 import os
 import signal
 import sys
@@ -44,6 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "plt" in getattr(item, "fixturenames", ()):
             item.add_marker("peer")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imported modules hold out of every garbage collection to come: it is most of what there is."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

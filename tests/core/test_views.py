@@ -279,14 +279,14 @@ def nested(levels: int) -> Sequential:
     return model
 
 
-DEEP: list[Callable[[Sequential, Array], Any]] = [
+DEEP: list[Any] = [
     lambda model, x: model(x),
     lambda model, x: copy.deepcopy(model),
     lambda model, x: model.trace(x, x, SquaredError()),
     lambda model, x: model.fit(x, x, loss=SquaredError(), optimizer=SGD(0.1), epochs=1, verbose=0),
     lambda model, x: model.summary(),
     lambda model, x: repr(model),
-    lambda model, x: nanonet.check_gradients(model),
+    pytest.param(lambda model, x: nanonet.check_gradients(model), marks=pytest.mark.slow),
     lambda model, x: Trainer(model, loss=SquaredError(), optimizer=SGD(0.1)).step(x, x),
 ]
 
