@@ -1,5 +1,6 @@
 """What all tests share. With NANONET_NO_SKIPS=1 a skipped test is a failed one."""
 
+import gc
 import os
 import signal
 import sys
@@ -46,9 +47,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("peer")
 
 
+def pytest_collection_finish() -> None:
+    """Keep what the imported modules hold out of every garbage collection to come: it is most of what there is."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _tracing_goes_on() -> Iterator[None]:
-    """Put back the trace function, such as a coverage run's: Python drops one that meets the recursion limit."""
+    """Put back a coverage run's trace function after a test that has one of its own."""
     before = sys.gettrace()
     yield
     if sys.gettrace() is not before:

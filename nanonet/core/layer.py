@@ -13,7 +13,7 @@ from nanonet.core.errors import ShapeError
 from nanonet.core.holding import attributes, entries, set_attribute
 from nanonet.core.parameter import State
 from nanonet.core.repr import OURS as OURS
-from nanonet.core.repr import Recorded, obey_override
+from nanonet.core.repr import Recorded, obey_override, refuse_hiding
 from nanonet.core.shapes import Pattern, agreed
 from nanonet.core.vector import Vector
 
@@ -130,6 +130,8 @@ class Layer(Recorded, ABC):
         if name == "input_shape" and not isinstance(value, tuple | None):
             raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
         old = self._attribute(name)
+        if name not in vars(self):
+            refuse_hiding(self, name)
         if name == "trainable" and self._home is not None and name not in vars(self):
             raise TypeError(
                 f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"

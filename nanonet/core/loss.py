@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, as_weights
 from nanonet.core.errors import ShapeError
-from nanonet.core.repr import Recorded, obey_override
+from nanonet.core.repr import Recorded, obey_override, refuse_hiding
 
 _SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
 
@@ -58,6 +58,11 @@ class Loss(Recorded, ABC):
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
         obey_override(cls, Loss, chosen=_SAID_BY_FORMULAS, dependent=("formula", "derivative_formula"))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__dict__:
+            refuse_hiding(self, name)
+        super().__setattr__(name, value)
 
     def __str__(self) -> str:
         return repr(self).removesuffix("()")  # as errors call it

@@ -98,11 +98,6 @@ class Recorded:
                 made.__dict__["_arguments"] = Arguments(positional, keywords)
             return made
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in self.__dict__:
-            refuse_hiding(self, name)
-        super().__setattr__(name, value)
-
     @shortened
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments})"

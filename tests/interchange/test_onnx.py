@@ -197,7 +197,7 @@ def test_every_activation_comes_from_pytorchs_exporters(dynamo: bool, opset: int
         ]
 
 
-@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_images_and_sequences_come_from_pytorchs_exporters(dynamo: bool, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     torch_file(path, lambda nn: [nn.Flatten(), nn.Linear(784, 300), nn.Softmax(dim=1)], (1, 28, 28), dynamo, 18)

@@ -246,6 +246,7 @@ def test_the_example_in_the_docstring_is_true() -> None:
     assert len(found.examples) > 2
 
 
+@pytest.mark.slow
 def test_l_bfgs_gets_further_than_descent_in_as_many_passes(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")

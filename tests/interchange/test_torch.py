@@ -80,6 +80,7 @@ def test_a_drawn_net_goes_to_pytorch_and_back(net: tuple[Sequential, Array]) -> 
 
 @settings(max_examples=200, deadline=None)
 @given(nets(residual=False))
+@pytest.mark.slow
 def test_files_of_either_are_read_by_the_other(net: tuple[Sequential, Array]) -> None:
     pytest.importorskip("safetensors", reason="safetensors is not installed")
     from safetensors.torch import load_file, save_file

@@ -164,6 +164,7 @@ def test_a_run_goes_on_from_its_checkpoint(mnist: Any, tmp_path: Path, capsys: p
     assert re.search(r"rng 0: \d+\.\d\d%", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_one_epoch_on_the_real_digits_reaches_what_nielsen_saw(mnist: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """He published 91.29 % after one epoch; runs vary by about one per cent."""
     mnist.main(["--data", str(real_data()), "--preset", "nielsen30", "--epochs", "1", "--verbose", "0"])
