@@ -1,8 +1,8 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
 from nanonet._version import __version__ as __version__
-from nanonet.checking.contract import strict
 from nanonet.checking.gradients import check_gradients
+from nanonet.checking.strict import strict
 from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
@@ -28,7 +28,6 @@ from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
 from nanonet.layers.activations import (
     ELU,
-    GELU,
     SELU,
     Clip,
     Hardtanh,
@@ -44,6 +43,7 @@ from nanonet.layers.activations import (
 )
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
+from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax

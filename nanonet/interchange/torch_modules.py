@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from nanonet.core.layer import Layer
 from nanonet.layers.activations import (
     ELU,
-    GELU,
     SELU,
     Clip,
     Identity,
@@ -23,6 +22,7 @@ from nanonet.layers.activations import (
 )
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
+from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
 from nanonet.layers.softmax import LogSoftmax, Softmax
 

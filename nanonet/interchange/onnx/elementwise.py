@@ -16,7 +16,6 @@ from nanonet.interchange.onnx.expression import Unproven
 from nanonet.interchange.onnx.pieces import ERF, Pieces, where
 from nanonet.layers.activations import (
     ELU,
-    GELU,
     SELU,
     Clip,
     Identity,
@@ -29,6 +28,7 @@ from nanonet.layers.activations import (
     Tanh,
 )
 from nanonet.layers.erf import END, P, Q
+from nanonet.layers.gelu import GELU
 
 Numbers = npt.NDArray[Any]
 

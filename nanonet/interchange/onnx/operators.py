@@ -15,7 +15,6 @@ from nanonet.interchange.onnx.graph import Graph
 from nanonet.interchange.onnx.node import Node
 from nanonet.layers.activations import (
     ELU,
-    GELU,
     SELU,
     Identity,
     LeakyReLU,
@@ -28,6 +27,7 @@ from nanonet.layers.activations import (
 )
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
+from nanonet.layers.gelu import GELU
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
 

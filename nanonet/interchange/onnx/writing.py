@@ -15,7 +15,6 @@ from nanonet.core.repr import called
 from nanonet.interchange.replaced import replaced
 from nanonet.layers.activations import (
     ELU,
-    GELU,
     SELU,
     Clip,
     Identity,
@@ -30,6 +29,7 @@ from nanonet.layers.activations import (
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.erf import END, P, Q
 from nanonet.layers.flatten import Flatten
+from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
