@@ -1,4 +1,4 @@
-"""strict: runs layers under their contract, so that a layer which breaks it is found and named at once."""
+"""The contract of layers: a view of a model that runs under it names the layer which breaks it at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import linecache
 import pickle
-import threading
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ import numpy as np
 
 from nanonet.checking.view import View
 from nanonet.core.arrays import Array, Shape, is_finite, read_only
-from nanonet.core.chain import Chain, checked_views
+from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer, is_own
 from nanonet.core.parameter import Parameter, Random
@@ -27,95 +26,19 @@ from nanonet.core.repr import called
 from nanonet.core.shapes import agreed
 from nanonet.core.tree import Tree
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 METHODS = ("forward", "backward", "backward_parameters")
 
 L = TypeVar("L", bound=Layer)
-
-
-@contextmanager
-def strict() -> Iterator[None]:
-    """Check the contract of every layer in every pass of a model that this thread makes, until the block ends.
-
-    The first batch of every ``fit`` runs like this. Other threads, which may use the same models, notice nothing.
-    Arguments and results are read-only, gradients are filled with NaN before ``backward`` to find those that are never
-    assigned or added to, shapes are compared with what ``output_shape`` said, both backward methods are compared, and
-    the first NaN or infinity is traced to its layer.
-
-    Raises
-    ------
-    ContractError
-        (in the block) If a layer writes to what is not its own, or changes its state in inference.
-    GradientError
-        If a gradient is never assigned, or added to, or the two backward methods differ.
-    ShapeError
-        If a shape is wrong.
-    NonFiniteError
-        If a layer makes a NaN or an infinity of finite numbers.
-
-    Examples
-    --------
-    >>> import nanonet
-    >>> class Shift(nanonet.Layer):
-    ...     def forward(self, x, *, training=False):
-    ...         x += 1
-    ...         return x, None
-    ...
-    ...     def backward(self, grad, cache):
-    ...         return grad
-    >>> with nanonet.strict():  # doctest: +ELLIPSIS
-    ...     nanonet.Sequential(Shift())([[1.0]])
-    Traceback (most recent call last):
-    nanonet.core.errors.ContractError: layer 0, Shift(): forward writes to its argument, its parameters or buffers, ...
-    """
-    blocks = checked_views.setdefault(threading.get_ident(), [])
-    view_of = _Block().view_of
-    blocks.append(view_of)
-    try:
-        yield
-    finally:
-        blocks.remove(view_of)  # its own: generators may leave their blocks in another order
-        if not blocks:
-            checked_views.pop(threading.get_ident(), None)
-
-
-class _Block:
-    """What the calls in one strict block share: the caches that were handed out, and whether a pass is under way."""
-
-    def __init__(self) -> None:
-        self.seen: Seen = _nothing_seen()
-        self._inside = False
-
-    def view_of(self, model: Chain) -> Chain | None:
-        """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
-        if self._inside or _is_checked(model):
-            return None
-        view = checked(model, live=True, masks=True, seen=self.seen)
-        for name in METHODS:
-            vars(view)[name] = self._entering(getattr(view, name))
-        return view
-
-    def _entering(self, method: Any) -> Any:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            self._inside = True
-            try:
-                return method(*arguments, **keywords)
-            finally:
-                self._inside = False
-
-        return call
 
 
 Seen = defaultdict[int, deque[tuple[Any, Shape, Shape]]]
 """For each layer, by id: the caches of its last calls, with the shapes of what went in and came out."""
 
 
-def _nothing_seen() -> Seen:
+def nothing_seen() -> Seen:
+    """Return what stands for no calls yet."""
     return defaultdict(lambda: deque(maxlen=64))
-
-
-def _is_checked(layer: Layer) -> bool:
-    return "forward" in vars(layer)
 
 
 def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | None = None) -> L:
@@ -132,7 +55,7 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
         The calls that earlier views of the model have seen.
     """
     view = View(model, live=live)
-    guard = _Guard(view, _nothing_seen() if seen is None else seen, masks)
+    guard = _Guard(view, nothing_seen() if seen is None else seen, masks)
     for path, layer in view.tree.layers.items():
         _CheckedLayer(layer, view.twins[path], path, guard).put_on()
     return view.root
