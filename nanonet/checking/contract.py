@@ -181,7 +181,8 @@ class _CheckedLayer:
             )
         if not training and drawn != [_state(random) for random in self.randoms]:
             raise ContractError(f"{self.name}: forward draws from its generator although training is False")
-        masks = self.guard.masks and not is_own(type(self.layer)) and _is_masked(y)
+        computes = is_own(type(self.layer)) and not isinstance(self.layer, Chain)  # nanonet's own layers mask nothing
+        masks = self.guard.masks and not computes and _is_masked(y)
         if not masks and not is_finite(y) and _finite(x):
             raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
         self.seen.append((cache, x.shape, y.shape))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,30 +48,23 @@ class Arguments:
         )
 
 
-class _Level(threading.local):
-    """How many objects within each other are being written in this thread."""
-
-    now = 0
-
-
-_level = _Level()
-
-
 def shortened(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Let a ``__repr__`` end in dots where objects stand more than a few levels deep within each other."""
+    """Let a ``__repr__`` end in dots where objects are nested more than a few levels deep."""
 
     @functools.wraps(write)
     def text(thing: Any) -> str:
-        if _level.now >= LEVELS:
-            return f"{type(thing).__name__}(...)"
-        before = _level.now
-        try:
-            _level.now = before + 1
-            return write(thing)
-        finally:
-            _level.now = before
+        return write(thing) if _levels() < LEVELS else f"{type(thing).__name__}(...)"
 
     return text
+
+
+def _levels() -> int:
+    """Return how many such calls are under way: counted, since a counter might miss the end of one."""
+    frame, count = inspect.currentframe(), -1
+    while frame is not None:
+        count += frame.f_code.co_name == "text" and frame.f_globals is globals()
+        frame = frame.f_back
+    return count
 
 
 class Recorded:
