@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+import importlib
+import importlib.util
 import signal
 import threading
 from types import FrameType
@@ -16,9 +17,8 @@ SIGNALS = tuple(
 """Signals whose Python handlers may raise: Ctrl-C, termination by a batch system, a time limit."""
 
 
-# Without the conversion to and from enums in the signal module, which costs 2 us per call.
-_set_handler: Any = inspect.unwrap(signal.signal)
-_handler: Any = inspect.unwrap(signal.getsignal)
+# The module below signal, without the conversion to and from enums, which costs 2 us per call.
+_raw: Any = importlib.import_module("_signal" if importlib.util.find_spec("_signal") else "signal")
 
 
 class Shield:
@@ -62,19 +62,19 @@ class Shield:
     def _give_back(self) -> None:
         while self._taken:
             number = self._taken[-1]
-            now = _set_handler(number, self._before[number])
+            now = _raw.signal(number, self._before[number])
             if now != self._take:  # another handler has been set since
-                _set_handler(number, now)
+                _raw.signal(number, now)
             self._taken.pop()
 
     def cover(self) -> None:
         """Catch the signals that have Python handlers, including handlers set since; the shield must be closed."""
         for number in SIGNALS:
-            handler = _handler(number)
+            handler = _raw.getsignal(number)
             if callable(handler) and handler != self._take:
                 self._before[number] = handler  # first, so that it is always restored
                 self._taken.append(number)
-                _set_handler(number, self._take)
+                _raw.signal(number, self._take)
 
     def open(self) -> None:
         """Let signals through again, deferred ones first."""
