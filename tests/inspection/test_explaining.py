@@ -42,8 +42,9 @@ from nanonet.inspection.explanation.class_formula import ClassFormula, loss_form
 from nanonet.inspection.explanation.derivation import Section
 from nanonet.inspection.explanation.equations import Equation, Line, Quantity, word
 from nanonet.inspection.explanation.explanation import Explanation
-from nanonet.inspection.explanation.formulas import LatexWriter, TextWriter, evaluate, parse
+from nanonet.inspection.explanation.formulas import evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
+from nanonet.inspection.explanation.writers import LatexWriter, TextWriter
 from tests import oracle
 from tests.helpers import Quartic
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params

@@ -24,7 +24,9 @@ from nanonet.inspection.explanation.equations import (
     sizes,
     word,
 )
-from nanonet.inspection.explanation.formulas import LatexWriter, TextWriter, names, parse, per_unit
+from nanonet.inspection.explanation.formulas import names, parse
+from nanonet.inspection.explanation.spreading import per_unit
+from nanonet.inspection.explanation.writers import LatexWriter, TextWriter
 from nanonet.inspection.rounding import shortest
 from nanonet.losses.classification import CrossEntropy
 

@@ -27,7 +27,8 @@ from nanonet.inspection.explanation.equations import (
     taken,
     word,
 )
-from nanonet.inspection.explanation.formulas import REST, parse, shown
+from nanonet.inspection.explanation.formulas import parse
+from nanonet.inspection.explanation.spreading import REST, shown
 from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import shortest
 from nanonet.layers.linear import Linear

@@ -10,17 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nanonet.inspection.explanation.formulas import (
-    REST,
-    SUBSCRIPTS,
-    LatexWriter,
-    TextWriter,
-    Writer,
-    evaluate,
-    has_sum,
-    names,
-    spread,
-)
+from nanonet.inspection.explanation.formulas import evaluate, names
+from nanonet.inspection.explanation.spreading import REST, has_sum, spread
+from nanonet.inspection.explanation.writers import SUBSCRIPTS, LatexWriter, TextWriter, Writer
 from nanonet.inspection.rounding import rounded, shortest
 
 Number: TypeAlias = "np.floating[Any] | float | Decimal"
