@@ -1,0 +1,40 @@
+"""What the estimators need of scikit-learn, and what stands in for it where that is not installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from sklearn.base import BaseEstimator as BaseEstimator
+    from sklearn.base import ClassifierMixin as ClassifierMixin
+    from sklearn.base import ClassNamePrefixFeaturesOutMixin as ClassNamePrefixFeaturesOutMixin
+    from sklearn.base import RegressorMixin as RegressorMixin
+    from sklearn.base import TransformerMixin as TransformerMixin
+    from sklearn.utils import check_random_state as check_random_state
+    from sklearn.utils.class_weight import compute_class_weight as compute_class_weight
+    from sklearn.utils.metaestimators import available_if as available_if
+    from sklearn.utils.multiclass import check_classification_targets as check_classification_targets
+    from sklearn.utils.multiclass import unique_labels as unique_labels
+    from sklearn.utils.validation import _check_sample_weight
+    from sklearn.utils.validation import check_is_fitted as check_is_fitted
+    from sklearn.utils.validation import validate_data as validate_data
+
+    check_sample_weight = _check_sample_weight
+except ModuleNotFoundError:  # only using an estimator fails
+
+    class BaseEstimator:  # type: ignore[no-redef]
+        """Refuses to be made."""
+
+        def __new__(cls, *arguments: Any, **keywords: Any) -> BaseEstimator:
+            """Say what to install."""
+            raise ImportError(f"{cls.__name__} needs scikit-learn: pip install 'nanonet[sklearn]'")
+
+    ClassifierMixin, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin = (
+        type(name, (), {}) for name in ("Classifier", "Names", "Regressor", "Transformer")
+    )
+    check_random_state = compute_class_weight = check_classification_targets = unique_labels = None
+    check_sample_weight = check_is_fitted = validate_data = None
+
+    def available_if(check: Any) -> Any:
+        """Return a decorator that changes nothing."""
+        return lambda method: method
