@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, floating_dtype
 from nanonet.core.build import build
-from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.core.holding import attributes, set_attribute
 from nanonet.core.layer import Layer, found
@@ -58,10 +58,8 @@ class Chain(Layer):
     ) -> None:
         name = type(self).__name__
         for i, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
-                hint = f"; write {name}(*layers)" if isinstance(layer, (list, tuple)) else hint
-                raise TypeError(f"{name}: expected layer {i} to be a Layer, got {layer!r:.60}{hint}")
+            hint = f"; write {name}(*layers)" if isinstance(layer, (list, tuple)) else ""
+            expect(layer, Layer, f"{name}: expected layer {i}", hint=hint)
         self._chain(layers, as_generator(rng, name))
         self._build(floating_dtype(dtype, name))
 

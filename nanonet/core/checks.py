@@ -36,6 +36,15 @@ def finite_number(
     return number
 
 
+def expect(value: object, kind: type, subject: str, *, called: str = "", hint: str = "") -> None:
+    """Raise TypeError unless value is an instance of kind; subject is such as "Trainer: expected loss"."""
+    if not isinstance(value, kind):
+        wanted = called or kind.__name__
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        hint = f"; write {value.__name__}(...)" if isinstance(value, type) else hint
+        raise TypeError(f"{subject} to be {article} {wanted}, got {value!r:.60}{hint}")
+
+
 def as_shape(shape: object, subject: str) -> Shape:
     """Return shape as a tuple of positive ints; a single int stands for one axis."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import expect
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.shapes import agreed, shape_text
@@ -32,8 +33,7 @@ class Residual(Layer):
     """
 
     def __init__(self, inner: Layer) -> None:
-        if not isinstance(inner, Layer):
-            raise TypeError(f"Residual: expected inner to be a Layer, got {inner!r:.60}")
+        expect(inner, Layer, "Residual: expected inner")
         self.inner = inner
         self.input_shape = inner.input_shape
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -81,6 +82,24 @@ class Member:
         self.undone = adjustable.changed(Adjustable.of(trainer))
         if self.before is not None:
             self.before.undone = self.undone
+
+
+@contextmanager
+def beginning(trainer: Subject) -> Iterator[list[Member]]:
+    """Yield the list for the members that have begun; a fit that is refused meanwhile leaves no trace."""
+    before = trainer.completed, trainer.callbacks, trainer.underway, trainer.members
+    history, adjustable, undo, begun = trainer.history, Adjustable.of(trainer), trainer.intake.memory(), list[Member]()
+    ended = history.interrupted, history.stopped
+    try:
+        yield begun
+    except BaseException:
+        for member in begun:
+            member.callback.fit_end(trainer)
+        undo()
+        adjustable.restore(trainer)
+        history.interrupted, history.stopped = ended
+        trainer.completed, trainer.callbacks, trainer.underway, trainer.members = before
+        raise
 
 
 class Resumed:

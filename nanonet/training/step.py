@@ -14,9 +14,9 @@ from nanonet.checking.snapshot import Snapshot
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.core.arrays import Array, is_finite, norm
 from nanonet.core.chain import Chain
-from nanonet.core.checks import positive_int
+from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import ContractError, NonFiniteError
-from nanonet.core.loss import Loss
+from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
@@ -54,9 +54,9 @@ class Stepper:
     """
 
     def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
-        _expect("model", model, Chain, "Sequential")
-        _expect("loss", loss, Loss)
-        _expect("optimizer", optimizer, Optimizer)
+        expect(model, Chain, "Trainer: expected model", called="Sequential")
+        expect(loss, Loss, "Trainer: expected loss")
+        expect(optimizer, Optimizer, "Trainer: expected optimizer")
         if not hasattr(optimizer, "_learning_rate"):
             name = type(optimizer).__name__
             raise TypeError(f"{name}: its __init__ has to call super().__init__(learning_rate)")
@@ -92,6 +92,32 @@ class Stepper:
         self.shield, self._layout, self._bounds = Shield(), None, None
         self._vector = self.model.vector
         self._bind()
+
+    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Take one step on a batch and return its loss, from before the update.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If the total weight of the batch is 0. Nothing is changed.
+        """
+        entered = self.model.enter(x)
+        if len(entered) == 0:
+            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
+        if self._is_large and not self.shield.up:
+            with self.shield:
+                self.shield.open()
+                outcome = self._step(entered, target, sample_weight)
+        else:
+            outcome = self._step(entered, target, sample_weight)
+            self.shield.open()
+        if outcome.divisor == 0:
+            raise nothing_counts("Trainer: no sample of this batch counts")
+        return outcome.loss
 
     def _step(
         self,
@@ -154,6 +180,12 @@ class Stepper:
                 self.model.explain_failure(error, x, training=True)
             raise
         return outcome
+
+    def _after_user_code(self) -> None:
+        """Discard the known bounds and check for new signal handlers: user code has run."""
+        self._bounds, self.shield.closed = None, True
+        self.shield.cover()
+        self.shield.open()
 
     def forget_bounds(self) -> None:
         """Discard the known bounds, because the numbers were changed elsewhere."""
@@ -313,11 +345,3 @@ class Stepper:
         return NonFiniteError(
             f"training stopped at step {number}: {found}. The model is as it was before that step; {advice}"
         )
-
-
-def _expect(name: str, value: object, kind: type, called: str = "") -> None:
-    if not isinstance(value, kind):
-        wanted = called or kind.__name__
-        hint = f"; write {value.__name__}(...)" if isinstance(value, type) else ""
-        article = "an" if wanted[0] in "AEIOU" else "a"
-        raise TypeError(f"Trainer: expected {name} to be {article} {wanted}, got {value!r:.60}{hint}")

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.overlooked import refuse_overlooked, warn_of_plain_arrays
-from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.layer import OURS
 from nanonet.core.loss import Loss, nothing_counts
@@ -22,15 +21,14 @@ from nanonet.core.repr import Recorded
 from nanonet.training.checkpoint import restore, store
 from nanonet.training.data import Arrays
 from nanonet.training.epoch import Epoch
+from nanonet.training.evaluation import CHUNK, look_at, measure
 from nanonet.training.history import History
 from nanonet.training.intake import Intake, Source, Validation
-from nanonet.training.metrics import Means, Metric, by_name, measured
+from nanonet.training.metrics import Metric, by_name
 from nanonet.training.progress import Display, progress
-from nanonet.training.resumed import Adjustable, Member, Resumed
+from nanonet.training.resumed import Member, Resumed, beginning
 from nanonet.training.step import Stepper
 from nanonet.training.subject import Hooks
-
-CHUNK = 4096  # samples per forward pass in evaluation
 
 
 class Callback(Recorded):
@@ -151,32 +149,6 @@ class Trainer(Stepper):
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
 
-    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Take one step on a batch and return its loss, from before the update.
-
-        Raises
-        ------
-        NonFiniteError
-            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
-        ShapeError
-            If x does not fit the model, or target the prediction.
-        ValueError
-            If the total weight of the batch is 0. Nothing is changed.
-        """
-        entered = self.model.enter(x)
-        if len(entered) == 0:
-            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
-        if self._is_large and not self.shield.up:
-            with self.shield:
-                self.shield.open()
-                outcome = self._step(entered, target, sample_weight)
-        else:
-            outcome = self._step(entered, target, sample_weight)
-            self.shield.open()
-        if outcome.divisor == 0:
-            raise nothing_counts("Trainer: no sample of this batch counts")
-        return outcome.loss
-
     # ---- checkpoints
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -295,11 +267,8 @@ class Trainer(Stepper):
         given = _callbacks(callbacks)
         hooks: list[Hooks] = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
         resumed = self.resumed or Resumed()
-        before = self.completed, self.callbacks, self.underway, self.members
-        ended, adjustable = (self.history.interrupted, self.history.stopped), Adjustable.of(self)
-        undo, begun = self.intake.memory(), list[Member]()
         self.refuse_torn()
-        try:
+        with beginning(self) as begun:
             refuse_overlooked(self.model)
             data, held_out = self.intake.prepare(x, target, sample_weight, validation)
             warn_of_plain_arrays(self.model)
@@ -317,14 +286,6 @@ class Trainer(Stepper):
                 begun.append(member)
             for callback, state in resumed.match(given):
                 callback.fit_resumed(self, state)
-        except BaseException:  # a fit that is refused leaves no trace
-            for member in begun:
-                member.callback.fit_end(self)
-            undo()
-            adjustable.restore(self)
-            self.history.interrupted, self.history.stopped = ended
-            self.completed, self.callbacks, self.underway, self.members = before
-            raise
         try:
             with self.shield:
                 try:
@@ -360,7 +321,8 @@ class Trainer(Stepper):
     ) -> float:
         """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
         positive_int(batch_size, "evaluate", "batch_size")
-        return self._measure(Arrays(x, target, sample_weight), {}, batch_size, name="evaluate")["loss"]
+        data = Arrays(x, target, sample_weight)
+        return measure(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
 
     def _whole_epoch(
         self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], hooks: list[Hooks], *, first: bool
@@ -374,7 +336,8 @@ class Trainer(Stepper):
         numbers = self._epoch(epoch, source, metrics, hooks, first=first)
         source.count = self.batch
         if held_out is not None:
-            numbers |= {f"validation_{name}": value for name, value in self._measure(held_out, metrics).items()}
+            measures = measure(self.model, self.loss, held_out, metrics)
+            numbers |= {f"validation_{name}": value for name, value in measures.items()}
         self.shield.closed = True
         self.history.append(numbers)
         self.underway = self.resumed = None
@@ -400,7 +363,7 @@ class Trainer(Stepper):
                 Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
             take = self._strict_step if first else self._step
             measures: dict[str, float] = {}
-            look = partial(_look_at, metrics, batch.target, measures) if metrics else None
+            look = partial(look_at, metrics, batch.target, measures) if metrics else None
             try:
                 outcome = take(x, *batch[1:], look)
             except NonFiniteError as error:
@@ -424,49 +387,10 @@ class Trainer(Stepper):
             raise nothing_counts(f"fit: no sample of epoch {self.epoch} counts")
         return means.values()
 
-    def _after_user_code(self) -> None:
-        """Discard the known bounds and check for new signal handlers: user code has run."""
-        self._bounds, self.shield.closed = None, True
-        self.shield.cover()
-        self.shield.open()
-
-    def _measure(
-        self, data: Arrays, metrics: dict[str, Metric], batch_size: int = CHUNK, *, name: str = "fit"
-    ) -> dict[str, float]:
-        """Return the loss and the metrics on data in inference mode; metrics get all predictions at once."""
-        means, predictions, targets = Means(), [], []
-        for x, target, weight in data.batches(batch_size):
-            entered = self.model.enter(x)
-            if data.on_disk:
-                Intake.check_finite(entered, target, data.kind)
-            with np.errstate(all="ignore"):
-                prediction = self.model.predict(entered)
-                checked, weights = self.loss.check(prediction, target, weight)
-                total = self.loss.total(checked, weights)
-                if total:
-                    means.add("loss", self.loss.forward(prediction, checked, weights)[0], total)
-            if metrics:
-                predictions.append(prediction)
-                targets.append(target)
-        if not means.sums:
-            raise nothing_counts(f"{name}: no {data.kind}sample counts")
-        for called, metric in metrics.items():
-            whole = metric(np.concatenate(predictions), np.concatenate(targets))
-            means.add(called, measured(called, whole), 1)
-        return means.values()
-
-
-def _look_at(metrics: dict[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
-    """Compute the metrics before the step is taken, so that a failing metric prevents the step."""
-    for name, metric in metrics.items():
-        measures[name] = measured(name, metric(prediction, target))
-
 
 def _callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
     if isinstance(callbacks, Callback):
         raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
     for callback in callbacks:
-        if not isinstance(callback, Callback):
-            hint = f"; write {callback.__name__}(...)" if isinstance(callback, type) else ""
-            raise TypeError(f"fit: expected a callback to be a Callback, got {callback!r:.60}{hint}")
+        expect(callback, Callback, "fit: expected a callback")
     return list(callbacks)

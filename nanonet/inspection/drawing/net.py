@@ -13,6 +13,7 @@ from nanonet.core.repr import called
 from nanonet.inspection.drawing.columns import Column, Dense, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Line, Shape, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix
+from nanonet.inspection.drawing.measures import LEADING, TEXT, fitted, index, radius, row_width
 from nanonet.inspection.drawing.placing import Bounds, overlap, spots
 from nanonet.inspection.record import Record
 from nanonet.inspection.rounding import printed
@@ -25,14 +26,9 @@ LABELLED = 4  # maximum number of units per layer for labels on edges
 BETWEEN = 26.0  # distance between two matrices
 BELOW = 26.0  # distance of a target below the line from its output to the loss
 BLOCK = 260.0  # maximum width of a line in a block
-GAP, WIDEST, MARGIN = (
-    150.0,
-    450.0,
-    28.0,
-)  # between two columns, at least, and at most if labels need more space; at the border
-SMALL, TEXT, HEAD = 10.0, 11.0, 12.0  # sizes of letters
-LEADING = 17.0  # from line to line in a unit
-DIGITS = 4
+GAP, WIDEST = 150.0, 450.0  # between two columns, at least, and at most if labels need more space
+MARGIN = 28.0  # at the border
+SMALL, HEAD = 10.0, 12.0  # sizes of letters
 
 
 def draw(trace: Record) -> Figure:
@@ -50,7 +46,7 @@ class _Plan:
         self.units: list[Shape] = []
         self.labels: list[Shape] = []
         self.taken: list[Bounds] = []  # boxes that are occupied
-        self.radius = max(RADIUS, *(_radius(column) for column in columns))
+        self.radius = max(RADIUS, *(radius(column) for column in columns))
         heights = [self._height(i) for i in range(len(columns))]
         above = [height / 2 + self._has_bias(i) * (2 * ONE + self._space(i)) for i, height in enumerate(heights)]
         self.top = MARGIN + 16 * max(len(column.heading) for column in columns) + 14
@@ -137,7 +133,7 @@ class _Plan:
             half = self._half(i)
             self.units.append(Box(x - half, middle - 40, 2 * half, 80, "ink", "unit", 8))
             for k, text in enumerate(column.heading):
-                line = _fitted(text, BLOCK, TEXT)
+                line = fitted(text, BLOCK, TEXT)
                 self._write(Words(x, middle + 4 + 16 * (k - (len(column.heading) - 1) / 2), line, TEXT, "middle"))
             self.taken.append((x - half, middle - 40, x + half, middle + 40))
             return {}
@@ -166,14 +162,14 @@ class _Plan:
             last = k == len(column.heading) - 1
             place = self.top - 20 - 16 * (len(column.heading) - 1 - k)
             size, colour = (SMALL, "muted") if last else (HEAD if k == 0 else TEXT, "ink")
-            self._write(Words(x, place, _fitted(line, width, size), size, "middle", colour, bold=i > 0 and not last))
+            self._write(Words(x, place, fitted(line, width, size), size, "middle", colour, bold=i > 0 and not last))
 
     def _unit(self, column: Column, j: int, x: float, y: float) -> None:
         """Draw a circle with one line per number."""
         self.units.append(Circle(x, y, self.radius))
         self.taken.append((x - self.radius, y - self.radius, x + self.radius, y + self.radius))
-        rows = [(_index(symbol, j), printed(numbers[j])) for symbol, numbers in column.rows.items()]
-        left = x - max(_row_width(*row) for row in rows) / 2
+        rows = [(index(symbol, j), printed(numbers[j])) for symbol, numbers in column.rows.items()]
+        left = x - max(row_width(*row) for row in rows) / 2
         for k, (name, number) in enumerate(rows):
             base = y + 4 + LEADING * (k - (len(rows) - 1) / 2)
             colour = "back" if name.startswith("g") else "ink"
@@ -277,7 +273,7 @@ class _Plan:
     def _targets(self, x: float, right: float) -> float:
         """Draw the targets and the loss; return the right edge."""
         target, places = np.asarray(self.trace.target)[0], self.places[-1]
-        lines = [f"E = {printed(self.trace.value)}", _fitted(called(self.trace.loss), 220, HEAD)]
+        lines = [f"E = {printed(self.trace.value)}", fitted(called(self.trace.loss), 220, HEAD)]
         outputs = [(right, y) for y in places.values()] or [(right, self.middle)]
         ends = []
         if target.shape == (self.columns[-1].count,) and places:
@@ -299,8 +295,8 @@ class _Plan:
 
     def _target(self, j: int, target: Any, right: float, y: float) -> float:
         """Draw the target of an output, below its line to the loss; return the right edge."""
-        name, number, place = _index("t", j), printed(target), right + 26
-        width = _row_width(name, number) + 16
+        name, number, place = index("t", j), printed(target), right + 26
+        width = row_width(name, number) + 16
         self.units.append(Box(place, y - 13, width, 26, "ink", "paper", 4))
         self._write(Words(place + 8, y + 4, name, TEXT + 1, italic=True))
         self._write(Words(place + width - 8, y + 4, number, TEXT, "end"))
@@ -395,31 +391,3 @@ class _Plan:
         self.labels.append(words)
         if taken:
             self.taken.append(words.box)
-
-
-# ---- measures
-
-
-def _row_width(name: str, number: str) -> float:
-    return text_width(name, TEXT + 1) + 5 + text_width(number, TEXT)
-
-
-def _radius(column: Column) -> float:
-    """Return the radius of a circle that holds every line of every unit of a column."""
-    rows = ((_index(symbol, j), printed(a[j])) for symbol, a in column.rows.items() for j in column.shown)
-    widest = max((_row_width(*row) for row in rows), default=0.0)
-    return float(np.hypot(widest / 2 + 2, LEADING * (len(column.rows) - 1) / 2 + 7))
-
-
-def _index(symbol: str, j: int) -> str:
-    """Return the name of a number of unit j, as in code."""
-    return f"{symbol}[{j}]"
-
-
-def _fitted(text: str, width: float, size: float) -> str:
-    """Return text, truncated to the width."""
-    if text_width(text, size) <= width:
-        return text
-    while text and text_width(text + "…", size) > width:
-        text = text[:-1]
-    return text + "…"
