@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nanonet.checking.view import View
+from nanonet.checking.view import View, locked_buffer
 from nanonet.core.arrays import Array, Shape, is_finite, read_only
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
@@ -126,7 +126,7 @@ class _Guard:
             parameter.grad[...] = np.nan
         with ExitStack() as locks:
             for buffer in self._buffers if bufferslocked else []:
-                locks.enter_context(buffer.locked())
+                locks.enter_context(locked_buffer(buffer))
             self._depth += 1
             try:
                 yield

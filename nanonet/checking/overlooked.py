@@ -19,6 +19,10 @@ from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 
 FURTHEST = 6  # objects within objects that are looked into
+CHANGED = (
+    "when the model was built: a list, tuple or dict of layers was changed since; build anew, "
+    "Sequential(...), after such a change"
+)
 OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
 
 
@@ -32,7 +36,7 @@ def refuse_overlooked(model: Layer) -> None:
         were changed since it was built.
     """
     tree = Tree(model)
-    tree.refuse_changed()
+    _refuse_changed(tree)
     known = {id(layer) for layer in tree.layers.values()} | set(tree.parents)
     for path, layer in _of_users(tree):
         for place, hidden in _hidden(layer, known):
@@ -42,6 +46,18 @@ def refuse_overlooked(model: Layer) -> None:
                 "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
                 "dataclass that is one; if that is meant, freeze its parameters"
             )
+
+
+def _refuse_changed(tree: Tree) -> None:
+    """Raise ContractError if what the model consists of is no longer what it was built of."""
+    home = tree.root._home
+    place, name = home.offset if home is not None else 0, type(tree.root).__name__
+    for path, state in (*tree.parameters.items(), *tree.buffers.items(), *tree.randoms.items()):
+        if not state.is_built or (isinstance(state, Parameter) and state.offset != place):
+            raise ContractError(f"{name}: {path} is not where it was {CHANGED}")
+        place += state.size if isinstance(state, Parameter) else 0
+    if home is not None and place != home.offset + home.size:
+        raise ContractError(f"{name}: {home.offset + home.size - place} parameters are gone {CHANGED}")
 
 
 def warn_of_plain_arrays(model: Layer) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.checking.contract import checked, guarded, locked
+from nanonet.checking.view import stand_in
 from nanonet.core.arrays import Array, read_only
 from nanonet.core.errors import ContractError
-from nanonet.core.holding import stand_in
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer, Step

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from nanonet.core.arrays import read_only
-from nanonet.core.holding import attributes, set_attribute, stand_in, with_entries
+from nanonet.core.holding import attributes, entries, set_attribute
 from nanonet.core.layer import Layer, found
-from nanonet.core.parameter import Buffer, State
+from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.tree import Tree
 
 L = TypeVar("L", bound=Layer)
-Methods = Mapping[str, Callable[..., Any]]
+T = TypeVar("T")
 
 
 class View(Generic[L]):
@@ -49,7 +51,7 @@ class View(Generic[L]):
         for path, layer in reversed(self.tree.layers.items()):  # the innermost first
             for _, part in layer.owned_parts():
                 if isinstance(part, State):
-                    self._made[id(part)] = part.viewed(live=live)
+                    self._made[id(part)] = _viewed(part, live)
             twin = stand_in(layer, {}, self._replaced)
             self._made[id(layer)] = self.twins[path] = twin
         for twin in self.twins.values():
@@ -77,3 +79,49 @@ class View(Generic[L]):
         if isinstance(value, np.random.Generator) and not self.live:
             return copy.deepcopy(value)
         return with_entries(value, self._replaced) if next(found("", value), None) is not None else value
+
+
+def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a twin of an object, with the same attributes and other methods: the object itself is left alone."""
+    twin = object.__new__(type(thing))
+    for name, value in attributes(thing):
+        set_attribute(twin, name, value if replaced is None else replaced(value))
+    vars(twin).update(methods)
+    return twin
+
+
+def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
+    """Return a container of the same kind, with its own attributes, and other entries."""
+    if isinstance(container, tuple):
+        return tuple.__new__(type(container), [replaced(entry) for entry in container])
+    made = copy.copy(container)
+    for key, entry in list(entries(container)):
+        if isinstance(container, (list, deque, dict)):
+            made[key] = replaced(entry)
+        else:
+            set_attribute(made, str(key), replaced(entry))
+    return made
+
+
+def _viewed(state: State, live: bool) -> State:
+    """Return a twin that sees the same numbers."""
+    match state:
+        case Parameter():
+            grad = state.grad if live else np.zeros_like(state.value)
+            return state.twin(_memory=None, _value=read_only(state.value), _grad=grad)
+        case Buffer():
+            return state.twin(_value=state.value if live else state.value.copy())
+        case Random():
+            return state.twin(_generator=state.generator if live else copy.deepcopy(state.generator))
+    raise TypeError(f"{type(state).__name__} cannot be viewed")
+
+
+@contextmanager
+def locked_buffer(buffer: Buffer) -> Iterator[None]:
+    """Let the value of a twin be read-only for a while."""
+    value = buffer.value
+    buffer.settle(read_only(value), buffer.home)
+    try:
+        yield
+    finally:
+        buffer.settle(value, buffer.home)

@@ -95,12 +95,6 @@ def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
     return f"{array[place]} at {place[0] if len(place) == 1 else place}"
 
 
-def norm(array: Array) -> float:
-    """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
-    squares = float(np.vdot(array, array))
-    return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing
-
-
 def is_finite(array: Array) -> bool:
     """Tell whether no entry is NaN or infinite.
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
     kind: Any = type(thing)
     yield from list(getattr(thing, "__dict__", {}).items())
-    for name in _slots(kind):
+    for name in slots(kind):
         if hasattr(thing, name):
             yield name, getattr(thing, name)
 
 
 @lru_cache(maxsize=256)
-def _slots(cls: type) -> tuple[str, ...]:
+def slots(cls: Any) -> tuple[str, ...]:
+    """Return the names of all slots of a class, its parents' first."""
     names = []
     for parent in reversed(cls.__mro__):
         slots = vars(parent).get("__slots__", ())
@@ -47,27 +45,5 @@ def entries(container: object) -> Iterator[tuple[object, Any]]:
         yield from attributes(container)
 
 
-def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
-    """Return a container of the same kind, with its own attributes, and other entries."""
-    if isinstance(container, tuple):
-        return tuple.__new__(type(container), [replaced(entry) for entry in container])
-    made = copy.copy(container)
-    for key, entry in list(entries(container)):
-        if isinstance(container, (list, deque, dict)):
-            made[key] = replaced(entry)
-        else:
-            set_attribute(made, str(key), replaced(entry))
-    return made
-
-
 def _has_fields(value: object) -> bool:
     return hasattr(type(value), "__dataclass_fields__") or isinstance(value, SimpleNamespace)
-
-
-def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
-    """Return a twin of an object, with the same attributes and other methods: the object itself is left alone."""
-    twin = object.__new__(type(thing))
-    for name, value in attributes(thing):
-        set_attribute(twin, name, value if replaced is None else replaced(value))
-    vars(twin).update(methods)
-    return twin

@@ -174,18 +174,6 @@ def _copy(layer: Layer, memo: dict[int, Any]) -> None:
         set_attribute(twin, name, value)
 
 
-def own_class(name: str) -> type[Layer] | None:
-    """Return the class of nanonet's own that has a name; None where there is none, or it is not imported."""
-    waiting: list[Any] = [Layer]
-    while waiting:
-        cls = waiting.pop()
-        if cls.__name__ == name and is_own(cls):
-            found_class: type[Layer] = cls
-            return found_class
-        waiting += cls.__subclasses__()
-    return None
-
-
 def is_own(cls: type) -> bool:
     """Tell whether a class is nanonet's own, and no user's of the same name."""
     return cls.__module__.startswith(OURS)

@@ -190,17 +190,6 @@ def nothing_counts(what: str) -> ValueError:
     return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
 
 
-def mean_over_outputs(numbers: Array) -> Array:
-    """Return the mean over all axes but the batch."""
-    each: Array = numbers.reshape(len(numbers), -1).mean(axis=1)
-    return each
-
-
-def outputs(prediction: Array) -> int:
-    """Return the number of outputs of one sample."""
-    return prediction.size // len(prediction)
-
-
 def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
     """Return data that came by hand as floats: float32 stays, everything else becomes float64."""
     given = as_numbers(data, owner, name)

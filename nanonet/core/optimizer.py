@@ -197,12 +197,3 @@ def _limit(limit: float | None, subject: str, name: str) -> float | None:
     if limit is not None and finite_number(limit, subject, name, low=0) == 0:
         raise ValueError(f"{subject}: expected {name} above 0, got 0: nothing would move")
     return None if limit is None else float(limit)
-
-
-def _quotient(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else math.inf
-
-
-def _expect_pair(pair: object, subject: str, name: str) -> None:
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise TypeError(f"{subject}: expected {name} as two numbers, got {pair!r}")

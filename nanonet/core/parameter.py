@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_numbers, read_only
+from nanonet.core.arrays import Array, Shape, as_numbers, stranger
 from nanonet.core.checks import as_shape
 from nanonet.core.errors import ShapeError
+from nanonet.core.holding import set_attribute, slots
 from nanonet.core.vector import Memory, Vector, copy_in
 
 # The name in quotes leaves the import of numpy.random to the first model, as NumPy itself leaves it for later.
 Init = Callable[[Shape, "np.random.Generator"], Array] | npt.ArrayLike
+
+
+OF_THE_MODEL = ("_home", "_memory", "_start", "_grad")  # what a copy does without
 
 
 class State:
@@ -51,14 +53,33 @@ class State:
         """The part of the vector of the layer that owns it, or None before it is built."""
         return self._home
 
-    def viewed(self, *, live: bool) -> State:
-        """Return a twin that sees the same numbers; see :class:`nanonet.checking.view.View`."""
-        raise TypeError(f"{type(self).__name__} cannot be viewed")
+    @property
+    def is_built(self) -> bool:
+        """Whether it has numbers."""
+        raise NotImplementedError
 
-    def _twin(self) -> Any:
-        twin = object.__new__(type(self))
-        twin.label, twin._home = self.label, self._home
-        return twin
+    def twin(self, **numbers: Any) -> State:
+        """Return another with the same attributes but for those named, for a view of a model."""
+        made = object.__new__(type(self))
+        for name, value in (self._contents() | numbers).items():
+            set_attribute(made, name, value)
+        return made
+
+    def _contents(self) -> dict[str, Any]:
+        kind: Any = type(self)
+        unset = () if self.is_built else ("_value", "_grad", "_generator")
+        return {name: getattr(self, name) for name in slots(kind) if name not in unset}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: the numbers themselves, free of the vector."""
+        kept = {name: value for name, value in self._contents().items() if name not in OF_THE_MODEL}
+        return {name: np.array(v, order="C") if isinstance(v, np.ndarray) else v for name, v in kept.items()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            if value is not None or name not in ("_value", "_generator"):  # as files of an earlier version have it
+                set_attribute(self, name, value)
+        self._home = None
 
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
@@ -72,7 +93,7 @@ def _starting(init: Init, shape: Shape, kind: str) -> Init:
         hint = f"; for one number everywhere try Constant({array})" if array.ndim == 0 else ""
         raise ShapeError(f"{kind}: expected a starting array of shape {shape}, got {array.shape}{hint}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{kind}: expected finite starting numbers, got {_first_non_finite(array)}")
+        raise ValueError(f"{kind}: expected finite starting numbers, got {stranger(array, ~np.isfinite(array))}")
     return array.copy()
 
 
@@ -80,11 +101,6 @@ def _true_or_false(value: object, subject: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{subject}: expected trainable as True or False, got {value!r:.60}")
     return bool(value)
-
-
-def _first_non_finite(array: npt.NDArray[Any]) -> str:
-    place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    return f"{array[place]} at {place}"
 
 
 def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> npt.NDArray[Any]:
@@ -210,37 +226,15 @@ class Parameter(State):
         shared[...] = 0
         self._grad = shared if self._trainable else np.zeros_like(self._value)
 
-    def viewed(self, *, live: bool) -> Parameter:
-        """Return a twin with the same numbers, read-only, and with this gradient if live, else one of its own."""
-        twin: Parameter = self._twin()
-        twin.shape, twin.order, twin._trainable, twin._start = self.shape, self.order, self._trainable, self._start
-        twin._memory, twin._init = None, None
-        twin._value = read_only(self._value)
-        twin._grad = self._grad if live else np.zeros(self.shape, self._value.dtype, order=self.order)
-        return twin
-
     def __repr__(self) -> str:
         frozen = "" if self._trainable else ", trainable=False"
         return f"Parameter({self.shape}, {self._value.dtype if self.is_built else 'not built'}{frozen})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: the numbers themselves, free of the vector."""
-        return {
-            "shape": self.shape,
-            "order": self.order,
-            "label": self.label,
-            "_trainable": self._trainable,
-            "_init": self._init,
-            "_value": np.array(self._value, order="C") if self.is_built else None,
-        }
-
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        value = state["_value"]
-        self.shape, self.order, self.label = state["shape"], state["order"], state["label"]
-        self._trainable, self._init = state["_trainable"], state["_init"]
-        self._memory, self._start, self._home = None, 0, None
-        if value is not None:
-            self._value, self._grad = value, np.zeros_like(value)
+        super().__setstate__(state)
+        self._memory, self._start = None, 0
+        if self.is_built:
+            self._grad = np.zeros_like(self._value)
 
 
 class Buffer(State):
@@ -285,38 +279,12 @@ class Buffer(State):
         numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
         return np.array(numbers, dtype=self._dtype or dtype, order="C")
 
-    def settle(self, value: npt.NDArray[Any], home: Vector) -> None:
+    def settle(self, value: npt.NDArray[Any], home: Vector | None) -> None:
         """Take value as its numbers."""
         self._value, self._init, self._home = value, None, home
 
-    def viewed(self, *, live: bool) -> Buffer:
-        """Return a twin with the same numbers, or a copy of them unless live; both can be locked."""
-        twin: Buffer = self._twin()
-        twin.shape, twin._dtype, twin._init = self.shape, self._dtype, None
-        twin._value = self._value if live else self._value.copy()
-        return twin
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Let value be read-only for a while; only for a twin, which nobody else holds."""
-        open_value, self._value = self._value, read_only(self._value)
-        try:
-            yield
-        finally:
-            self._value = open_value
-
     def __repr__(self) -> str:
         return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {name: getattr(self, name) for name in ("shape", "label", "_dtype", "_init")}
-        return state | {"_value": self._value.copy() if self.is_built else None}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        for name, value in state.items():
-            if name != "_value" or value is not None:
-                setattr(self, name, value)
-        self._home = None
 
 
 class Random(State):
@@ -349,19 +317,5 @@ class Random(State):
         """Take generator as its own."""
         self._generator, self._home = generator, home
 
-    def viewed(self, *, live: bool) -> Random:
-        """Return a twin with the same generator, or with a copy of it unless live."""
-        twin: Random = self._twin()
-        twin._generator = self._generator if live else copy.deepcopy(self._generator)
-        return twin
-
     def __repr__(self) -> str:
         return f"Random({'' if self.is_built else 'not built'})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"label": self.label, "_generator": self._generator if self.is_built else None}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.label, self._home = state["label"], None
-        if state["_generator"] is not None:
-            self._generator = state["_generator"]

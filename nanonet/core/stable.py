@@ -3,40 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from nanonet.core.arrays import Array, read_only
+from nanonet.core.arrays import Array
 
 # Where exp(a) is taken to be 0: the square of a larger one is still a normal number, so that products do not underflow.
 _FLOORS = {np.dtype(kind): math.log(np.finfo(kind).tiny) / 2 for kind in (np.float32, np.float64)}
-
-
-# Constants as arrays of a model's dtype: beside a Python number, each saves 0.15 to 0.25 us of an operation.
-ZERO, HALF, ONE = (
-    {np.dtype(kind): read_only(np.array(number, kind)) for kind in (np.float32, np.float64)} for number in (0, 0.5, 1)
-)
-
-
-BLOCK = 16384  # numbers that stay in the cache with a few intermediate results
-
-
-def in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
-    """Return function(*arrays), which works entry by entry, computed block by block; what underflows is 0.
-
-    Where a function has many intermediate results, this halves the time of arrays that are larger than the cache.
-    """
-    shape, size = arrays[0].shape, arrays[0].size
-    with np.errstate(under="ignore"):
-        if size <= BLOCK:
-            return function(*arrays)
-        flat = [array.reshape(-1) for array in arrays]
-        y = np.empty(size, arrays[0].dtype)
-        for start in range(0, size, BLOCK):
-            block = slice(start, start + BLOCK)
-            y[block] = function(*(array[block] for array in flat))
-    return y.reshape(shape)
 
 
 def exp_of_negative(a: Array) -> Array:
@@ -50,12 +23,6 @@ def sigmoid(a: Array) -> Array:
     """Return 1 / (1 + exp(-a)), right to the last digits also where it is tiny."""
     floor = _FLOORS[a.dtype]
     y: Array = (a > floor) / (1 + np.exp(-np.clip(a, floor, -floor)))
-    return y
-
-
-def softplus(a: Array) -> Array:
-    """Return log(1 + exp(a)) = max(a, 0) + log(1 + exp(-|a|))."""
-    y: Array = np.maximum(a, 0) + np.log1p(exp_of_negative(-np.abs(a)))
     return y
 
 

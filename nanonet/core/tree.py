@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nanonet.core.errors import ContractError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer, Parameter, Random, State
-
-CHANGED = (
-    "when the model was built: a list, tuple or dict of layers was changed since; build anew, "
-    "Sequential(...), after such a change"
-)
-
 
 DEEPEST = 256
 
@@ -119,14 +112,3 @@ class Tree:
             for path, state in states.items():
                 if state.home is not None:
                     check(path, state, state.home.owner())
-
-    def refuse_changed(self) -> None:
-        """Raise ContractError if what the model consists of is no longer what it was built of."""
-        home = self.root._home
-        place = home.offset if home is not None else 0
-        for path, state in (*self.parameters.items(), *self.buffers.items(), *self.randoms.items()):
-            if not state.is_built or (isinstance(state, Parameter) and state.offset != place):
-                raise ContractError(f"{self._root}: {path} is not where it was {CHANGED}")
-            place += state.size if isinstance(state, Parameter) else 0
-        if home is not None and place != home.offset + home.size:
-            raise ContractError(f"{self._root}: {home.offset + home.size - place} parameters are gone {CHANGED}")

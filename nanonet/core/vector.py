@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -32,21 +31,8 @@ def _nobody() -> None:
     return None
 
 
-_sketching: ContextVar[bool] = ContextVar("_sketching", default=False)
-
-
-@contextmanager
-def sketching() -> Iterator[None]:
-    """Let what is built within be a sketch: a model with names and shapes, but with one 0 in place of all its numbers.
-
-    It takes no memory and draws nothing. Built once more outside, as when it is put into a model, it gets room for
-    numbers of its own.
-    """
-    token = _sketching.set(True)
-    try:
-        yield
-    finally:
-        _sketching.reset(token)
+sketched: ContextVar[bool] = ContextVar("sketched", default=False)
+"""Whether what is built is a sketch: a model with names and shapes, but with one 0 in place of all its numbers."""
 
 
 def _one_zero(size: int, dtype: np.dtype[Any]) -> Array:
@@ -68,7 +54,7 @@ class Memory:
     __slots__ = ("dtype", "grad", "is_sketch", "layout", "value", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.dtype, self.is_sketch = dtype, _sketching.get()
+        self.dtype, self.is_sketch = dtype, sketched.get()
         self.value: Array = _one_zero(size, dtype) if self.is_sketch else np.empty(size, dtype)
         self.grad: Array = _one_zero(size, dtype) if self.is_sketch else np.zeros(size, dtype)
         self.layout, self.version = object(), 0

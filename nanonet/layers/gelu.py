@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
-from nanonet.core.stable import in_blocks
 from nanonet.layers.erf import END, normal_tail
+
+BLOCK = 16384  # numbers that stay in the cache with a few intermediate results
 
 
 class GELU(Activation):
@@ -54,11 +56,11 @@ class GELU(Activation):
 
     def function(self, a: Array) -> Array:
         """Return a Φ(a), or a/2 (1 + tanh u)."""
-        return in_blocks(self._by_tanh if self.approximate else self._exact, a)
+        return _in_blocks(self._by_tanh if self.approximate else self._exact, a)
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return Φ(a) + a φ(a), or (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
-        return in_blocks(self._slope_by_tanh if self.approximate else self._exact_slope, a, y)
+        return _in_blocks(self._slope_by_tanh if self.approximate else self._exact_slope, a, y)
 
     @staticmethod
     def _exact(a: Array) -> Array:
@@ -113,3 +115,20 @@ class GELU(Activation):
         u += self.root
         u *= a
         return np.tanh(u, out=u)
+
+
+def _in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Return function(*arrays), which works entry by entry, computed block by block; what underflows is 0.
+
+    Where a function has many intermediate results, this halves the time of arrays that are larger than the cache.
+    """
+    shape, size = arrays[0].shape, arrays[0].size
+    with np.errstate(under="ignore"):
+        if size <= BLOCK:
+            return function(*arrays)
+        flat = [array.reshape(-1) for array in arrays]
+        y = np.empty(size, arrays[0].dtype)
+        for start in range(0, size, BLOCK):
+            block = slice(start, start + BLOCK)
+            y[block] = function(*(array[block] for array in flat))
+    return y.reshape(shape)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, as_floats, as_numbers, is_finite, stranger
 from nanonet.core.checks import finite_number
 from nanonet.core.errors import ShapeError
-from nanonet.core.loss import Loss, float_array, mean_over_outputs, outputs
+from nanonet.core.loss import Loss, float_array
 from nanonet.core.stable import exp_of_negative, log_softmax, sigmoid, softmax, softmax_and_log
+from nanonet.losses.outputs import mean_over_outputs, outputs
 
 
 class BinaryCrossEntropy(Loss):

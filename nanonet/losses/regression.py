@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape, stranger
 from nanonet.core.checks import finite_number
-from nanonet.core.loss import Loss, mean_over_outputs, outputs
+from nanonet.core.loss import Loss
+from nanonet.losses.outputs import mean_over_outputs, outputs
 
 
 class SquaredError(Loss):

@@ -13,10 +13,10 @@ import numpy as np
 from nanonet._version import __version__
 from nanonet.core.build import build
 from nanonet.core.holding import attributes
-from nanonet.core.layer import OURS, Layer, is_own, own_class
+from nanonet.core.layer import OURS, Layer, is_own
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
-from nanonet.core.vector import sketching
+from nanonet.core.vector import sketched
 from nanonet.models.likeness import STARTS, Likeness
 from nanonet.models.sequential import Sequential
 
@@ -223,7 +223,7 @@ def made(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: int) 
 
 
 def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: int) -> Sequential:
-    """Build the same model as a sketch, without numbers; see :func:`nanonet.core.vector.sketching`."""
+    """Build the same model as a sketch, without numbers; see :data:`nanonet.core.vector.sketched`."""
     missing = sorted(set(_missing([call, parts], classes)))
     if missing:
         there = [name for name in missing if name.startswith(OURS)]
@@ -231,8 +231,11 @@ def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: 
             raise ValueError(f"it holds layers that this nanonet, {__version__}, does not have: {there}")
         typed = ", ".join(f'"{name}": {name}' for name in missing)
         raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
-    with sketching():
+    token = sketched.set(True)
+    try:
         model = _Maker(classes, limit).model(call, parts)
+    finally:
+        sketched.reset(token)
     if not isinstance(model, Sequential):
         raise ValueError(f"expected a Sequential, got {called(model)}")
     return model
@@ -253,7 +256,19 @@ def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
 
 
 def _find(name: str, classes: Mapping[str, type[Layer]]) -> type[Layer] | None:
-    return own_class(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
+    return _own_class(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
+
+
+def _own_class(name: str) -> type[Layer] | None:
+    """Return the class of nanonet's own that has a name; None where there is none, or it is not imported."""
+    waiting: list[Any] = [Layer]
+    while waiting:
+        cls = waiting.pop()
+        if cls.__name__ == name and is_own(cls):
+            found_class: type[Layer] = cls
+            return found_class
+        waiting += cls.__subclasses__()
+    return None
 
 
 class _Maker:

@@ -9,7 +9,8 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step, _expect_pair, _quotient
+from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
+from nanonet.optimizers.settings import expect_pair, quotient
 
 
 class Adam(Optimizer):
@@ -34,7 +35,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
-        _expect_pair(betas, name, "betas")
+        expect_pair(betas, name, "betas")
         first, second = (finite_number(beta, name, "beta", low=0, high=1, open_high=True) for beta in betas)
         self.betas = first, second
         self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
@@ -73,7 +74,7 @@ class Adam(Optimizer):
         """Return those of w, and of the sums."""
         (b1, b2), (root, rate) = self.betas, self._factors(step)
         total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
-        return value + _quotient(rate * total, self.epsilon * root), [total, square_total]
+        return value + quotient(rate * total, self.epsilon * root), [total, square_total]
 
 
 class AdamW(Adam):

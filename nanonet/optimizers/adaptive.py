@@ -8,7 +8,8 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step, _quotient
+from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
+from nanonet.optimizers.settings import quotient
 
 
 class Adagrad(Optimizer):
@@ -37,7 +38,7 @@ class Adagrad(Optimizer):
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return those of w, and of the sum of squares."""
-        return value + _quotient(step.learning_rate * grad, self.epsilon), [state[0] + grad * grad]
+        return value + quotient(step.learning_rate * grad, self.epsilon), [state[0] + grad * grad]
 
 
 class RMSprop(Optimizer):
@@ -82,5 +83,5 @@ class RMSprop(Optimizer):
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return those of w, of the mean square, and of the velocity."""
         mean_square, *velocity = state
-        scaled = _quotient(grad, self.epsilon) + self.momentum * sum(velocity)
+        scaled = quotient(grad, self.epsilon) + self.momentum * sum(velocity)
         return value + step.learning_rate * scaled, [max(mean_square, grad * grad)] + [scaled] * len(velocity)

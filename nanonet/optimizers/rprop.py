@@ -8,7 +8,8 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step, _expect_pair
+from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
+from nanonet.optimizers.settings import expect_pair
 
 
 class Rprop(Optimizer):
@@ -32,7 +33,7 @@ class Rprop(Optimizer):
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
         for setting, pair in (("factors", factors), ("sizes", sizes)):
-            _expect_pair(pair, name, setting)
+            expect_pair(pair, name, setting)
         self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)
         self.up = finite_number(factors[1], name, "the second factor", low=1)
         self.least = finite_number(sizes[0], name, "the least size", low=0)

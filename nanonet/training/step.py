@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nanonet.checking.contract import checked
 from nanonet.checking.snapshot import Snapshot
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
-from nanonet.core.arrays import Array, is_finite, norm
+from nanonet.core.arrays import Array, is_finite
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import ContractError, NonFiniteError
@@ -202,7 +202,7 @@ class Stepper:
 
     def _checked_norm(self) -> float:
         """Return the norm of all gradients, infinity if their squares overflow; raise if a gradient is not finite."""
-        largest = norm(self._grad)
+        largest = _norm_of(self._grad)
         if largest < math.inf:
             return largest
         if not all(is_finite(block.grad) for block in self._blocks):
@@ -216,7 +216,7 @@ class Stepper:
             return False
         if self._bounds is None or self._version != self._memory.version:
             self._version = self._memory.version
-            self._bounds = [norm(array) + self._least for array in (self._value, *self._states.values())]
+            self._bounds = [_norm_of(array) + self._least for array in (self._value, *self._states.values())]
         value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
         self._bounds = [value, *states]
         for bound in (1e9 * step.learning_rate, *self._bounds):
@@ -345,3 +345,9 @@ class Stepper:
         return NonFiniteError(
             f"training stopped at step {number}: {found}. The model is as it was before that step; {advice}"
         )
+
+
+def _norm_of(array: Array) -> float:
+    """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
+    squares = float(np.vdot(array, array))
+    return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing
