@@ -17,6 +17,7 @@ from nanonet.core.layer import OURS, Layer, found, is_own
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
+from nanonet.core.vector import home_of
 
 FURTHEST = 6  # objects within objects that are looked into
 CHANGED = (
@@ -50,7 +51,7 @@ def refuse_overlooked(model: Layer) -> None:
 
 def _refuse_changed(tree: Tree) -> None:
     """Raise ContractError if what the model consists of is no longer what it was built of."""
-    home = tree.root._home
+    home = home_of(tree.root)
     place, name = home.offset if home is not None else 0, type(tree.root).__name__
     for path, state in (*tree.parameters.items(), *tree.buffers.items(), *tree.randoms.items()):
         if not state.is_built or (isinstance(state, Parameter) and state.offset != place):

@@ -9,7 +9,7 @@ import numpy as np
 from nanonet.core.holding import set_attribute
 from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
-from nanonet.core.vector import Memory, Vector
+from nanonet.core.vector import Memory, Vector, home_of
 
 
 def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
@@ -44,18 +44,14 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
 def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
     """Give each layer its part of memory; return, for each part of a layer, by id, that layer's."""
     for path, layer in tree.layers.items():
-        if layer._home is None:
+        if (home := home_of(layer)) is None:
             set_attribute(layer, "_home", Vector(layer, memory, *tree.spans[path]))
         else:
-            layer._home.move_to(memory, *tree.spans[path])
-    homes = {}
-    for part, parent in tree.parents.items():
-        assert parent._home is not None
-        homes[part] = parent._home
+            home.move_to(memory, *tree.spans[path])
     for layer in tree.layers.values():
-        if layer is not tree.root and layer._home is not None:
-            layer._home.stand_in(tree.parents[id(layer)])
-    return homes
+        if layer is not tree.root:
+            home_of(layer).stand_in(tree.parents[id(layer)])
+    return {part: home_of(parent) for part, parent in tree.parents.items()}
 
 
 def _draw_into(place: np.ndarray[Any, Any], parameter: Parameter, path: str, rng: np.random.Generator) -> None:

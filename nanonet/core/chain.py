@@ -20,7 +20,7 @@ from nanonet.core.parameter import Parameter, State
 from nanonet.core.repr import called, shortened
 from nanonet.core.shapes import Pattern, agreed, axes, known, shape_text
 from nanonet.core.tree import Tree
-from nanonet.core.vector import Vector
+from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
 """What gives, in a thread that is in a ``strict`` block, the checked view that a model's passes go through."""
@@ -134,10 +134,10 @@ class Chain(Layer):
     def _slice(self, first: int, last: int) -> Chain:
         chain = Chain.sliced_as.__new__(Chain.sliced_as)
         layers = self.layers[first:last]
-        sizes = [layer._home.size if layer._home else 0 for layer in self.layers[:last]]
+        sizes = [home.size if home else 0 for home in map(home_of, self.layers[:last])]
         start, stop = sum(sizes[:first]), sum(sizes)
-        chain._chain(layers, self.rng)
-        chain._home = Vector(chain, self.vector, start, max(start, stop), keeper=self)
+        Chain._chain(chain, layers, self.rng)
+        set_attribute(chain, "_home", Vector(chain, self.vector, start, max(start, stop), keeper=self))
         return chain
 
     @shortened
@@ -231,7 +231,7 @@ class Chain(Layer):
         if type(self).forward is not Chain.forward:
             return self.forward(x)[0]
         for layer in self.layers:
-            x = layer._infer(x) if isinstance(layer, Chain) else layer.forward(x)[0]
+            x = Chain._infer(layer, x) if isinstance(layer, Chain) else layer.forward(x)[0]
         return x
 
     # ---- at the door

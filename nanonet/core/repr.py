@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +94,10 @@ class Recorded:
     @shortened
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments})"
+
+
+arguments_of: Callable[[Recorded], Arguments] = attrgetter("_arguments")
+"""The arguments of the call that made an object."""
 
 
 def refuse_hiding(thing: object, name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer, Parameter, Random, State
+from nanonet.core.vector import home_of
 
 DEEPEST = 256
 
@@ -106,8 +107,8 @@ class Tree:
                 )
 
         for path, layer in self.layers.items():
-            if layer._home is not None:
-                check(path, layer, layer._home.owner())
+            if (home := home_of(layer)) is not None:
+                check(path, layer, home.owner())
         for states in (self.parameters, self.buffers, self.randoms):
             for path, state in states.items():
                 if state.home is not None:

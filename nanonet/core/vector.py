@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ class Vector:
         """Return the outermost layer that owns it and is still there; None when even its own layer is gone."""
         layer, home = self._layer(), self
         while (parent := home._parent()) is not None:
-            layer, home = parent, parent._home
+            layer, home = parent, home_of(parent)
         return layer
 
     @property
@@ -150,3 +151,7 @@ class Vector:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy as None: a copied layer is free, and a copied model makes a vector of its own."""
         return type(None), ()
+
+
+home_of: Callable[[Any], Any] = attrgetter("_home")
+"""Of a layer: its part of the vector of the model that owns it, or None before it is built."""

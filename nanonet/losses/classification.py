@@ -103,15 +103,15 @@ class CrossEntropy(Loss):
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return -Σⱼ kⱼ log pⱼ, where k is the target after smoothing and class weights."""
-        return self._each(self._coefficients(prediction, target), log_softmax(prediction))
+        return self._each(self.coefficients(prediction, target), log_softmax(prediction))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return p Σⱼ kⱼ - k, which is p - t without smoothing and class weights."""
-        return self._slope(self._coefficients(prediction, target), softmax(prediction))
+        return self._slope(self.coefficients(prediction, target), softmax(prediction))
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E, and what both passes need."""
-        k, (p, logs) = self._coefficients(prediction, target), softmax_and_log(prediction)
+        k, (p, logs) = self.coefficients(prediction, target), softmax_and_log(prediction)
         return self.mean(self._each(k, logs), target, weight), (k, p, target, weight)
 
     def backward(self, cache: Any) -> Array:
@@ -178,7 +178,7 @@ class CrossEntropy(Loss):
             )
         return rows
 
-    def _coefficients(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
+    def coefficients(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
         """Return k = v ((1 - s) t + s / classes), one row a sample."""
         if target.ndim == 2:
             k: Array = target

@@ -14,7 +14,7 @@ from nanonet._version import __version__
 from nanonet.core.build import build
 from nanonet.core.holding import attributes
 from nanonet.core.layer import OURS, Layer, is_own
-from nanonet.core.repr import called
+from nanonet.core.repr import arguments_of, called
 from nanonet.core.tree import Tree
 from nanonet.core.vector import sketched
 from nanonet.models.likeness import STARTS, Likeness
@@ -99,7 +99,7 @@ class _Writer:
             parts = [self._call(_Place(place, part, str(i)), depth + 1) for i, part in enumerate(layer)]
             return {"class": _name(Sequential), "arguments": {"layers": {"tuple": parts}, "dtype": layer.dtype.name}}
         signature = _signature(type(layer))
-        recorded = layer._arguments
+        recorded = arguments_of(layer)
         arguments = signature.bind(layer, *recorded.positional, **recorded.keywords).arguments
         plain = {}
         for name, value in list(arguments.items())[1:]:

@@ -135,7 +135,7 @@ def loss_formulas(loss: Loss, prediction: Array, target: Array) -> tuple[str | N
     k = "k" if weighted else "t"
     if not weighted and sum(Decimal(shortest(number, 17)) for number in row) == 1:
         return formula, derivative, known
-    known[k] = Quantity(word(k, "[#]"), numbers=[*loss._coefficients(prediction, target)[0]])
+    known[k] = Quantity(word(k, "[#]"), numbers=[*loss.coefficients(prediction, target)[0]])
     counts = loss.divisor(target, None)
     if counts == 1:
         return f"{SOFTMAX}; -sum({k} * log(p))", f"{SOFTMAX}; p * sum({k}) - {k}", known
