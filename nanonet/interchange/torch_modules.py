@@ -7,19 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from nanonet.core.layer import Layer
-from nanonet.layers.activations import (
-    ELU,
-    SELU,
-    Clip,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
@@ -58,10 +46,10 @@ def _linear(module: Any) -> Linear:
     return Linear(in_features, out_features, **({"bias": False} if module.bias is None else {}))
 
 
-def _softplus(module: Any) -> Softplus:
+def _softplus(module: Any) -> act.Softplus:
     if module.threshold < ENOUGH:
-        return Softplus(module.beta, module.threshold)
-    return Softplus() if module.beta == 1 else Softplus(module.beta)
+        return act.Softplus(module.beta, module.threshold)
+    return act.Softplus() if module.beta == 1 else act.Softplus(module.beta)
 
 
 def _gelu(module: Any) -> GELU:
@@ -78,23 +66,23 @@ MODULES: dict[str, Module] = {
             **{"device": HARMLESS, "dtype": HARMLESS},
         },
     ),
-    "Sigmoid": Module(lambda module: Sigmoid(), IGNORED),
-    "Tanh": Module(lambda module: Tanh(), IGNORED),
-    "Identity": Module(lambda module: Identity(), IGNORED),
-    "Softsign": Module(lambda module: Softsign(), IGNORED),
-    "ReLU": Module(lambda module: ReLU(), INPLACE),
-    "ReLU6": Module(lambda module: Clip(module.min_val, module.max_val), INPLACE),
+    "Sigmoid": Module(lambda module: act.Sigmoid(), IGNORED),
+    "Tanh": Module(lambda module: act.Tanh(), IGNORED),
+    "Identity": Module(lambda module: act.Identity(), IGNORED),
+    "Softsign": Module(lambda module: act.Softsign(), IGNORED),
+    "ReLU": Module(lambda module: act.ReLU(), INPLACE),
+    "ReLU6": Module(lambda module: act.Clip(module.min_val, module.max_val), INPLACE),
     "Hardtanh": Module(
-        lambda module: Clip(module.min_val, module.max_val),
+        lambda module: act.Clip(module.min_val, module.max_val),
         {
             **{"min_val": TAKEN, "max_val": TAKEN, **INPLACE},
             **{"min_value": HARMLESS, "max_value": HARMLESS},  # older names of the two, stored under the new ones
         },
     ),
-    "LeakyReLU": Module(lambda module: LeakyReLU(module.negative_slope), {"negative_slope": TAKEN, **INPLACE}),
-    "ELU": Module(lambda module: ELU(module.alpha), {"alpha": TAKEN, **INPLACE}),
-    "SELU": Module(lambda module: SELU(), INPLACE),
-    "SiLU": Module(lambda module: SiLU(), INPLACE),
+    "LeakyReLU": Module(lambda module: act.LeakyReLU(module.negative_slope), {"negative_slope": TAKEN, **INPLACE}),
+    "ELU": Module(lambda module: act.ELU(module.alpha), {"alpha": TAKEN, **INPLACE}),
+    "SELU": Module(lambda module: act.SELU(), INPLACE),
+    "SiLU": Module(lambda module: act.SiLU(), INPLACE),
     "GELU": Module(_gelu, {"approximate": TAKEN}),
     "Softplus": Module(_softplus, {"beta": TAKEN, "threshold": TAKEN}),
     "Softmax": Module(lambda module: Softmax(), LAST_AXIS),
@@ -109,18 +97,18 @@ MODULES: dict[str, Module] = {
 
 LAYERS: dict[type[Layer], Callable[[Any, Any], Any]] = {
     Linear: lambda nn, layer: nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
-    Sigmoid: lambda nn, layer: nn.Sigmoid(),
-    Tanh: lambda nn, layer: nn.Tanh(),
-    Identity: lambda nn, layer: nn.Identity(),
-    Softsign: lambda nn, layer: nn.Softsign(),
-    ReLU: lambda nn, layer: nn.ReLU(),
-    Clip: lambda nn, layer: nn.Hardtanh(layer.low, layer.high),
-    LeakyReLU: lambda nn, layer: nn.LeakyReLU(layer.slope),
-    ELU: lambda nn, layer: nn.ELU(layer.alpha),
-    SELU: lambda nn, layer: nn.SELU(),
-    SiLU: lambda nn, layer: nn.SiLU(),
+    act.Sigmoid: lambda nn, layer: nn.Sigmoid(),
+    act.Tanh: lambda nn, layer: nn.Tanh(),
+    act.Identity: lambda nn, layer: nn.Identity(),
+    act.Softsign: lambda nn, layer: nn.Softsign(),
+    act.ReLU: lambda nn, layer: nn.ReLU(),
+    act.Clip: lambda nn, layer: nn.Hardtanh(layer.low, layer.high),
+    act.LeakyReLU: lambda nn, layer: nn.LeakyReLU(layer.slope),
+    act.ELU: lambda nn, layer: nn.ELU(layer.alpha),
+    act.SELU: lambda nn, layer: nn.SELU(),
+    act.SiLU: lambda nn, layer: nn.SiLU(),
     GELU: lambda nn, layer: nn.GELU("tanh" if layer.approximate else "none"),
-    Softplus: lambda nn, layer: nn.Softplus(layer.beta, min(layer.threshold, ENOUGH)),
+    act.Softplus: lambda nn, layer: nn.Softplus(layer.beta, min(layer.threshold, ENOUGH)),
     Softmax: lambda nn, layer: nn.Softmax(dim=-1),
     LogSoftmax: lambda nn, layer: nn.LogSoftmax(dim=-1),
     Dropout: lambda nn, layer: nn.Dropout(layer.rate),

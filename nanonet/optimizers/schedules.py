@@ -82,7 +82,7 @@ class CosineRate(Schedule):
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
         share = min(step / self.steps, 1.0)
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+        return _half_cosine(self.start, self.end, share)
 
 
 class WarmUp(Schedule):

@@ -14,19 +14,7 @@ import numpy.typing as npt
 from nanonet.core.activation import Activation
 from nanonet.interchange.onnx.expression import Unproven
 from nanonet.interchange.onnx.pieces import ERF, Pieces, where
-from nanonet.layers.activations import (
-    ELU,
-    SELU,
-    Clip,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from nanonet.layers import activations as act
 from nanonet.layers.erf import END, P, Q
 from nanonet.layers.gelu import GELU
 
@@ -104,24 +92,24 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 # ---- layers as the same functions
 
 FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
-    Identity: lambda layer, a: a,
-    Sigmoid: lambda layer, a: _sigmoid(a),
-    Tanh: lambda layer, a: np.tanh(a),
-    ReLU: lambda layer, a: np.maximum(a, 0),
-    LeakyReLU: lambda layer, a: _leaky(a, layer.slope),
-    ELU: lambda layer, a: _elu(a, layer.alpha),
-    SELU: lambda layer, a: layer.scale * _elu(a, layer.alpha),
-    SiLU: lambda layer, a: a * _sigmoid(a),
+    act.Identity: lambda layer, a: a,
+    act.Sigmoid: lambda layer, a: _sigmoid(a),
+    act.Tanh: lambda layer, a: np.tanh(a),
+    act.ReLU: lambda layer, a: np.maximum(a, 0),
+    act.LeakyReLU: lambda layer, a: _leaky(a, layer.slope),
+    act.ELU: lambda layer, a: _elu(a, layer.alpha),
+    act.SELU: lambda layer, a: layer.scale * _elu(a, layer.alpha),
+    act.SiLU: lambda layer, a: a * _sigmoid(a),
     GELU: lambda layer, a: (
         a * _sigmoid(2 * layer.root * (a + layer.cubic * np.power(a, 3)))
         if layer.approximate
         else a * (1 + ERF(a / math.sqrt(2))) / 2
     ),
-    Softplus: lambda layer, a: where(
+    act.Softplus: lambda layer, a: where(
         layer.beta * a > layer.threshold, a, np.log(1 + np.exp(layer.beta * a)) / layer.beta
     ),
-    Softsign: lambda layer, a: a / (1 + np.abs(a)),
-    Clip: lambda layer, a: np.minimum(np.maximum(a, layer.low), layer.high),
+    act.Softsign: lambda layer, a: a / (1 + np.abs(a)),
+    act.Clip: lambda layer, a: np.minimum(np.maximum(a, layer.low), layer.high),
 }
 
 
@@ -138,7 +126,7 @@ def _gelu_without_erf(a: Any) -> Any:
     return np.maximum(a, 0) - p / q * np.exp(-0.5 * z * z) * z
 
 
-PLAIN = (Identity, ReLU, Sigmoid, Tanh, SiLU, GELU, SELU, Softplus, Softsign)
+PLAIN = (act.Identity, act.ReLU, act.Sigmoid, act.Tanh, act.SiLU, GELU, act.SELU, act.Softplus, act.Softsign)
 WRITTEN = [
     *(_written(cls()) for cls in PLAIN),
     _written(GELU(approximate=True)),
@@ -202,18 +190,18 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
     first, last = function.between[0], function.between[-1]
     slope, alpha = first.terms.get((1, ())), first.terms.get((0, (("exp", ((1, 1.0),)),)))
     if slope is not None and math.isfinite(slope):
-        yield _written(LeakyReLU(_meant(slope, dtype)))
+        yield _written(act.LeakyReLU(_meant(slope, dtype)))
     if alpha is not None and math.isfinite(alpha):
-        yield _written(ELU(_meant(alpha, dtype)))
+        yield _written(act.ELU(_meant(alpha, dtype)))
     low = -math.inf if first.constant is None else _meant(first.constant, dtype)
     high = math.inf if last.constant is None else _meant(last.constant, dtype)
     if low < high and (low, high) != (-math.inf, math.inf):
-        yield _written(Clip(low, high))
+        yield _written(act.Clip(low, high))
     for _, factors in first.terms:
         match factors:
             case [("softplus", [(1, beta)])] if beta > 0:
                 ends = [_meant(beta * knot, dtype) for knot in function.simplest.knots[-1:]]
-                yield _written(Softplus(_meant(beta, dtype), *ends))
+                yield _written(act.Softplus(_meant(beta, dtype), *ends))
 
 
 def _agrees(layer: Activation, steps: tuple[Step, ...], knots: tuple[float, ...], dtype: np.dtype[Any]) -> bool:

@@ -13,18 +13,7 @@ from nanonet.interchange.onnx.elementwise import meant
 from nanonet.interchange.onnx.expression import CLOSE
 from nanonet.interchange.onnx.graph import Graph
 from nanonet.interchange.onnx.node import Node
-from nanonet.layers.activations import (
-    ELU,
-    SELU,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
@@ -117,9 +106,9 @@ def _dropout(reached: Reached, node: Node) -> Layer:
 
 def _selu(reached: Reached, node: Node) -> Layer:
     alpha, scale = node.attributes["alpha"], node.attributes["gamma"]
-    if not np.allclose([alpha, scale], [SELU.alpha, SELU.scale], rtol=CLOSE):
+    if not np.allclose([alpha, scale], [act.SELU.alpha, act.SELU.scale], rtol=CLOSE):
         raise ValueError(f"{node}: with alpha {alpha:g} and gamma {scale:g}; nanonet's SELU has those of its paper")
-    return SELU()
+    return act.SELU()
 
 
 def _gelu(reached: Reached, node: Node) -> Layer:
@@ -132,7 +121,7 @@ def _gelu(reached: Reached, node: Node) -> Layer:
 def _swish(reached: Reached, node: Node) -> Layer:
     if node.attributes["alpha"] != 1:
         raise ValueError(f"{node}: with alpha {node.attributes['alpha']:g}; nanonet's SiLU has 1")
-    return SiLU()
+    return act.SiLU()
 
 
 def _alpha(node: Node) -> float:
@@ -140,14 +129,14 @@ def _alpha(node: Node) -> float:
 
 
 READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
-    "Sigmoid": lambda reached, node: Sigmoid(),
-    "Tanh": lambda reached, node: Tanh(),
-    "Relu": lambda reached, node: ReLU(),
-    "Softplus": lambda reached, node: Softplus(),
-    "Softsign": lambda reached, node: Softsign(),
-    "Identity": lambda reached, node: Identity(),
-    "LeakyRelu": lambda reached, node: LeakyReLU(_alpha(node)),
-    "Elu": lambda reached, node: ELU(_alpha(node)),
+    "Sigmoid": lambda reached, node: act.Sigmoid(),
+    "Tanh": lambda reached, node: act.Tanh(),
+    "Relu": lambda reached, node: act.ReLU(),
+    "Softplus": lambda reached, node: act.Softplus(),
+    "Softsign": lambda reached, node: act.Softsign(),
+    "Identity": lambda reached, node: act.Identity(),
+    "LeakyRelu": lambda reached, node: act.LeakyReLU(_alpha(node)),
+    "Elu": lambda reached, node: act.ELU(_alpha(node)),
     "Selu": _selu,
     "Gelu": _gelu,
     "Swish": _swish,

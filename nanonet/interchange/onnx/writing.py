@@ -13,19 +13,7 @@ from nanonet.core.arrays import Shape
 from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.interchange.replaced import replaced
-from nanonet.layers.activations import (
-    ELU,
-    SELU,
-    Clip,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.erf import END, P, Q
 from nanonet.layers.flatten import Flatten
@@ -226,17 +214,17 @@ WRITERS: dict[type[Layer], Callable[[Graph, Any, str, Shape], str]] = {
     Flatten: _node("Flatten", axis=1),
     Softmax: _node("Softmax", axis=-1),
     LogSoftmax: _node("LogSoftmax", axis=-1),
-    Identity: _node("Identity"),
-    Sigmoid: _node("Sigmoid"),
-    Tanh: _node("Tanh"),
-    ReLU: _node("Relu"),
-    LeakyReLU: _leaky_relu,
-    ELU: _elu,
-    SELU: _selu,
-    SiLU: lambda graph, layer, x, shape: graph.add("Mul", x, graph.add("Sigmoid", x)),
+    act.Identity: _node("Identity"),
+    act.Sigmoid: _node("Sigmoid"),
+    act.Tanh: _node("Tanh"),
+    act.ReLU: _node("Relu"),
+    act.LeakyReLU: _leaky_relu,
+    act.ELU: _elu,
+    act.SELU: _selu,
+    act.SiLU: lambda graph, layer, x, shape: graph.add("Mul", x, graph.add("Sigmoid", x)),
     GELU: _gelu,
-    Clip: _clip,
-    Softplus: _softplus,
-    Softsign: _softsign,
+    act.Clip: _clip,
+    act.Softplus: _softplus,
+    act.Softsign: _softsign,
 }
 """The writer for each layer; register your own classes here."""
