@@ -27,8 +27,8 @@ CHANGED = (
 OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
 
 
-def refuse_overlooked(model: Layer) -> None:
-    """See that every layer and parameter that a model computes with is a part of it.
+def refuse_overlooked(model: Layer) -> Tree:
+    """Return all parts of a model; see that every layer and parameter that it computes with is one of them.
 
     Raises
     ------
@@ -47,6 +47,7 @@ def refuse_overlooked(model: Layer) -> None:
                 "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
                 "dataclass that is one; if that is meant, freeze its parameters"
             )
+    return tree
 
 
 def _refuse_changed(tree: Tree) -> None:
@@ -61,9 +62,9 @@ def _refuse_changed(tree: Tree) -> None:
         raise ContractError(f"{name}: {home.offset + home.size - place} parameters are gone {CHANGED}")
 
 
-def warn_of_plain_arrays(model: Layer) -> None:
+def warn_of_plain_arrays(tree: Tree) -> None:
     """Warn of attributes that look like weights, but that training would not move."""
-    for path, layer in _of_users(Tree(model)):
+    for path, layer in _of_users(tree):
         for name in _plain_arrays(layer):
             warnings.warn(
                 f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "

@@ -269,9 +269,9 @@ class Trainer(Stepper):
         resumed = self.resumed or Resumed()
         self.refuse_torn()
         with beginning(self) as begun:
-            refuse_overlooked(self.model)
+            tree = refuse_overlooked(self.model)
             data, held_out = self.intake.prepare(x, target, sample_weight, validation)
-            warn_of_plain_arrays(self.model)
+            warn_of_plain_arrays(tree)
             source = Source(data, batch_size, self.rng if shuffle else None, named)
             if resumed.epoch is not None:
                 resumed.epoch.agree(source.settings)
