@@ -1,4 +1,4 @@
-"""Overlooked: what a layer computes with but training would never move, found and named before a fit begins."""
+"""Overlooked: parts that a layer computes with but that would not be trained, detected before a fit begins."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nanonet.core.parameter import Parameter, State
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 
-FURTHEST = 6  # objects within objects that are looked into
-OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
+FURTHEST = 6  # maximum depth of the search
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # not searched, nor are NumPy's objects
 
 
 def refuse_overlooked(model: Layer) -> None:
-    """See that every layer and parameter that a model computes with is a part of it.
+    """Check that every layer and parameter that a model computes with is a part of it.
 
     Raises
     ------
     ContractError
-        If a layer reaches one with something to train that is no part of the model, or if the model's lists of layers
-        were changed since it was built.
+        If a layer refers to a trainable layer or parameter that is not part of the model, or if the model's lists of
+        layers have changed since it was built.
     """
     tree = Tree(model)
     tree.refuse_changed()
@@ -38,26 +38,26 @@ def refuse_overlooked(model: Layer) -> None:
         for place, hidden in _hidden(layer, known):
             what = called(hidden) if isinstance(hidden, Layer) else repr(hidden)
             raise ContractError(
-                f"{_named(path, layer)}: {what}, which it reaches through {place}, is no part of the model and would "
+                f"{_named(path, layer)}: {what}, which it reaches through {place}, is not part of the model and would "
                 "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
-                "dataclass that is one; if that is meant, freeze its parameters"
+                "dataclass that is one; if this is intended, freeze its parameters"
             )
 
 
 def warn_of_plain_arrays(model: Layer) -> None:
-    """Warn of attributes that look like weights, but that training would not move."""
+    """Warn about attributes that look like weights but would not be trained."""
     for path, layer in _of_users(Tree(model)):
         for name in _plain_arrays(layer):
             warnings.warn(
                 f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
-                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; a read-only array is not "
-                "mentioned",
+                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; no warning is given "
+                "for a read-only array",
                 stacklevel=2,
             )
 
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
-    """Return the layers, by path, whose classes are not nanonet's."""
+    """Return the layers of user-defined classes, by path."""
     return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
 
 
@@ -66,14 +66,14 @@ def _named(path: str, layer: Layer) -> str:
 
 
 def _plain_arrays(layer: Layer) -> Iterator[str]:
-    """Yield the attributes that are arrays of floats, and writable."""
+    """Yield the names of attributes that are writable float arrays."""
     for name, value in attributes(layer):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and value.flags.writeable:
             yield name
 
 
 def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]]:
-    """Yield what has something to train and is reached from a layer by a way that Tree does not take."""
+    """Yield the trainable layers and parameters that are reachable from a layer but not found by Tree."""
     seen = set(known)
     waiting = [(f"self.{name}", value, 0) for name, value in attributes(layer)]
     for cls in type(layer).__mro__:
@@ -103,7 +103,7 @@ def _has_trainable(thing: Layer | State) -> bool:
 
 
 def _reached(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object leads to: entries, attributes, and what a function has closed over or names."""
+    """Yield the objects that an object refers to: entries, attributes, and a function's closure and globals."""
     if isinstance(value, FunctionType):
         yield from _reached_by_function(value)
     elif isinstance(value, MethodType):
@@ -138,5 +138,5 @@ def _reached_by_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _globals_of(function: FunctionType) -> set[str]:
-    """Return the names that a function looks up outside; its attributes' names look the same in co_names."""
+    """Return the global names that a function uses; co_names would also contain attribute names."""
     return {str(step.argval) for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}

@@ -1,4 +1,4 @@
-"""View: a private twin of a layer and of all below it, which sees the same numbers and can be given other methods."""
+"""View: a private twin of a layer and all layers below it, with the same numbers, whose methods can be replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from nanonet.core.arrays import read_only
-from nanonet.core.holding import attributes, set_attribute, stand_in, with_entries
+from nanonet.core.holding import attributes, set_attribute, twin_of, with_entries
 from nanonet.core.layer import Layer, found
 from nanonet.core.parameter import Buffer, State
 from nanonet.core.tree import Tree
@@ -20,21 +20,21 @@ Methods = Mapping[str, Callable[..., Any]]
 
 
 class View(Generic[L]):
-    """Twins of the layers of a model. Nothing that is done to a twin is done to the model, in this thread or another.
+    """Twins of the layers of a model. Attributes set on a twin do not affect the model, in this thread or another.
 
     Parameters
     ----------
     root : Layer
         A model, or a layer of one.
     live : bool
-        Whether gradients, buffers and generators are the model's own, for a pass that counts. Otherwise they are
-        copies, and the pass leaves no trace. Parameters are read-only in either case, and so are arrays that a layer
-        keeps.
+        Whether gradients, buffers and generators are shared with the model, so that a pass takes effect. Otherwise
+        they are copies, and a pass has no side effects. Parameters are always read-only, as are arrays that are
+        attributes of a layer.
 
     Attributes
     ----------
     tree : Tree
-        Of the model itself.
+        The tree of the model itself.
     twins : dict of Layer
         By path; the root's is "".
     buffers : list of Buffer
@@ -50,7 +50,7 @@ class View(Generic[L]):
             for _, part in layer.owned_parts():
                 if isinstance(part, State):
                     self._made[id(part)] = part.viewed(live=live)
-            twin = stand_in(layer, {}, self._replaced)
+            twin = twin_of(layer, {}, self._replaced)
             self._made[id(layer)] = self.twins[path] = twin
         for twin in self.twins.values():
             self._rebind(twin)
@@ -58,7 +58,7 @@ class View(Generic[L]):
         self.buffers = [part for part in self._made.values() if isinstance(part, Buffer)]
 
     def _rebind(self, twin: Layer) -> None:
-        """Let methods that a layer keeps as attributes be those of the twins."""
+        """Rebind bound methods that a layer keeps as attributes to the twins."""
         for name, value in attributes(twin):
             if isinstance(value, MethodType) and id(value.__self__) in self._made:
                 set_attribute(twin, name, MethodType(value.__func__, self._made[id(value.__self__)]))
@@ -69,7 +69,7 @@ class View(Generic[L]):
         return self.twins[""]  # type: ignore[return-value]  # a twin is of its layer's class
 
     def _replaced(self, value: Any) -> Any:
-        """Return what a twin has for an attribute of its layer."""
+        """Return the twin's value for an attribute of its layer."""
         if id(value) in self._made:
             return self._made[id(value)]
         if isinstance(value, np.ndarray):

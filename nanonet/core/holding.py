@@ -1,4 +1,4 @@
-"""Holding: the attributes of an object and the entries of its containers, where a layer may keep what it owns."""
+"""Holding: the attributes of an object and the entries of its containers, where a layer may keep its parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
+    """Yield the attributes of an object by name, in the order they were set, then those in slots."""
     kind: Any = type(thing)
     yield from list(getattr(thing, "__dict__", {}).items())
     for name in _slots(kind):
@@ -33,12 +33,12 @@ def _slots(cls: type) -> tuple[str, ...]:
 
 
 def set_attribute(thing: object, name: str, value: object) -> None:
-    """Set an attribute past the class's own ``__setattr__``, which a frozen dataclass refuses."""
+    """Set an attribute, bypassing the class's own ``__setattr__``, such as that of a frozen dataclass."""
     object.__setattr__(thing, name, value)
 
 
 def entries(container: object) -> Iterator[tuple[object, Any]]:
-    """Yield what is in a container, by position, key or field; nothing for any other object."""
+    """Yield the entries of a container by position, key or field; nothing for any other object."""
     if isinstance(container, (list, tuple, deque)):
         yield from enumerate(container)
     elif isinstance(container, dict):
@@ -48,7 +48,7 @@ def entries(container: object) -> Iterator[tuple[object, Any]]:
 
 
 def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
-    """Return a container of the same kind, with its own attributes, and other entries."""
+    """Return a copy of a container, with its attributes, in which each entry is replaced."""
     if isinstance(container, tuple):
         return tuple.__new__(type(container), [replaced(entry) for entry in container])
     made = copy.copy(container)
@@ -64,8 +64,8 @@ def _has_fields(value: object) -> bool:
     return hasattr(type(value), "__dataclass_fields__") or isinstance(value, SimpleNamespace)
 
 
-def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
-    """Return a twin of an object, with the same attributes and other methods: the object itself is left alone."""
+def twin_of(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a shallow copy of an object with other methods; the object itself is unchanged."""
     twin = object.__new__(type(thing))
     for name, value in attributes(thing):
         set_attribute(twin, name, value if replaced is None else replaced(value))

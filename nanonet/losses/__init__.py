@@ -1,4 +1,4 @@
 """The losses.
 
-Regression for targets that are numbers, classification for classes and probabilities.
+regression has those for numeric targets, classification those for classes and probabilities.
 """

@@ -1,4 +1,4 @@
-"""The rules by which gradients move parameters.
+"""The optimizers: update rules for the parameters.
 
-One family a file: sgd, adaptive, adam, rprop; and schedules, the learning rates that follow the step.
+One file per family: sgd, adaptive, adam, rprop; and schedules, learning rates as functions of the step.
 """
