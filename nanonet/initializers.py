@@ -1,4 +1,4 @@
-"""Initializers: how a parameter gets its first numbers, drawn from a shape and a generator."""
+"""Initializers: rules for the initial values of a parameter, given its shape and a random generator."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nanonet.core.repr import Recorded
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a weight: the inputs of one of its units, and the outputs of one of its inputs.
+    """Return (fan_in, fan_out) of a weight: the inputs per output unit, and the outputs per input.
 
-    A weight reads (out_features, in_features, *kernel). With fewer than two axes both are the number of entries.
+    A weight has shape (out_features, in_features, *kernel). With fewer than two axes, both are the number of entries.
 
     Examples
     --------
@@ -29,15 +29,15 @@ def fans(shape: Shape) -> tuple[int, int]:
 
 
 class Initializer(Recorded, ABC):
-    """A rule that is called with (shape, rng) and returns an array of that shape, float64."""
+    """A callable of (shape, rng) that returns a float64 array of that shape."""
 
     @abstractmethod
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """Return the first numbers of a parameter of this shape."""
+        """Return the initial values of a parameter of this shape."""
 
 
 class Constant(Initializer):
-    """Every entry is the given value.
+    """All entries have the given value.
 
     Examples
     --------
@@ -49,20 +49,20 @@ class Constant(Initializer):
         self.value = finite_number(value, "Constant", "value")
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """Return the value everywhere."""
+        """Return an array filled with the value."""
         return np.full(shape, self.value)
 
 
 class Zeros(Initializer):
-    """Every entry is 0."""
+    """All entries are 0."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """Return 0 everywhere."""
+        """Return an array of zeros."""
         return np.zeros(shape)
 
 
 class Uniform(Initializer):
-    """Entries drawn evenly from [low, high)."""
+    """Uniform on [low, high)."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = finite_number(low, "Uniform", "low"), finite_number(high, "Uniform", "high")
@@ -75,7 +75,7 @@ class Uniform(Initializer):
 
 
 class Normal(Initializer):
-    """Entries drawn from a normal distribution of the given standard deviation and mean."""
+    """Normal with the given standard deviation and mean."""
 
     def __init__(self, deviation: float, mean: float = 0.0) -> None:
         self.deviation = finite_number(deviation, "Normal", "deviation", low=0)
@@ -87,7 +87,7 @@ class Normal(Initializer):
 
 
 class GlorotUniform(Initializer):
-    """Uniform on ±sqrt(6 / (fan_in + fan_out)); keeps the variance of both passes (Glorot and Bengio 2010, eq. 16)."""
+    """Uniform on ±sqrt(6 / (fan_in + fan_out)); preserves variance in both passes (Glorot and Bengio 2010, eq. 16)."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Draw from ±sqrt(6 / (fan_in + fan_out))."""

@@ -1,4 +1,4 @@
-"""The contract of layers: a view of a model that runs under it names the layer which breaks it at once."""
+"""The contract of layers: a view of a model that detects a violation and names the layer immediately."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ L = TypeVar("L", bound=Layer)
 
 
 Seen = defaultdict[int, deque[tuple[Any, Shape, Shape]]]
-"""For each layer, by id: the caches of its last calls, with the shapes of what went in and came out."""
+"""For each layer, by id: the caches of its last calls, with the input and output shapes."""
 
 
 def nothing_seen() -> Seen:
-    """Return what stands for no calls yet."""
+    """Return an empty record of calls."""
     return defaultdict(lambda: deque(maxlen=64))
 
 
 def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | None = None) -> L:
-    """Return a view of a model whose layers keep the contract, or raise; the model itself is left alone.
+    """Return a view of a model whose layers check their contract; the model itself is unchanged.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
     live : bool
         As for :class:`nanonet.checking.view.View`.
     masks : bool
-        Whether a layer may give -inf, as one that masks the logits of a CrossEntropy does.
+        Whether a layer may output -inf, like one that masks the logits for a CrossEntropy.
     seen : optional
-        The calls that earlier views of the model have seen.
+        The calls recorded by earlier views of the model.
     """
     view = View(model, live=live)
     guard = _Guard(view, nothing_seen() if seen is None else seen, masks)
@@ -62,7 +62,7 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
 
 
 def explain(model: Layer, x: Array, training: bool = False, *, backward: bool = True) -> None:
-    """Run a pass that failed once more on a view, which raises what it finds to be wrong; else return."""
+    """Repeat a failed pass on a checked view, which raises what it finds wrong; otherwise return."""
     try:
         with np.errstate(all="ignore"):
             view = checked(model)
@@ -71,13 +71,13 @@ def explain(model: Layer, x: Array, training: bool = False, *, backward: bool = 
                 view.backward(np.ones_like(y), cache)
     except (ContractError, ShapeError):
         raise
-    except Exception:  # most likely the failure that is to be explained; the caller raises that one
+    except Exception:  # most likely the failure to be explained, which the caller raises
         return
 
 
 @contextmanager
 def guarded(name: str, method: str) -> Iterator[None]:
-    """Say of a write into a read-only array who did it, and where; of another error, in whose method it arose."""
+    """Name the layer, and the line, of a write to a read-only array; add the method as a note to other errors."""
     try:
         yield
     except ShapeError as error:
@@ -88,8 +88,8 @@ def guarded(name: str, method: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ValueError) and "read-only" in str(error):
             raise ContractError(
-                f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was handed out "
-                f"before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
+                f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was "
+                f"returned before{_place(error)}; make a new array instead, such as y = y + x in place of y += x"
             ) from error
         if not isinstance(error, (ContractError, NonFiniteError)) and not hasattr(error, "__notes__"):
             error.add_note(f"in {name}, {method}")
@@ -105,7 +105,7 @@ def _place(error: BaseException) -> str:
 
 
 class _Guard:
-    """What the checked layers of one view share: how deep the calls are, and the locks on buffers."""
+    """State shared by the checked layers of one view: the call depth and the locks on buffers."""
 
     def __init__(self, view: View[Any], seen: Seen, masks: bool) -> None:
         self.seen, self.masks, self.comparing = seen, masks, False
@@ -114,9 +114,9 @@ class _Guard:
 
     @contextmanager
     def call(self, *, bufferslocked: bool, wanted: Mapping[str, Parameter]) -> Iterator[None]:
-        """Lock buffers outside training while the outermost layer is called.
+        """Lock the buffers, if asked, during the outermost call.
 
-        The gradients of the wanted parameters must have been assigned when it returns.
+        On return the gradients of the wanted parameters must have been assigned.
         """
         if self._depth:
             yield
@@ -136,12 +136,12 @@ class _Guard:
         if missed:
             raise GradientError(
                 f"{missed[0]}.grad was never assigned: the backward method of its layer was not called"
-                + (f" (likewise {', '.join(missed[1:])})" if missed[1:] else "")
+                + (f" (nor {', '.join(missed[1:])})" if missed[1:] else "")
             )
 
 
 class _CheckedLayer:
-    """The methods of one layer's twin with the contract around them."""
+    """The methods of one layer's twin, wrapped in checks of the contract."""
 
     def __init__(self, layer: Layer, twin: Layer, path: str, guard: _Guard) -> None:
         self.layer, self.guard = twin, guard
@@ -155,7 +155,7 @@ class _CheckedLayer:
         self.original = {name: getattr(twin, name) for name in METHODS}
 
     def put_on(self) -> None:
-        """Let the twin have the checked methods."""
+        """Give the twin the checked methods."""
         vars(self.layer).update({name: getattr(self, name) for name in METHODS})
 
     # ---- the three methods
@@ -181,7 +181,7 @@ class _CheckedLayer:
             )
         if not training and drawn != [_state(random) for random in self.randoms]:
             raise ContractError(f"{self.name}: forward draws from its generator although training is False")
-        computes = is_own(type(self.layer)) and not isinstance(self.layer, Chain)  # nanonet's own layers mask nothing
+        computes = is_own(type(self.layer)) and not isinstance(self.layer, Chain)  # nanonet's own layers do not mask
         masks = self.guard.masks and not computes and _is_masked(y)
         if not masks and not is_finite(y) and _finite(x):
             raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
@@ -224,18 +224,18 @@ class _CheckedLayer:
             raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
 
     def _check_attributes(self, before: dict[str, Any]) -> None:
-        """See that forward kept nothing on the layer: the next call, or another thread, would overwrite it."""
+        """Check that forward set no attribute, which the next call or another thread would overwrite."""
         for name, value in vars(self.layer).items():
             if (name not in before or before[name] is not value) and not _is_cached_property(self.layer, name):
                 raise ContractError(f"{self.name}: forward sets self.{name}; return what backward needs as the cache")
 
     def _check_array(self, array: object, method: str, like: Array) -> None:
         if not isinstance(array, np.ndarray):
-            raise ContractError(f"{self.name}: {method} must give an array, got {type(array).__name__}")
+            raise ContractError(f"{self.name}: {method} must return an array, got {type(array).__name__}")
         if like.dtype.kind == "f" and array.dtype != like.dtype:
             raise ContractError(
-                f"{self.name}: {method} made {array.dtype} of {like.dtype}; a NumPy scalar such as np.sqrt(2), or a "
-                "float64 array on the layer, widens: write float(np.sqrt(2)), or return result.astype(x.dtype)"
+                f"{self.name}: {method} returned {array.dtype} for {like.dtype}; a NumPy scalar such as np.sqrt(2), or "
+                "a float64 array on the layer, upcasts: write float(np.sqrt(2)), or return result.astype(x.dtype)"
             )
 
     def _fill(self, number: float) -> None:
@@ -243,13 +243,13 @@ class _CheckedLayer:
             parameter.grad[...] = number
 
     def _check_assigned(self, method: str, grad: Array, cache: Any) -> None:
-        """See that no gradient still holds a NaN of those that it was filled with."""
+        """Check that no gradient still holds a NaN that it was filled with."""
         for name, parameter in self.parameters.items():
             if not is_finite(parameter.grad):
                 self._blame(name, parameter, method, grad, cache)
 
     def _blame(self, name: str, parameter: Parameter, method: str, grad: Array, cache: Any) -> None:
-        """Raise what is wrong with a gradient that still holds a NaN: be it forgotten, added to or computed."""
+        """Raise the reason why a gradient holds a NaN: never assigned, added to, or computed as NaN."""
         left = []
         for fill in (0.0, 1.0):
             self._fill(fill)
@@ -265,17 +265,17 @@ class _CheckedLayer:
             added = np.allclose(one - zero, 1, rtol=1e-3, atol=1e-3)
         if added:
             raise GradientError(f"{where} adds to {name}.grad; gradients are assigned: self.{name}.grad = ..., not +=")
-        raise GradientError(f"{where} leaves a part of {name}.grad unassigned, or makes it depend on what was there")
+        raise GradientError(f"{where} leaves a part of {name}.grad unassigned, or makes it depend on its old value")
 
     def _compare(self, method: str, other: str, grad: Array, cache: Any) -> None:
-        """See that the other backward method assigns the same gradients."""
+        """Check that the other backward method assigns the same gradients."""
         default = type(self.layer).backward_parameters is Layer.backward_parameters
         if self.guard.comparing or default or _is_a_chains_own(self.layer) or not self.below:
             return
         wanted = [p for p in self.below.values() if p.trainable]
         self.guard.comparing = True
         try:
-            first = [_digest(parameter.grad) for parameter in wanted]  # a large layer has no room for copies
+            first = [_digest(parameter.grad) for parameter in wanted]  # copies of a large layer would not fit in memory
             getattr(self, other)(grad, cache)
             if [_digest(parameter.grad) for parameter in wanted] != first:
                 self._refuse_unlike(method, other, wanted, grad, cache)
@@ -283,7 +283,7 @@ class _CheckedLayer:
             self.guard.comparing = False
 
     def _refuse_unlike(self, method: str, other: str, wanted: list[Parameter], grad: Array, cache: Any) -> None:
-        """Raise GradientError where the gradients of two methods differ by more than rounding."""
+        """Raise GradientError if the gradients of two methods differ by more than rounding."""
         seconds = [parameter.grad.copy() for parameter in wanted]
         getattr(self, method)(grad, cache)
         for parameter, second in zip(wanted, seconds, strict=True):
@@ -295,7 +295,7 @@ class _CheckedLayer:
 
 
 def _is_a_chains_own(layer: Layer) -> bool:
-    """Tell whether both backward methods are Sequential's own loops over layers that are compared one by one."""
+    """Return whether both backward methods are Chain's own loops, over layers that are compared one by one."""
     return isinstance(layer, Chain) and all(
         getattr(type(layer), name) is getattr(Chain, name) for name in ("backward", "backward_parameters")
     )
@@ -322,7 +322,7 @@ def _state(random: Random) -> bytes:
 
 
 def locked(cache: Any) -> Any:
-    """Return a cache whose arrays are read-only, in lists, tuples and dicts too; itself where all of them are."""
+    """Return a cache with read-only arrays, also within lists, tuples and dicts; cache itself if all are already."""
     if isinstance(cache, np.ndarray):
         return read_only(cache) if cache.flags.writeable else cache
     if type(cache) is dict:

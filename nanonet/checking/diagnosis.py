@@ -1,4 +1,4 @@
-"""Diagnosis: what a wrong gradient looks like tells what is wrong with the code that computed it."""
+"""Diagnosis: infer the mistake in the code from the pattern of a wrong gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanonet.core.arrays import Array
 
 
 def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed: Iterator[tuple[str, Array]]) -> str:
-    """Return what the pattern of a wrong gradient is known for, or nothing.
+    """Return the likely cause of a wrong gradient; empty if its pattern is not known.
 
     Parameters
     ----------
@@ -19,9 +19,9 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
     batch : int
         The number of samples.
     shares : iterator of array
-        The true gradient of each sample by itself.
+        The true gradient of each single sample.
     transposed : iterator of (name, array)
-        What the layer gives when a square parameter is transposed.
+        The layer's gradient with a square parameter transposed.
     """
     given, true = found.analytic, found.numerical
     if not given.any():
@@ -37,7 +37,7 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
         return "transposed: it is the transpose of the derivative"
     for name, value in transposed:
         if _same(value, true, found.slack):
-            return f"transposed: it becomes right when {name} is transposed; is it W where W.T should be, or W.T for W?"
+            return f"transposed: it becomes correct when {name} is transposed; was W used for W.T, or W.T for W?"
     for i, share in enumerate(shares):
         if batch > 1 and _same(given, share, found.slack):
             return f"not summed over the batch: it is the share of sample {i} alone"
@@ -45,7 +45,7 @@ def diagnose(found: Comparison, batch: int, shares: Iterator[Array], transposed:
 
 
 def _same(given: Array, true: Array, slack: Array) -> bool:
-    """Tell whether two gradients agree wherever both are known."""
+    """Return whether two gradients agree wherever both are known."""
     if given.shape != true.shape:
         return False
     known = np.isfinite(true)
@@ -53,7 +53,7 @@ def _same(given: Array, true: Array, slack: Array) -> bool:
 
 
 def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
-    """Say by which constant factor a gradient is off, if it is one."""
+    """Return the constant factor by which a gradient is off, as text; empty if there is none."""
     known = found.known & np.isfinite(true)
     norm = float(np.sum(true[known] ** 2))
     factor = float(np.sum(given[known] * true[known])) / norm if norm else 0.0
@@ -65,5 +65,5 @@ def _factor(given: Array, true: Array, found: Comparison, batch: int) -> str:
     names += [(-value, f"-{name}") for value, name in names]
     near = [name for value, name in names if abs(value) != 1 and abs(factor - value) < 1e-3 * abs(value)]
     known_as = f", that is {near[0]}" if near and near[0] != f"{factor:.6g}" else ""
-    extra = "; averaged over the batch, where the loss does that already?" if near[:1] == ["1/batch"] else ""
+    extra = "; averaged over the batch, which the loss already does?" if near[:1] == ["1/batch"] else ""
     return f"off by a constant factor of {factor:.6g}{known_as}{extra}"

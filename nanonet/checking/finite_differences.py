@@ -1,4 +1,4 @@
-"""Comparison: one array's gradient beside its numerical derivative, entry by entry or along random directions."""
+"""Finite differences: compare a gradient with its numerical derivative, by entry or along random directions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy.typing as npt
 from nanonet.checking.slopes import EPSILON, SMALLEST, Line
 from nanonet.core.arrays import Array, Shape
 
-STEP = 1e-5  # about the cube root of float64's rounding, where a central difference is at its best
-LARGEST = 0.1  # of the number that is moved, or of 1
-TINY = 1e-10  # a smaller number than this is moved as if it were so large
+STEP = 1e-5  # about the cube root of float64's epsilon, optimal for a central difference
+LARGEST = 0.1  # largest step, relative to the number that is moved, or to 1
+TINY = 1e-10  # a smaller number is moved as if it had this size
 RELATIVE = 1e-5
 ABSOLUTE = 1e-12
-ON_A_KINK = 1e-4  # of one-sided differences no more can be asked
-SINGLE = 1e-11  # rounding beside which float64's is nothing
-LIMIT = 400  # entries of one array; of a larger one so many are drawn
+ON_A_KINK = 1e-4  # relative accuracy of one-sided differences
+SINGLE = 1e-11  # relative rounding that is coarser than float64's
+LIMIT = 400  # entries compared of one array; of a larger one a random sample of this size
 DIRECTIONS = 3
 
 
 class Comparison:
-    """The gradient that a layer gives for one array, and the numerical one.
+    """The analytic gradient for one array, and the numerical one.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Comparison:
     known : array of bool
         Where the numerical one was computed.
     slack : array
-        How far the numerical one may be off, where that is more than usual.
+        Error bound of the numerical one, beyond the usual tolerance.
     on_kinks : list of int
-        The entries, counted through, that sit on a kink.
+        Flat indices of the entries at a kink.
     wrong : tuple of int or None
-        The entry where they differ most clearly, if that is too much: rounding is the least part of it.
+        The entry with the largest difference relative to tolerance and rounding, if it is too large; else None.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Comparison:
 
     @property
     def shape(self) -> Shape:
-        """That of the array."""
+        """The shape of the array."""
         return self.analytic.shape
 
     @property
     def wrong_only_on_kinks(self) -> bool:
-        """Whether every entry that differs too much sits on a kink."""
+        """Whether all entries that differ too much are at a kink."""
         return set(np.flatnonzero(self.bad).tolist()) <= set(self.on_kinks)
 
     @property
     def kinks(self) -> int:
-        """How many entries sit on a kink."""
+        """The number of entries at a kink."""
         return len(self.on_kinks)
 
     @property
@@ -90,7 +90,7 @@ class Comparison:
         return self.name, str(self.shape), entries, f"largest difference {self.largest:.1e}"
 
     def message(self) -> str:
-        """Say where it is wrong."""
+        """Return the error message with the wrong entry."""
         index = ", ".join(map(str, self.wrong or ()))
         return f"{self.name}[{index}] {self._apart()}; {int(self.bad.sum())} of {int(self.known.sum())} entries differ)"
 
@@ -105,7 +105,7 @@ class Comparison:
 
 
 class Projection(Comparison):
-    """The same along random directions, in which all entries move at once."""
+    """A comparison of directional derivatives, along random directions in which all entries move at once."""
 
     def __init__(
         self, name: str, shape: Shape, analytic: Array, numerical: Array, slack: Array, kinks: list[int], noise: float
@@ -115,7 +115,7 @@ class Projection(Comparison):
 
     @property
     def shape(self) -> Shape:
-        """That of the array."""
+        """The shape of the array."""
         return self._shape
 
     def cells(self) -> tuple[str, ...]:
@@ -125,30 +125,30 @@ class Projection(Comparison):
         return self.name, str(self.shape), along, f"largest difference {self.largest:.1e}"
 
     def message(self) -> str:
-        """Say that it is wrong."""
+        """Return the error message."""
         return f"{self.name}, along a random direction over all its entries, {self._apart()})"
 
 
 def tolerance(analytic: Array, numerical: Array, slack: Array | float) -> Array:
-    """Return how far two gradients may be apart: relative to the entry, and what the numerical one may be off."""
+    """Return the tolerated difference of two gradients: relative to the entry, plus the numerical error."""
     larger = np.fmax(np.abs(analytic), np.abs(numerical))
     return np.asarray(RELATIVE * np.where(np.isfinite(larger), larger, 0.0) + ABSOLUTE + slack)
 
 
 class Terms:
-    """What is derived: E = Σ terms, as a function of arrays that are moved in place.
+    """The function to differentiate: E = Σ terms, of arrays that are modified in place.
 
     Parameters
     ----------
     change : callable
-        Returns the terms as they are now, less what they were at first, so that their digits are kept.
+        Returns the change of the terms from their original values, which keeps more digits than the terms.
     sizes : array
-        How large the terms themselves are: that tells how much of a change may be rounding.
+        The absolute values of the terms, which determine the rounding error of a change.
 
     Attributes
     ----------
     seen : float
-        The largest rounding that was seen.
+        The largest rounding error observed.
     """
 
     def __init__(self, change: Callable[[], Array], sizes: Array) -> None:
@@ -156,21 +156,21 @@ class Terms:
 
     @property
     def rounding(self) -> float:
-        """How far float64's rounding may move E."""
+        """Bound on the float64 rounding error of E."""
         return 4 * EPSILON * float(self.sizes.max(initial=0.0))
 
     @property
     def noise(self) -> float:
-        """How far rounding is known to move E, where it is coarser than float64's, as in a layer that casts."""
+        """Observed rounding error of E, if coarser than float64's, as in a layer that computes in float32; else 0."""
         return 10 * self.seen if self.seen > SINGLE * self.sizes.max(initial=0.0) else 0.0
 
 
 def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Comparison:
-    """Move each entry of place up and down and compare the slope of the energy with analytic.
+    """Compare analytic with the numerical derivative of E with respect to each entry of place.
 
-    A first central difference settles nearly all entries. One that differs is looked at with many steps. Where a layer
-    turns out to compute in float32, those that still differ are looked at again: of a level stretch in between only
-    other entries tell how far rounding goes.
+    A single central difference settles nearly all entries; one that differs is examined with many step sizes. If the
+    layer turns out to compute in float32, entries that still differ are examined again: on a level stretch only other
+    entries reveal the size of the rounding.
     """
     entries = np.arange(place.size)
     if place.size > LIMIT:
@@ -191,7 +191,7 @@ def compare(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
 
 
 def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.random.Generator) -> Projection:
-    """Move all entries of place at once, along a few random directions, and compare the slopes with analytic's."""
+    """Compare directional derivatives of E along a few random directions, which move all entries of place at once."""
     moves = _Moves(place, terms, rng)
     directions = [moves.direction() for _ in range(DIRECTIONS)]
     given = np.array([np.sum(direction * analytic) for direction in directions])
@@ -205,7 +205,7 @@ def project(name: str, place: Array, analytic: Array, terms: Terms, rng: np.rand
 
 
 class _Found(NamedTuple):
-    """A slope, how far it may be off more than usual, and whether it is that of a kink."""
+    """A slope, its error bound beyond the usual tolerance, and whether it is at a kink."""
 
     value: float
     slack: float = 0.0
@@ -213,13 +213,13 @@ class _Found(NamedTuple):
 
 
 class _Moves:
-    """The energy as a function of one number, by which entries of one array are moved."""
+    """E as a function of a single number, by which entries of one array are moved."""
 
     def __init__(self, place: Array, terms: Terms, rng: np.random.Generator) -> None:
         self.place, self.terms, self.rng = place, terms, rng
 
     def of_entry(self, entry: int) -> Callable[[float], Array]:
-        """Return the terms as a function of how far one entry is moved."""
+        """Return the terms as a function of the displacement of one entry."""
         kept = self.place.flat[entry]
 
         def moved(step: float) -> Array:
@@ -232,7 +232,7 @@ class _Moves:
         return moved
 
     def along(self, direction: Array) -> Callable[[float], Array]:
-        """Return the terms as a function of how far all entries are moved along a direction."""
+        """Return the terms as a function of the displacement of all entries along a direction."""
         kept = self.place.copy()
 
         def moved(step: float) -> Array:
@@ -245,14 +245,15 @@ class _Moves:
         return moved
 
     def direction(self) -> Array:
-        """Draw a direction, of length 1 where the entries are of about 1, and longer in larger ones."""
+        """Draw a direction of length about 1, scaled up for entries larger than 1."""
         drawn: Array = self.rng.normal(size=self.place.shape) * np.maximum(1.0, np.abs(self.place))
         return drawn / math.sqrt(self.place.size)
 
     def slope(self, given: float, size: float, moved: Callable[[float], Array]) -> _Found:
-        """Return the slope at 0 of what is moved, a number of that size.
+        """Return the slope at 0 of moved, for a number of the given size.
 
-        given decides only how closely one looks, and between the two sides of a kink: every slope there is right.
+        The analytic slope, given, determines only how thoroughly to look; at a kink any slope between the two sides is
+        accepted.
         """
         scale = max(1.0, size)
         step, largest = STEP * scale, LARGEST * scale

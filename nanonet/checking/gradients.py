@@ -1,4 +1,4 @@
-"""check_gradients: holds a backward pass against the numerical derivative of its forward pass."""
+"""check_gradients: compares a backward pass with the numerical derivative of its forward pass."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from nanonet.core.repr import called
 
 
 class GradientReport:
-    """What :func:`check_gradients` compared: print it.
+    """The result of :func:`check_gradients`; print it.
 
     Attributes
     ----------
     comparisons : list
-        One for each array, on the main sample; in both modes where they differ.
+        One per array, on the main sample; in both modes if they differ.
     notes : list of str
-        What was left out, and why.
+        Which checks were omitted, and why.
     """
 
     def __init__(self, subject: str, comparisons: list[Comparison], notes: list[str], *, fast: bool = False) -> None:
@@ -67,35 +67,35 @@ def check_gradients(
     fast: bool = False,
     rng: int | np.random.Generator = 0,
 ) -> GradientReport:
-    """Compare every gradient with numerical derivatives, and the rest of the contract with what is done.
+    """Compare every gradient with numerical derivatives, and check the rest of the contract.
 
-    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx matters wherever the layer stands. Every
-    entry is compared, of a large array some hundred and then all at once along random directions. The same is done on
-    another number of samples and, where x is drawn, on x from 0.03 to 33 of both signs, there along random directions
-    except for a small x. Besides, ``backward`` must be linear in grad, keep nothing from one call to the next, agree
-    with ``backward_parameters`` and take arrays of any memory order.
+    Works on a float64 copy, with E = Σ rᵢⱼ yᵢⱼ for random r, so that dE/dx is checked for any layers above. Every entry
+    is compared; of a large array 400 random entries, then all at once along random directions. This is repeated with
+    another number of samples and, if x is drawn, with x from 0.03 to 33 of both signs, along random directions unless x
+    is small. In addition, ``backward`` must be linear in grad, keep no state between calls, agree with
+    ``backward_parameters`` and accept arrays of any memory order.
 
-    Trainable parameters that start where a mistake would not show are moved a little: those that are constant,
-    symmetric, or equal to another. Buffers leave their starts by two passes of training. Generators and buffers are put
-    back before each pass. A kink that the sample sits on, such as ReLU's at 0, is no error.
+    Trainable parameters whose initial values could hide a mistake are perturbed: those that are constant, symmetric, or
+    equal to another. Buffers are moved from their initial values by two training passes. Generators and buffers are
+    restored before each pass. A sample at a kink, such as ReLU's at 0, is not an error.
 
     Parameters
     ----------
     layer_or_loss : Layer or Loss
-        A layer, an activation, a whole model, or a loss; also your own.
+        A layer, an activation, a whole model, or a loss; built-in or your own.
     input_shape : int or tuple of int, optional
-        Without the batch axis; needed where the layer does not pin it.
+        Without the batch axis; required if the layer does not define ``input_shape``.
     x : array, optional
-        The input to check at, or for a loss the prediction, shape (batch, ...); default: drawn, 5 samples and more.
+        The input to check at, or for a loss the prediction, shape (batch, ...); default: random, 5 or more samples.
     target : array, optional
-        For a loss; default: what its ``draw_target`` gives for the shape of x.
+        For a loss; default: drawn by its ``draw_target``.
     training : bool, optional
-        Which passes to check; default: those of inference, and those of training where they differ.
+        Which mode to check; default: inference, and training if it differs.
     fast : bool
-        Compare along random directions alone, a few passes for each array however large it is. What is wrong in
-        entries that weigh little beside the others is not seen.
+        Compare only along random directions, with a few passes per array of any size. Errors in entries that are small
+        compared with the others are missed.
     rng : int or Generator
-        For everything drawn.
+        The source of randomness.
 
     Returns
     -------
@@ -105,7 +105,8 @@ def check_gradients(
     Raises
     ------
     GradientError
-        With the layer, the array, the entry, both numbers and, where the pattern is known, a diagnosis.
+        If a gradient is wrong or the contract is violated; with the layer, the array, the entry, both numbers and, if
+        the pattern is known, a diagnosis.
 
     Examples
     --------
@@ -135,14 +136,14 @@ def check_gradients(
 
 
 class _LayerChecks:
-    """All checks of one layer: on the main sample and besides it, in one mode or in both."""
+    """All checks of one layer: on the main and further samples, in one mode or both."""
 
     def __init__(self, layer: Layer, main: Array, rng: np.random.Generator, *, fast: bool) -> None:
         self.layer, self.main, self.rng, self.fast = layer, main, rng, fast
         self.notes: list[str] = []
 
     def run(self, training: bool | None, *, drawn: bool) -> GradientReport:
-        """Return the report, or raise the first thing that is wrong."""
+        """Return the report, or raise the first error found."""
         if training is not False:
             with as_gradient_error(called(self.layer)):
                 run_in(self.layer, self.main)
@@ -159,7 +160,7 @@ class _LayerChecks:
                 words = f"in training, {situation.words}" if len(modes) > 1 and mode else situation.words
                 why = left_out(self.layer, situation)
                 if why:
-                    self.notes.append(f"left out {words}: {why}")
+                    self.notes.append(f"skipped {words}: {why}")
                 else:
                     self._check(situation._replace(words=words))
         return GradientReport(called(self.layer), found, self.notes, fast=self.fast)
@@ -175,7 +176,7 @@ class _LayerChecks:
             raise named from None
 
     def _named(self, error: GradientError, situation: Situation) -> GradientError:
-        """Return what is wrong with a layer of a chain, if it can be found, or else with the chain."""
+        """Return the error of the layer of a chain that causes it, if one can be found; else the chain's error."""
         try:
             blame_child(self.layer, situation.x, situation.training, self.rng)
         except GradientError as found:
@@ -184,20 +185,20 @@ class _LayerChecks:
 
 
 def _worded(text: str, words: str) -> str:
-    """Add to the first line of an error on what the layer was tried."""
+    """Append the situation to the first line of an error."""
     first, *diagnosis = text.split("\n")
     return "\n".join([f"{first}, {words}" if words else first, *diagnosis])
 
 
 class _LossCheck:
-    """A loss's derivative, without and with sample weights, on predictions of several kinds."""
+    """The checks of a loss's derivative, without and with sample weights, on several kinds of predictions."""
 
     def __init__(self, loss: Loss, rng: np.random.Generator) -> None:
         self.loss, self.rng, self.name = loss, rng, repr(loss)
         self.notes: list[str] = []
 
     def run(self, shape: Shape | None, x: npt.ArrayLike | None, target: npt.ArrayLike | None) -> GradientReport:
-        """Return the report, or raise the first thing that is wrong."""
+        """Return the report, or raise the first error found."""
         main = self.rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
         aim = self.loss.draw_target(main.shape, self.rng) if target is None else target
         found = self._check(main, aim)
@@ -214,7 +215,7 @@ class _LossCheck:
             if np.isfinite(self.loss.forward(prediction, *self.loss.check(prediction, target, None))[0]):
                 self._check(prediction, target, FAR_OUT)
             else:
-                self.notes.append(f"left out {FAR_OUT}: it is not finite there")
+                self.notes.append(f"skipped {FAR_OUT}: it is not finite there")
 
     def _check(self, prediction: Array, target: npt.ArrayLike, words: str = "") -> list[Comparison]:
         weights = self.rng.uniform(0.5, 1.5, len(prediction))
@@ -232,7 +233,7 @@ class _LossCheck:
         if analytic.shape != prediction.shape:
             raise GradientError(f"{self.name}: backward must return shape {prediction.shape}, got {analytic.shape}")
         if not np.array_equal(again, analytic, equal_nan=True):
-            raise GradientError(f"{self.name}: backward gives two results for one cache: keeps it state?")
+            raise GradientError(f"{self.name}: backward gives two results for one cache: does it keep state?")
 
         def change() -> Array:
             return np.array([self.loss.forward(prediction, checked, weights)[0] - value])

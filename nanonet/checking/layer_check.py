@@ -1,4 +1,4 @@
-"""LayerCheck: one layer on one sample, in one mode: its contract, its gradients, and what a derivative always is."""
+"""LayerCheck: one layer on one sample, in one mode: its contract, its gradients, and properties of any derivative."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from nanonet.core.layer import Layer
 from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 
-ALIKE = 1e-5  # relative to the largest entry: what is exact in theory, such as backward's linearity, up to rounding
-FLOOR = 1e-9  # relative to the largest entry of grad, for gradients that are 0 but for rounding
-FEW = 60  # of so many entries of x each is looked at in every situation
-SUMS = ((1e3, -7e2), (1e-3, 7e-4))  # (a, b) in backward(a g + b h); large and small ones, to find a limit or a constant
+ALIKE = 1e-5  # tolerance, relative to the largest entry, for exact identities such as backward's linearity
+FLOOR = 1e-9  # tolerance, relative to the largest entry of grad, for gradients that are 0 up to rounding
+FEW = 60  # up to so many entries of x are compared one by one in every situation
+SUMS = ((1e3, -7e2), (1e-3, 7e-4))  # (a, b) in backward(a g + b h): large and small, to detect clipping or an offset
 
 
 class LayerCheck:
-    """One layer, one sample, and E = Σ r y."""
+    """The checks of one layer on one sample, with E = Σ r y."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class LayerCheck:
         self.snapshot = Snapshot(self.tree)
 
     def run(self) -> list[Comparison]:
-        """Return what was compared, or raise the first thing that is wrong."""
+        """Return the comparisons, or raise the first error found."""
         self._contract()
         with as_gradient_error(self.name):
             self._reproduces()
@@ -73,13 +73,13 @@ class LayerCheck:
         return {"dE/dx": np.array(dx)} | gradients
 
     def _change(self) -> Array:
-        """Return the terms of E for x and the parameters as they are now, less what they were at first."""
+        """Return the change of the terms of E from their original values, for the current x and parameters."""
         return np.asarray(self.r * (self._forward(self.x)[0] - self.y))
 
     # ---- the contract
 
     def _contract(self) -> None:
-        """Run the passes under the strict contract, which compares both backward methods as well; draw r."""
+        """Run the passes under the strict contract, which also compares both backward methods; draw r."""
         self.snapshot.restore()
         with as_gradient_error(self.name):
             view = checked(self.layer)
@@ -89,18 +89,18 @@ class LayerCheck:
             view.backward(self.r, cache)
 
     def _reproduces(self) -> None:
-        for training, though in ((False, "training is False"), (self.training, "its generators are put back")):
+        for training, though in ((False, "training is False"), (self.training, "its generators are restored")):
             first, second = self._forward(self.x, training)[0].copy(), self._forward(self.x, training)[0]
             if not np.array_equal(first, second, equal_nan=True):
                 raise ContractError(f"{self.name}: forward gives two results for one input, though {though}")
         self.y, self.terms = first, Terms(self._change, np.abs(self.r * first))
 
     def _other_pass(self) -> None:
-        """Run forward on another x, with generators that have gone on: it must leave no trace."""
+        """Run forward on another x, with the generators in another state; it must have no side effects."""
         self.layer.forward(self.x * 0.5 if self.x.dtype.kind == "f" else self.x[::-1], training=self.training)
 
     def _unchanged(self) -> dict[str, Array]:
-        """Run both passes raw, see that they change nothing handed out, and return the gradients by name."""
+        """Run both passes unwrapped, check that they change no array passed in or returned; return the gradients."""
         before = self.x.copy(), self.r.copy()
         self._other_pass()
         y, cache = self._forward(self.x)
@@ -116,20 +116,20 @@ class LayerCheck:
             ("dE/dx", dx, first),
         ):
             if not np.array_equal(now, then, equal_nan=True):
-                raise GradientError(f"{self.name}: its passes change the {what} that was handed over; copy it first")
+                raise GradientError(f"{self.name}: its passes change the {what} in place; copy it first")
         return {"dE/dx": first} | gradients
 
     # ---- numerical derivatives
 
     def _places(self) -> dict[str, Array]:
-        """Return the arrays that E depends on, to be moved in place."""
+        """Return the arrays that E depends on, by the name of their gradient."""
         places = {} if self.layer.integer_input else {"dE/dx": self.x}
         return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
 
     def _compared(self, name: str, place: Array, analytic: Array) -> Comparison:
-        """Compare one gradient: each entry where that is asked for or there are few, else along random directions.
+        """Compare one gradient: by entry if the check is thorough or there are few, else along random directions.
 
-        Where these differ the entries tell which of them is wrong, or that it was a kink or a jump of some of them.
+        If those differ, comparing the entries shows which is wrong, or that some are at a kink or a jump.
         """
         each = self.thorough or (name == "dE/dx" and place.size <= FEW)
         found: Comparison
@@ -143,20 +143,20 @@ class LayerCheck:
         return found
 
     def _judged(self, found: Comparison) -> Comparison:
-        """Return a comparison that is right, or excused by kinks; of another raise what is wrong."""
+        """Return a comparison that is correct or excused by kinks, or raise GradientError."""
         if found.wrong is not None and not self._excused(found):
             hint = diagnose(found, len(self.x), self._shares(found), self._transposed(found))
             raise GradientError(f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
         return found
 
     def _excused(self, found: Comparison) -> bool:
-        """Tell whether it differs on kinks alone, where a sum of several slopes need not lie between its two sides."""
+        """Return whether it differs only at kinks, where a sum of several slopes may lie outside its two sides."""
         return found.wrong_only_on_kinks and (isinstance(found, Projection) or self._right_beside())
 
     def _right_beside(self) -> bool:
-        """Tell whether a net is right a little beside a sample on which several of its layers' kinks fall together.
+        """Return whether a model is correct close to a sample at which kinks of several of its layers coincide.
 
-        A layer by itself has no such excuse: its slope on a kink is one of those between the two sides.
+        This does not excuse a single layer, whose slope at a kink must lie between the two sides.
         """
         if self.beside or len(self.tree.layers) == 1 or self.layer.integer_input:
             return False
@@ -169,7 +169,7 @@ class LayerCheck:
         return True
 
     def _shares(self, found: Comparison) -> Iterator[Array]:
-        """Yield the gradient that each sample by itself gives, for what is not summed over the batch."""
+        """Yield the gradient of each single sample, to detect one that is not summed over the batch."""
         if found.name == "dE/dx" or isinstance(found, Projection):
             return
         whole = self.r
@@ -181,7 +181,7 @@ class LayerCheck:
         self.r = whole
 
     def _transposed(self, found: Comparison) -> Iterator[tuple[str, Array]]:
-        """Yield what dE/dx becomes when a square parameter is transposed between the passes."""
+        """Yield dE/dx with each square parameter transposed between the passes."""
         if found.name != "dE/dx" or isinstance(found, Projection):
             return
         for name, parameter in self.tree.parameters.items():
@@ -192,27 +192,27 @@ class LayerCheck:
                 yield name, np.array(self.layer.backward(self.r, cache))
                 parameter.value = kept
 
-    # ---- what needs no step: backward beside itself
+    # ---- properties of backward, without numerical derivatives
 
     def _linear(self, analytic: dict[str, Array]) -> None:
-        """See that backward gives the same twice, and backward(a g + b h) = a backward(g) + b backward(h)."""
+        """Check that backward is repeatable and linear: backward(a g + b h) = a backward(g) + b backward(h)."""
         g, h = self.r, np.random.default_rng(1).normal(size=self.r.shape)
         self._other_pass()
         _, cache = self._forward(self.x)
         first, second = self._backward(g, cache), self._backward(h, cache)
         sums = [self._backward(a * g + b * h, cache) for a, b in SUMS]
         self._same(self._backward(g, cache), first, "backward gives two results for one grad and cache")
-        self._same(first, analytic, "backward depends on more than grad and cache: what is kept from the last call?")
+        self._same(first, analytic, "backward depends on more than grad and cache: does it keep state?")
         for (a, b), found in zip(SUMS, sums, strict=True):
             expected = {name: a * first[name] + b * second[name] for name in first}
             what = "backward is not linear in grad: backward(a g + b h) is not a backward(g) + b backward(h)"
             self._same(found, expected, what, a)
 
     def _any_memory_order(self, analytic: dict[str, Array]) -> None:
-        """See that x and grad may lie in memory in another order, as they do behind a transposition or a slice."""
+        """Check that x and grad may have another memory order, as after a transposition or a slice."""
         self.snapshot.restore()
         y, cache = self.layer.forward(_scattered(self.x), training=self.training)
-        what = "{} is another for an array that lies in memory in another order, such as a transposed one"
+        what = "{} gives another result for an array in another memory order, such as a transposed one"
         self._same({"y": y}, {"y": self.y}, what.format("forward"))
         self._same(self._backward(_scattered(self.r), cache), analytic, what.format("backward"))
 
@@ -226,7 +226,7 @@ class LayerCheck:
 
 
 def blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
-    """Check the layers of a chain one by one, each on what it gets there, to name the one that is wrong."""
+    """Check the layers of a chain one by one, each on its actual input, and raise the error of the wrong one."""
     if not isinstance(layer, Chain):
         return
     snapshot = Snapshot(Tree(layer))
@@ -244,7 +244,7 @@ def blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator
 
 @contextmanager
 def as_gradient_error(name: str) -> Iterator[None]:
-    """Let what the strict contract finds be a GradientError, with a diagnosis where its pattern is known."""
+    """Turn errors of the strict contract into a GradientError, with a diagnosis if the pattern is known."""
     try:
         yield
     except (ContractError, ShapeError, NonFiniteError) as error:
@@ -265,7 +265,7 @@ def as_gradient_error(name: str) -> Iterator[None]:
 
 
 def _scattered(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy that lies in memory column after column, with gaps."""
+    """Return a copy in column-major memory order, with gaps."""
     if array.ndim == 0:
         return array.copy()
     shape = array.shape[::-1]

@@ -1,4 +1,4 @@
-"""Overlooked: what a layer computes with but training would never move, found and named before a fit begins."""
+"""Overlooked: parts that a layer computes with but that would not be trained, detected before a fit begins."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
 
-FURTHEST = 6  # objects within objects that are looked into
+FURTHEST = 6  # maximum depth of the search
 CHANGED = (
-    "when the model was built: a list, tuple or dict of layers was changed since; build anew, "
-    "Sequential(...), after such a change"
+    "since the model was built: a list, tuple or dict of layers was changed; after such a change rebuild the model, "
+    "Sequential(...)"
 )
-OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # and what is NumPy's
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # not searched, nor are NumPy's objects
 
 
 def refuse_overlooked(model: Layer) -> Tree:
-    """Return all parts of a model; see that every layer and parameter that it computes with is one of them.
+    """Return all parts of a model, checking that every layer and parameter it computes with is one of them.
 
     Raises
     ------
     ContractError
-        If a layer reaches one with something to train that is no part of the model, or if the model's lists of layers
-        were changed since it was built.
+        If a layer refers to a trainable layer or parameter that is not part of the model, or if the model's lists of
+        layers have changed since it was built.
     """
     tree = Tree(model)
     _refuse_changed(tree)
@@ -43,39 +43,39 @@ def refuse_overlooked(model: Layer) -> Tree:
         for place, hidden in _hidden(layer, known):
             what = called(hidden) if isinstance(hidden, Layer) else repr(hidden)
             raise ContractError(
-                f"{_named(path, layer)}: {what}, which it reaches through {place}, is no part of the model and would "
+                f"{_named(path, layer)}: {what}, which it reaches through {place}, is not part of the model and would "
                 "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
-                "dataclass that is one; if that is meant, freeze its parameters"
+                "dataclass that is one; if this is intended, freeze its parameters"
             )
     return tree
 
 
 def _refuse_changed(tree: Tree) -> None:
-    """Raise ContractError if what the model consists of is no longer what it was built of."""
+    """Raise ContractError if the parts of the model have changed since it was built."""
     home = home_of(tree.root)
     place, name = home.offset if home is not None else 0, type(tree.root).__name__
     for path, state in (*tree.parameters.items(), *tree.buffers.items(), *tree.randoms.items()):
         if not state.is_built or (isinstance(state, Parameter) and state.offset != place):
-            raise ContractError(f"{name}: {path} is not where it was {CHANGED}")
+            raise ContractError(f"{name}: {path} has moved {CHANGED}")
         place += state.size if isinstance(state, Parameter) else 0
     if home is not None and place != home.offset + home.size:
-        raise ContractError(f"{name}: {home.offset + home.size - place} parameters are gone {CHANGED}")
+        raise ContractError(f"{name}: {home.offset + home.size - place} parameters were removed {CHANGED}")
 
 
 def warn_of_plain_arrays(tree: Tree) -> None:
-    """Warn of attributes that look like weights, but that training would not move."""
+    """Warn about attributes that look like weights but would not be trained."""
     for path, layer in _of_users(tree):
         for name in _plain_arrays(layer):
             warnings.warn(
                 f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
-                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; a read-only array is not "
-                "mentioned",
+                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; no warning is given "
+                "for a read-only array",
                 stacklevel=2,
             )
 
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
-    """Return the layers, by path, whose classes are not nanonet's."""
+    """Return the layers of user-defined classes, by path."""
     return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
 
 
@@ -84,14 +84,14 @@ def _named(path: str, layer: Layer) -> str:
 
 
 def _plain_arrays(layer: Layer) -> Iterator[str]:
-    """Yield the attributes that are arrays of floats, and writable."""
+    """Yield the names of attributes that are writable float arrays."""
     for name, value in attributes(layer):
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and value.flags.writeable:
             yield name
 
 
 def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]]:
-    """Yield what has something to train and is reached from a layer by a way that Tree does not take."""
+    """Yield the trainable layers and parameters that are reachable from a layer but not found by Tree."""
     seen = set(known)
     waiting = [(f"self.{name}", value, 0) for name, value in attributes(layer)]
     for cls in type(layer).__mro__:
@@ -121,7 +121,7 @@ def _has_trainable(thing: Layer | State) -> bool:
 
 
 def _reached(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object leads to: entries, attributes, and what a function has closed over or names."""
+    """Yield the objects that an object refers to: entries, attributes, and a function's closure and globals."""
     if isinstance(value, FunctionType):
         yield from _reached_by_function(value)
     elif isinstance(value, MethodType):
@@ -156,5 +156,5 @@ def _reached_by_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _globals_of(function: FunctionType) -> set[str]:
-    """Return the names that a function looks up outside; its attributes' names look the same in co_names."""
+    """Return the global names that a function uses; co_names would also contain attribute names."""
     return {str(step.argval) for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}

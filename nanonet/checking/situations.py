@@ -1,4 +1,4 @@
-"""Situations: on what check_gradients tries a layer: which samples, how many, how far out, and in which mode."""
+"""Situations: the inputs and modes in which check_gradients tests a layer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nanonet.core.repr import called
 from nanonet.core.shapes import example
 from nanonet.core.tree import Tree
 
-BATCH = 5  # more than one sample, and no size that a layer is likely to have
+BATCH = 5  # more than one sample, and an unlikely size for a layer
 FEATURES = 3
-NEAR, FAR, BEYOND = 0.03, 30.0, 33.0  # how far out x goes; the last is beyond any bound up to 30
-ENTRIES = 40  # at least so many numbers from NEAR to FAR
+NEAR, FAR, BEYOND = 0.03, 30.0, 33.0  # magnitudes of x; the last exceeds any bound up to 30
+ENTRIES = 40  # minimum number of entries from NEAR to FAR
 FLOAT = np.dtype(np.float64)
 
 
 class Situation(NamedTuple):
-    """What a layer is tried on, and how an error calls it; thorough where every entry is to be compared."""
+    """A test input and mode, and its description in errors; thorough means that every entry is compared."""
 
     x: Array
     training: bool
@@ -33,23 +33,23 @@ class Situation(NamedTuple):
 
 
 def sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.random.Generator) -> Array:
-    """Return the main sample: x, or what is drawn in its place."""
+    """Return the main sample: x if given, else a random one."""
     if x is not None:
         return np.array(x) if layer.integer_input else np.array(x, FLOAT)
     if layer.integer_input:
-        raise ValueError(f"check_gradients: {called(layer)} takes integers; give it x=...")
+        raise ValueError(f"check_gradients: {called(layer)} takes integers; pass x=...")
     pattern = layer.input_shape if shape is None else shape
     if pattern is None and isinstance(layer, Activation):
         pattern = (FEATURES,)
     if pattern is None:
-        raise ValueError(f"check_gradients: {called(layer)} does not pin its input; write input_shape=(3,) or the like")
+        raise ValueError(f"check_gradients: {called(layer)} has no input_shape; pass one, such as input_shape=(3,)")
     x = rng.normal(size=(BATCH, *example(pattern, FEATURES + 1)))
-    x[::2] *= 3  # some samples lie further out
+    x[::2] *= 3  # some samples have larger entries
     return x
 
 
 def others(x: Array, training: bool, rng: np.random.Generator, *, drawn: bool) -> list[Situation]:
-    """Return what is tried besides the main sample: another number of samples, and where x was drawn, far out."""
+    """Return the further situations: another number of samples and, if x was drawn, a wide range of magnitudes."""
     alone = x[:1].copy() if len(x) > 1 else np.concatenate([x, x])
     found = [Situation(alone, training, f"on a batch of {len(alone)}", thorough=False)] if len(x) else []
     if drawn:
@@ -61,7 +61,7 @@ FAR_OUT = f"on x from {NEAR:g} to {BEYOND:g} on both sides of 0"
 
 
 def far_out(shape: Shape, rng: np.random.Generator) -> Array:
-    """Draw samples whose entries are spread evenly over all magnitudes; in each place two lie beyond all bounds."""
+    """Draw samples with entries evenly spread over all magnitudes; in each place two exceed FAR, one of each sign."""
     size = int(np.prod(shape))
     rows = max(BATCH, -(-ENTRIES // max(size, 1)))
     signs = rng.choice([-1.0, 1.0], size=shape)
@@ -73,9 +73,9 @@ def far_out(shape: Shape, rng: np.random.Generator) -> Array:
 
 
 def left_out(layer: Layer, situation: Situation) -> str:
-    """Return why a situation besides the main one asks too much of a layer, or nothing.
+    """Return why a layer cannot be tested in a further situation; empty if it can.
 
-    A mean over the batch may refuse to train on one sample, and an exponential to be finite far out.
+    A mean over the batch may reject training on one sample, and an exponential may overflow for large x.
     """
     x, training, words, _ = situation
     if words != FAR_OUT and not (training and len(x) == 1):
@@ -92,7 +92,7 @@ def left_out(layer: Layer, situation: Situation) -> str:
 
 
 def differs_in_training(layer: Layer, x: Array, rng: np.random.Generator) -> bool:
-    """Tell whether the passes of training may be others: those of a layer with state, or with other results."""
+    """Return whether training passes may differ from inference: the layer has state, or the results differ."""
     tree = Tree(layer)
     if tree.buffers or tree.randoms:
         return True
@@ -102,21 +102,21 @@ def differs_in_training(layer: Layer, x: Array, rng: np.random.Generator) -> boo
             y, cache = layer.forward(x.copy(), training=training)
             grad = np.random.default_rng(0).normal(size=y.shape)
             dx = layer.backward(grad, cache)
-        except Exception:  # inference was checked before; what training raises will be said when it is checked
+        except Exception:  # inference was checked before; errors of training are reported when it is checked
             return True
         grads = [parameter.grad for parameter in tree.parameters.values()]
         results.append([np.asarray(array).tobytes() for array in (y, dx, *grads)])
     return results[0] != results[1]
 
 
-# ---- where the numbers of a layer start
+# ---- initial values
 
 
 def part_starts(layer: Layer) -> None:
-    """Move trainable parameters that start where a mistake does not show.
+    """Perturb trainable parameters whose initial values could hide a mistake.
 
-    At 0 or 1 a forgotten factor does not, in a symmetric matrix no transposition, in two arrays with the same numbers
-    no mix-up of the two. Signs are kept, so that what has to be positive stays so.
+    A value of 0 or 1 hides a missing factor, a symmetric matrix a transposition, and two equal arrays a mix-up of the
+    two. Signs are kept, so that positive parameters stay positive.
     """
     rng = np.random.default_rng(0)
     parameters = list(Tree(layer).parameters.values())
@@ -141,7 +141,7 @@ def _move(parameter: Parameter, rng: np.random.Generator) -> None:
 
 
 def run_in(layer: Layer, x: Array) -> None:
-    """Let buffers leave their starts, as training does: a running variance of 1 hides a forgotten division."""
+    """Move buffers from their initial values, as training does: a running variance of 1 hides a missing division."""
     if Tree(layer).buffers:
         for factor in (1.0, 1.5):
             layer.forward(factor * x if x.dtype.kind == "f" else x.copy(), training=True)

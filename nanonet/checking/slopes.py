@@ -1,4 +1,4 @@
-"""Line: a function of one number near 0, and what its differences at many steps tell of its slope there."""
+"""Line: the slope at 0 of a function of one variable, from differences with many step sizes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 
-RATIO = 4.0  # from one step to the next smaller one
-SMALLEST = 3e-10  # below it, rounding leaves less than five digits of the slope of a number of about 1
-AT_A_KINK = 8e-5  # of the largest step: a kink that is well within such a step is taken for one at 0 itself
+RATIO = 4.0  # of successive step sizes
+SMALLEST = 3e-10  # smallest step for numbers about 1: below it, rounding leaves less than five digits of the slope
+AT_A_KINK = 8e-5  # relative to the largest step: a kink well within such a step is treated as one at 0
 EPSILON = float(np.finfo(np.float64).eps)
-ROUGH = 1e-5  # more than so much of a function is no rounding, not that of float32 either, but a jump
-FAINT = 1e-12  # less than this is always rounding, of numbers about 1 from which the function is made
-PRECISE, PASSABLE = 5e-6, 1e-4  # relative to the slope: well enough, and the best where rounding is large
-FINEST = 4  # so many of the smallest steps show how large the rounding is
-STABLE = 0.1  # by how much of itself the gap at a kink may change from one step to the next
+ROUGH = 1e-5  # a larger relative change is not rounding, not even in float32, but a jump
+FAINT = 1e-12  # a smaller change is always rounding, of intermediate numbers about 1
+PRECISE, PASSABLE = 5e-6, 1e-4  # accuracy relative to the slope: sufficient, and the minimum if rounding is large
+FINEST = 4  # number of smallest steps from which the rounding is estimated
+STABLE = 0.1  # maximum relative change of the gap at a kink from one step to the next
 
 
 class Slope(NamedTuple):
-    """The slope at 0, how far it may be off, and on a kink the slopes of its two sides.
+    """The slope at 0, its error bound and, at a kink, the slopes of the two sides.
 
-    slack is infinite where the differences do not settle.
+    slack is infinite if the differences do not converge.
     """
 
     value: float
@@ -33,18 +33,18 @@ class Slope(NamedTuple):
 
 
 class Line:
-    """A function of one number, to be had only with rounding errors.
+    """A function of one variable, known only with rounding errors.
 
     Parameters
     ----------
     at : callable
         The function.
     largest, smallest : float
-        The steps go from one to the other.
+        The range of step sizes.
     size : float
-        Of the function itself, before what it was at first was taken away: how much rounding there is at least.
+        The magnitude of the function before its value at 0 is subtracted: it determines the minimum rounding.
     noise : float
-        How far rounding moves the function, where more of it is known.
+        A known larger rounding error of the function.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class Line:
         self.noise = max(noise, 4 * EPSILON * size, self.seen)
 
     def slope(self) -> Slope:
-        """Return the best that the differences tell."""
+        """Return the best estimate from the differences."""
         if self.jumps and self.up[-1] == self.down[-1] == 0:  # level between two jumps
             return Slope(0.0, 0.0)
         with np.errstate(all="ignore"):
             return self._at_a_kink() or self._extrapolated()
 
     def _seen(self) -> float:
-        """Return how large the rounding is that the smallest steps show.
+        """Return the rounding error observed at the smallest steps.
 
-        Of numbers in between that are larger than the function itself, or kept in float32, it may be larger than the
-        function tells. Then the differences jump about; or the function is a staircase, and both sides stay exactly
-        level for some steps. At a kink beside which the function is level, one side does so for all steps.
+        It exceeds that of the function's own size if intermediate numbers are larger or in float32. Then the
+        differences scatter, or the function is a staircase, and both sides are exactly level for some steps. At a kink
+        with one level side, that side is level for all steps.
         """
         central = (self.up - self.down) / (2 * self.steps)
         seen = 4 * np.nanmax(np.abs(np.diff(central[-FINEST:])) * self.steps[1 - FINEST :], initial=0.0)
@@ -84,10 +84,10 @@ class Line:
     def _extrapolated(self) -> Slope:
         """Return the limit of the central differences by Richardson's extrapolation.
 
-        What grows with the step and with its square is eliminated from each three neighbours; two such values that
-        are alike vouch for each other, down to what rounding does to the smallest step among them. Of values that are
-        vouched for well enough those count that are like the one of the smallest steps: a fast wave has another slope
-        from afar.
+        The terms linear and quadratic in the step are eliminated from each three neighbours. The difference of two
+        successive results, plus the rounding at the smallest step among them, estimates the error. Of the results that
+        are precise enough, only those count that agree with the one of the smallest steps: seen with large steps, a
+        fast oscillation has another slope.
         """
         central: Array = (self.up - self.down) / (2 * self.steps)
         straight = (RATIO * central[1:] - central[:-1]) / (RATIO - 1)
@@ -106,9 +106,9 @@ class Line:
         return Slope(float(limits[best]), float(slack[best]) if settled else math.inf)
 
     def _at_a_kink(self) -> Slope | None:
-        """Return the slopes of both sides, if they stay apart by the same however small the step is.
+        """Return the slopes of both sides, if their gap does not depend on the step.
 
-        Where the function is smooth they close in on each other with the step; at a jump they fly apart.
+        As the step decreases, the gap of a smooth function closes, and that of a jump diverges.
         """
         left, right = -self.down / self.steps, self.up / self.steps
         gap, rounding = np.abs(right - left), 4 * self.noise / self.steps

@@ -1,4 +1,4 @@
-"""Snapshot: the buffers and generators of a model at one moment, to be put back."""
+"""Snapshot: saves and restores the buffers and generators of a model."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from nanonet.core.tree import Tree
 
 
 class Snapshot:
-    """The buffers and generators of a model at one moment, to be put back."""
+    """A copy of the buffers and generator states of a model, which can be restored."""
 
     def __init__(self, tree: Tree) -> None:
         self._buffers = [(buffer, buffer.value.copy()) for buffer in tree.buffers.values()]
         self._states = [(bits, bits.state) for bits in (r.generator.bit_generator for r in tree.randoms.values())]
 
     def restore(self) -> None:
-        """Put the numbers and the generators back."""
+        """Restore the buffers and generators."""
         for buffer, value in self._buffers:
             buffer.value = value
         for bits, state in self._states:

@@ -1,4 +1,4 @@
-"""strict: checks the contract in every pass that is made within a block."""
+"""strict: checks the contract in every pass within a block."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from nanonet.core.chain import Chain, checked_views
 
 @contextmanager
 def strict() -> Iterator[None]:
-    """Check the contract of every layer in every pass of a model that this thread makes, until the block ends.
+    """Check the contract of every layer in every pass that this thread runs within the block.
 
-    The first batch of every ``fit`` runs like this. Other threads, which may use the same models, notice nothing.
-    Arguments and results are read-only, gradients are filled with NaN before ``backward`` to find those that are never
-    assigned or added to, shapes are compared with what ``output_shape`` said, both backward methods are compared, and
-    the first NaN or infinity is traced to its layer.
+    The first batch of every ``fit`` runs like this. Other threads, which may use the same models, are not affected.
+    Arguments and results are read-only, gradients are filled with NaN before ``backward`` to detect those that are
+    never assigned or are added to, shapes are compared with ``output_shape``, the two backward methods are compared,
+    and the first NaN or infinity is attributed to its layer.
 
     Raises
     ------
     ContractError
-        (in the block) If a layer writes to what is not its own, or changes its state in inference.
+        (in the block) If a layer writes to an array it does not own, or changes its state in inference.
     GradientError
-        If a gradient is never assigned, or added to, or the two backward methods differ.
+        If a gradient is never assigned or is added to, or the two backward methods differ.
     ShapeError
         If a shape is wrong.
     NonFiniteError
-        If a layer makes a NaN or an infinity of finite numbers.
+        If a layer turns finite numbers into a NaN or infinity.
 
     Examples
     --------
@@ -52,20 +52,20 @@ def strict() -> Iterator[None]:
     try:
         yield
     finally:
-        blocks.remove(view_of)  # its own: generators may leave their blocks in another order
+        blocks.remove(view_of)  # by identity: generators may leave their blocks in another order
         if not blocks:
             checked_views.pop(threading.get_ident(), None)
 
 
 class _Block:
-    """What the calls in one strict block share: the caches that were handed out, and whether a pass is under way."""
+    """State shared by the calls in one strict block: the returned caches, and whether a pass is in progress."""
 
     def __init__(self) -> None:
         self.seen: Seen = nothing_seen()
         self._inside = False
 
     def view_of(self, model: Chain) -> Chain | None:
-        """Return the checked view for a pass of a model; None for a pass within a pass, which is checked already."""
+        """Return the checked view for a pass of a model; None for a nested pass, which is already checked."""
         if self._inside or "forward" in vars(model):
             return None
         view = checked(model, live=True, masks=True, seen=self.seen)

@@ -1,4 +1,4 @@
-"""What a fit tries before and in its first step: the model on one sample, the loss, and the optimizer's rule."""
+"""Checks before and in the first step of a fit: the model on a few samples, the loss, and the optimizer's rule."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 
 from nanonet.checking.contract import checked, guarded, locked
-from nanonet.checking.view import stand_in
+from nanonet.checking.view import twin_of
 from nanonet.core.arrays import Array, read_only
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer, Step
 
-PATIENT = 400  # steps, where a rule has not touched all of it by then
-PROBES = 20  # steps in which an optimizer has to touch its state once
+PATIENT = 400  # number of steps if it has not done so by then
+PROBES = 20  # number of steps within which an optimizer must change its state
 
 
 def preflight(model: Layer, x: Array) -> Array:
-    """Return the prediction for a few samples, made under the contract, before a training changes anything."""
+    """Return the prediction for a few samples, checked against the contract, before training changes anything."""
     with np.errstate(all="ignore"):
         return checked(model, masks=True).forward(x)[0]
 
 
 def checked_loss(loss: Loss) -> Loss:
-    """Return a twin of a loss that is checked to write to nothing that it is given."""
+    """Return a twin of a loss that checks that it does not write to its arguments."""
     name = repr(loss)
 
     def forward(prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
@@ -40,11 +40,11 @@ def checked_loss(loss: Loss) -> Loss:
         with guarded(name, "backward"):
             return loss.backward(cache)
 
-    return stand_in(loss, {"forward": forward, "backward": backward})
+    return twin_of(loss, {"forward": forward, "backward": backward})
 
 
 def checked_optimizer(optimizer: Optimizer, starts: Mapping[str, float], dtype: np.dtype[Any]) -> Optimizer:
-    """Return a twin of an optimizer, checked to change value and state in place and to leave the gradient alone."""
+    """Return a twin of an optimizer that checks that value and state change in place and the gradient does not."""
     name = repr(optimizer)
     _probe(optimizer, name, starts, dtype)
 
@@ -53,40 +53,40 @@ def checked_optimizer(optimizer: Optimizer, starts: Mapping[str, float], dtype: 
         with guarded(name, "update"):
             optimizer.update(value, read_only(grad), step, *state)
 
-    return stand_in(optimizer, {"update": update, "scale": optimizer.scale, "rate": optimizer.rate})
+    return twin_of(optimizer, {"update": update, "scale": optimizer.scale, "rate": optimizer.rate})
 
 
 def _probe(optimizer: Optimizer, name: str, starts: Mapping[str, float], dtype: np.dtype[Any]) -> None:
-    """Let a copy of the rule make some steps on numbers of its own, to see that it changes them and its state.
+    """Check on a few test steps of a copy of the rule that it changes value and state in place.
 
-    The same is done in two pieces: the vector comes in blocks, and a rule must not notice.
+    This is repeated in two pieces: the vector is passed in blocks, which must not change the result.
     """
     steps = PROBES
     whole, state = _rehearse(optimizer, name, starts, dtype, [slice(None)], steps)
     if not whole.any() or any((state[key] == dtype.type(start)).all() for key, start in starts.items()):
-        steps = PATIENT  # a rule may wait, or change a state now and then only
+        steps = PATIENT  # a rule may change value or a state only occasionally
         whole, state = _rehearse(optimizer, name, starts, dtype, [slice(None)], steps)
     if not whole.any():
         raise ContractError(
-            f"{name}: update leaves value as it was; change it in place: value -= ..., or value[:] = ..."
+            f"{name}: update leaves value unchanged; change it in place: value -= ..., or value[:] = ..."
         )
     for key, start in starts.items():
         if (state[key] == dtype.type(start)).all():
             raise ContractError(
-                f"{name}: update leaves its state {key} as it was; change it in place: {key} *= ..., or {key}[:] = ..."
+                f"{name}: update leaves its state {key} unchanged; change it in place: {key} *= ..., or {key}[:] = ..."
             )
     pieces, _ = _rehearse(optimizer, name, starts, dtype, [slice(0, 2), slice(2, None)], steps)
     if not np.allclose(whole, pieces, rtol=1e-4, atol=1e-6, equal_nan=True):
         raise ContractError(
-            f"{name}: update looks beyond single entries: the vector comes in blocks, and in two pieces it moves "
-            "otherwise than in one; for the norm of all gradients there is clip_norm"
+            f"{name}: update is not elementwise: the vector is passed in blocks, and the result for two blocks differs "
+            "from that for one; for the norm of all gradients use clip_norm"
         )
 
 
 def _rehearse(
     optimizer: Optimizer, name: str, starts: Mapping[str, float], dtype: np.dtype[Any], pieces: list[slice], steps: int
 ) -> tuple[Array, dict[str, Array]]:
-    """Return four numbers, and the states that go with them, after some steps in pieces by a copy of the rule."""
+    """Return four test values and their states after some steps of a copy of the rule, each in the given pieces."""
     rule = copy.deepcopy(optimizer)
     value = np.zeros(4, dtype)
     state = {key: np.full(4, float(start), dtype) for key, start in starts.items()}

@@ -1,4 +1,4 @@
-"""View: a private twin of a layer and of all below it, which sees the same numbers and can be given other methods."""
+"""View: a private twin of a layer and all layers below it, with the same numbers, whose methods can be replaced."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ T = TypeVar("T")
 
 
 class View(Generic[L]):
-    """Twins of the layers of a model. Nothing that is done to a twin is done to the model, in this thread or another.
+    """Twins of the layers of a model. Attributes set on a twin do not affect the model, in this thread or another.
 
     Parameters
     ----------
     root : Layer
         A model, or a layer of one.
     live : bool
-        Whether gradients, buffers and generators are the model's own, for a pass that counts. Otherwise they are
-        copies, and the pass leaves no trace. Parameters are read-only in either case, and so are arrays that a layer
-        keeps.
+        Whether gradients, buffers and generators are shared with the model, so that a pass takes effect. Otherwise
+        they are copies, and a pass has no side effects. Parameters are always read-only, as are arrays that are
+        attributes of a layer.
 
     Attributes
     ----------
     tree : Tree
-        Of the model itself.
+        The tree of the model itself.
     twins : dict of Layer
         By path; the root's is "".
     buffers : list of Buffer
@@ -52,7 +52,7 @@ class View(Generic[L]):
             for _, part in layer.owned_parts():
                 if isinstance(part, State):
                     self._made[id(part)] = _viewed(part, live)
-            twin = stand_in(layer, {}, self._replaced)
+            twin = twin_of(layer, {}, self._replaced)
             self._made[id(layer)] = self.twins[path] = twin
         for twin in self.twins.values():
             self._rebind(twin)
@@ -60,7 +60,7 @@ class View(Generic[L]):
         self.buffers = [part for part in self._made.values() if isinstance(part, Buffer)]
 
     def _rebind(self, twin: Layer) -> None:
-        """Let methods that a layer keeps as attributes be those of the twins."""
+        """Rebind bound methods that a layer keeps as attributes to the twins."""
         for name, value in attributes(twin):
             if isinstance(value, MethodType) and id(value.__self__) in self._made:
                 set_attribute(twin, name, MethodType(value.__func__, self._made[id(value.__self__)]))
@@ -71,7 +71,7 @@ class View(Generic[L]):
         return self.twins[""]  # type: ignore[return-value]  # a twin is of its layer's class
 
     def _replaced(self, value: Any) -> Any:
-        """Return what a twin has for an attribute of its layer."""
+        """Return the twin's value for an attribute of its layer."""
         if id(value) in self._made:
             return self._made[id(value)]
         if isinstance(value, np.ndarray):
@@ -81,8 +81,8 @@ class View(Generic[L]):
         return with_entries(value, self._replaced) if next(found("", value), None) is not None else value
 
 
-def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
-    """Return a twin of an object, with the same attributes and other methods: the object itself is left alone."""
+def twin_of(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a shallow copy of an object with other methods; the object itself is unchanged."""
     twin = object.__new__(type(thing))
     for name, value in attributes(thing):
         set_attribute(twin, name, value if replaced is None else replaced(value))
@@ -91,7 +91,7 @@ def stand_in(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Call
 
 
 def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
-    """Return a container of the same kind, with its own attributes, and other entries."""
+    """Return a copy of a container, with its attributes, in which each entry is replaced."""
     if isinstance(container, tuple):
         return tuple.__new__(type(container), [replaced(entry) for entry in container])
     made = copy.copy(container)
@@ -104,7 +104,7 @@ def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:
 
 
 def _viewed(state: State, live: bool) -> State:
-    """Return a twin that sees the same numbers."""
+    """Return a twin that has the same numbers."""
     match state:
         case Parameter():
             grad = state.grad if live else np.zeros_like(state.value)

@@ -1,4 +1,4 @@
-"""Activation: a function applied to every number by itself, written as f(a) and f'(a)."""
+"""Activation: an elementwise function, given by f(a) and f'(a)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nanonet.core.repr import obey_override
 
 
 class Activation(Layer):
-    """A layer y = f(a), entry by entry, whose backward pass is dE/da = dE/dy * f'(a).
+    """An elementwise layer y = f(a), whose backward pass is dE/da = dE/dy * f'(a).
 
-    Below an Activation, grad is the article's error signal g = dE/da. Write two methods of one line each:
+    Below an Activation, grad is the article's error signal g = dE/da. Write two one-line methods:
 
     >>> import numpy as np
     >>> from nanonet import Activation, Array, check_gradients
@@ -23,19 +23,19 @@ class Activation(Layer):
     ...
     ...     def derivative(self, a: Array, y: Array) -> Array:
     ...         return -2 * a * y
-    >>> report = check_gradients(Gaussian())  # raises GradientError where it is wrong
+    >>> report = check_gradients(Gaussian())  # raises GradientError if it is wrong
 
     Attributes
     ----------
     derivative_formula : str or None
         f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
-        None: only its number is shown. nanonet/inspection/explanation/formulas.py says what may stand in it.
+        None: only the value is shown. nanonet/inspection/explanation/formulas.py defines the syntax.
     """
 
     derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """See to it that a class that overrides only a short method is obeyed."""
+        """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
         passes = ("function", "derivative", "forward", "backward")
@@ -47,7 +47,7 @@ class Activation(Layer):
 
     @abstractmethod
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return f'(a), where y = f(a) is there to be used again."""
+        """Return f'(a); y = f(a) is passed in for reuse."""
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         """Return y = f(x), and (x, y) for the backward pass."""

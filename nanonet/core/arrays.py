@@ -1,4 +1,4 @@
-"""What an array and a shape are here, and how a user's data becomes one: cast and checked once, at the door."""
+"""Array and Shape types, and the conversion of user data: cast and checked once, on entry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array: TypeAlias = npt.NDArray[np.floating[Any]]
 
 
 def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
-    """Return the dtype of a model: float32 or float64, in this machine's byte order."""
+    """Return dtype as float32 or float64 in native byte order."""
     try:
         wanted = np.dtype(dtype)
     except TypeError:
@@ -27,22 +27,22 @@ def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
 
 
 def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
-    """Return data as an array of real numbers, or say what came instead.
+    """Return data as an array of real numbers.
 
     Parameters
     ----------
     data : array
     owner : object
-        Who asks for it, and
+        The object that takes the data, for the error message.
     name : str
-        under which name; both are for the message alone.
+        The name of the argument, for the error message.
 
     Raises
     ------
     TypeError
-        For text, complex numbers, masked arrays and objects.
+        If data holds text, complex numbers or objects, or is a masked array.
     ShapeError
-        For rows of unequal lengths.
+        If rows differ in length.
     """
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError(f"{_subject(owner, name)}: expected plain numbers, got a masked array; try array.filled(0)")
@@ -52,7 +52,7 @@ def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
         if "inhomogeneous" not in str(error):
             raise
         raise ShapeError(
-            f"{_subject(owner, name)}: expected rows of one length, got a list whose parts differ in length"
+            f"{_subject(owner, name)}: expected rows of equal length, got a list whose parts differ in length"
         ) from None
     if array.dtype.kind not in "fiub":
         what = f"text, {data!r:.40}" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
@@ -65,7 +65,7 @@ def _subject(owner: object, name: str) -> str:
 
 
 def as_floats(data: object, dtype: np.dtype[Any], owner: object, name: str) -> Array:
-    """Return data as an array of the model's dtype; an array that has it already is not copied."""
+    """Return data as an array of the model's dtype, without a copy if it already is one."""
     if type(data) is np.ndarray and data.dtype == dtype:
         return data
     with np.errstate(over="ignore", invalid="ignore"):
@@ -73,7 +73,7 @@ def as_floats(data: object, dtype: np.dtype[Any], owner: object, name: str) -> A
 
 
 def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
-    """Return data as an array of integers; floats are refused, whole ones too."""
+    """Return data as an array of integers; floats are rejected, even if integral."""
     array = as_numbers(data, owner, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{_subject(owner, name)}: expected integers, got {array.dtype}; try array.astype(int)")
@@ -81,32 +81,32 @@ def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
 
 
 def as_weights(data: object, owner: object, name: str) -> Array:
-    """Return weights in float64, where their sum neither overflows nor vanishes as it would in float32."""
+    """Return weights in float64, whose sum neither overflows nor underflows as it might in float32."""
     array = as_floats(data, np.dtype(np.float64), owner, name)
-    fits = (array >= 0) & (array <= 1e100)  # NaN is neither
+    fits = (array >= 0) & (array <= 1e100)  # False for NaN
     if not fits.all():
         raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
     return array
 
 
 def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
-    """Write the first strange entry of an array, with its place."""
+    """Return the first invalid entry of an array with its index, as text."""
     place = tuple(int(i) for i in np.argwhere(strange)[0])
     return f"{array[place]} at {place[0] if len(place) == 1 else place}"
 
 
 def is_finite(array: Array) -> bool:
-    """Tell whether no entry is NaN or infinite.
+    """Return whether no entry is NaN or infinite.
 
-    The sum of squares, one BLAS call, decides nearly always; where it overflows, every entry is looked at.
+    The sum of squares, one BLAS call, usually decides; if it overflows, every entry is checked.
     """
     if array.ndim > 1:
-        array = array.ravel(order="K")  # of columns vdot would make a copy
+        array = array.ravel(order="K")  # vdot would copy a Fortran-ordered array
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def read_only(array: Array) -> Array:
-    """Return a view that refuses to be written to."""
+    """Return a read-only view."""
     view = array.view()
     view.flags.writeable = False
     return view

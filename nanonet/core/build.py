@@ -1,4 +1,4 @@
-"""Building: how all parts of a tree get their numbers, the parameters as views of one vector."""
+"""Building: initialize all parts of a tree, with the parameters as views of one vector."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nanonet.core.vector import Memory, Vector, home_of
 
 
 def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
-    """Give every part of the tree its numbers, its parameters as views of one new vector.
+    """Initialize every part of the tree, with the parameters as views of one new vector.
 
-    What has numbers keeps them, cast to dtype; the rest is drawn from rng in the tree's order. Nothing is changed
-    before all numbers are there, so that an initializer that fails spoils no layer.
+    Parts that already have values keep them, cast to dtype; the rest is drawn from rng in the tree's order. Nothing is
+    changed until all values are known, so a failing initializer leaves the layers unchanged.
     """
     memory = Memory(tree.size, dtype)
     start = 0
@@ -42,7 +42,7 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
 
 
 def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
-    """Give each layer its part of memory; return, for each part of a layer, by id, that layer's."""
+    """Assign each layer its slice of memory; return the slice of the owning layer for each part, by id."""
     for path, layer in tree.layers.items():
         if (home := home_of(layer)) is None:
             set_attribute(layer, "_home", Vector(layer, memory, *tree.spans[path]))
@@ -50,7 +50,7 @@ def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:
             home.move_to(memory, *tree.spans[path])
     for layer in tree.layers.values():
         if layer is not tree.root:
-            home_of(layer).stand_in(tree.parents[id(layer)])
+            home_of(layer).set_parent(tree.parents[id(layer)])
     return {part: home_of(parent) for part, parent in tree.parents.items()}
 
 

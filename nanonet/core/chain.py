@@ -1,4 +1,4 @@
-"""Chain: layers one after the other, and the article's recursion as a loop of any depth."""
+"""Chain: a linear stack of layers, and the article's recursion as a loop of any depth."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from nanonet.core.tree import Tree
 from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
-"""What gives, in a thread that is in a ``strict`` block, the checked view that a model's passes go through."""
+"""For each thread inside a ``strict`` block, by id: the function that returns the checked view of a model."""
 
 
 def _checked(model: Chain, method: str = "") -> Chain | None:
-    """Return the view that a pass of this thread goes through; None, as a rule, for the model itself.
+    """Return the checked view to run this thread's pass on; None (the default) for the model itself.
 
-    Where a subclass has a method of its own, its call of ``super()`` is a part of that method, and no pass.
+    If a subclass overrides the method, its call of ``super()`` is part of that method, not a pass of its own.
     """
     blocks = checked_views.get(threading.get_ident())
     if not blocks or (method and getattr(type(model), method) is not getattr(Chain, method)):
@@ -38,20 +38,20 @@ def _checked(model: Chain, method: str = "") -> Chain | None:
 
 
 class Chain(Layer):
-    """Layers one after the other, itself a layer: y = f_L(... f_2(f_1(x))).
+    """A linear stack of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
-    What :class:`nanonet.Sequential` is, without the verbs that need more than the layers: its passes, its vector, and
-    its numbers by name. Everything below ``Sequential`` is written for a Chain.
+    The base of :class:`nanonet.Sequential`, without the methods that need more than the layers: the passes, the
+    parameter vector and the state dict. Everything below ``Sequential`` is written for a Chain.
 
     Attributes
     ----------
     layers : tuple of Layer
     rng : Generator
-        The source of randomness for first weights, shuffling and dropout.
+        The source of randomness for initial weights, shuffling and dropout.
     """
 
     sliced_as: ClassVar[type[Chain]]
-    """What a slice of a chain is: Sequential, whatever the class of the chain."""
+    """The class of a slice of a chain: Sequential, whatever the class of the chain."""
 
     def __init__(
         self, *layers: Layer, dtype: npt.DTypeLike = np.float32, rng: int | np.random.Generator | None = None
@@ -64,7 +64,7 @@ class Chain(Layer):
         self._build(floating_dtype(dtype, name))
 
     _accepted: Shape | None = None  # the input shape that was checked last
-    _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with something to train
+    _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with trainable parameters
     _held: tuple[object, tuple[npt.NDArray[Any], ...]] = (None, ())  # the layout, and the arrays of all buffers
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
@@ -88,7 +88,7 @@ class Chain(Layer):
                 set_attribute(self, name, value)
         self._build(state["dtype"])
 
-    # ---- what it consists of
+    # ---- parts
 
     @property
     def vector(self) -> Vector:
@@ -102,7 +102,7 @@ class Chain(Layer):
         return self.vector.dtype
 
     def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
-        """Yield each layer with its position as its name, "0", "1", ..., then what a subclass adds."""
+        """Yield each layer, named by its position "0", "1", ..., then the parts that a subclass adds."""
         for i, layer in enumerate(self.layers):
             yield str(i), layer
         for name, value in attributes(self):
@@ -124,7 +124,7 @@ class Chain(Layer):
     @overload
     def __getitem__(self, index: slice) -> Chain: ...
     def __getitem__(self, index: int | slice) -> Layer | Chain:
-        """Return a layer, or for a slice a chain of the same layers on a part of this one's vector."""
+        """Return a layer, or for a slice a chain that shares the layers and their part of the vector."""
         if not isinstance(index, slice):
             return self.layers[index]
         if index.step not in (None, 1):
@@ -151,7 +151,7 @@ class Chain(Layer):
     # ---- shapes
 
     def shapes(self, shape: Pattern | None) -> Iterator[tuple[int, Layer, Pattern | None, Pattern | None]]:
-        """Yield each layer with the shapes that go in and out, from the first that pins one; None where unknown."""
+        """Yield each layer with its input and output shapes, from the first layer that fixes one; None if unknown."""
         for i, layer in enumerate(self.layers):
             try:
                 taken = _taken(layer, shape)
@@ -168,20 +168,20 @@ class Chain(Layer):
             shape = out
 
     def follow(self, shape: Pattern | None) -> Pattern | None:
-        """Return what comes out for a pattern that goes in, None where a layer does not tell."""
+        """Return the output pattern for an input pattern, or None if a layer does not know its own."""
         out = shape
         for *_, out in self.shapes(shape):  # noqa: B007  # the last one is what is wanted
             pass
         return out
 
     def output_shape(self, input_shape: Shape) -> Shape | None:
-        """Return the last layer's output shape, None where a layer does not tell."""
-        return self.follow(input_shape)  # type: ignore[return-value]  # a pattern, where a pattern came
+        """Return the last layer's output shape, or None if a layer does not know its own."""
+        return self.follow(input_shape)  # type: ignore[return-value]  # a pattern if it got one
 
     # ---- passes
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
-        """Return the last layer's output, and the cache of every layer."""
+        """Return the output of the last layer and the list of caches."""
         if checked_views and (view := _checked(self, "forward")) is not None:
             return view.forward(x, training=training)
         caches = []
@@ -191,7 +191,7 @@ class Chain(Layer):
         return x, caches
 
     def backward(self, grad: Array, cache: list[Any]) -> Array:
-        """Assign every gradient, from the last layer down, and return dE/dx.
+        """Assign all gradients, from the last layer to the first, and return dE/dx.
 
         Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
         """
@@ -202,7 +202,7 @@ class Chain(Layer):
         return grad
 
     def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
-        """Assign the gradients, going down no further than the lowest layer that has something to train."""
+        """Assign the gradients, stopping at the lowest layer with trainable parameters."""
         if (
             checked_views
             and type(self).backward_parameters is Chain.backward_parameters
@@ -225,7 +225,7 @@ class Chain(Layer):
         return lowest
 
     def _infer(self, x: Array) -> Array:
-        """Return the output alone, keeping no cache; a subclass's own forward is obeyed."""
+        """Return the output alone, without keeping caches; uses ``forward`` if a subclass overrides it."""
         if checked_views and (view := _checked(self)) is not None:
             return view.forward(x)[0]
         if type(self).forward is not Chain.forward:
@@ -234,10 +234,10 @@ class Chain(Layer):
             x = Chain._infer(layer, x) if isinstance(layer, Chain) else layer.forward(x)[0]
         return x
 
-    # ---- at the door
+    # ---- input
 
     def enter(self, x: object) -> Array:
-        """Return x as the first layer takes it, checked."""
+        """Return x converted and checked for the first layer."""
         if self.integer_input:
             array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
         else:
@@ -261,7 +261,7 @@ class Chain(Layer):
         self._accepted = shape[1:]
 
     def __call__(self, x: npt.ArrayLike) -> Array:
-        """Return the prediction for x, in the model's dtype; same as ``predict`` in one piece."""
+        """Return the prediction for x, in the model's dtype; same as ``predict(x)``."""
         return self.predict(x)
 
     def predict(self, x: npt.ArrayLike, batch_size: int | None = None) -> Array:
@@ -272,14 +272,14 @@ class Chain(Layer):
         x : array
             Shape (batch, ...). An empty batch gives an empty prediction.
         batch_size : int, optional
-            How many samples go through at a time, where memory is short; default: all.
+            Number of samples per forward pass, to limit memory; default: all.
 
         Raises
         ------
         ShapeError
-            If x does not have the shape that the first layer takes.
+            If x does not have the first layer's input shape.
         TypeError
-            If x is not made of numbers.
+            If x is not numeric.
         """
         entered = self.enter(x)
         if batch_size is None or len(entered) <= positive_int(batch_size, type(self).__name__, "batch_size"):
@@ -299,7 +299,7 @@ class Chain(Layer):
         return y.copy() if y.base is not None or y is x or self._owns(y) else y
 
     def _owns(self, array: Array) -> bool:
-        """Tell whether an array is a buffer's own."""
+        """Return whether an array is the value of a buffer."""
         layout, buffers = self._held
         if layout is not self.vector.layout:
             buffers = tuple(buffer.value for buffer in Tree(self).buffers.values())
@@ -307,22 +307,22 @@ class Chain(Layer):
         return any(array is buffer for buffer in buffers)
 
     def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
-        """Raise what is known of a pass that failed: here the error itself."""
+        """Raise the most specific error for a pass that failed; here the error itself."""
         raise error
 
-    # ---- numbers by name
+    # ---- state dict
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
         return {name: np.array(state.value, order="C") for name, state in Tree(self).states()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Copy in what :meth:`state_dict` gave; nothing is changed unless all of it fits.
+        """Load what :meth:`state_dict` returned; nothing is changed unless everything fits.
 
         Raises
         ------
         ValueError
-            If names are missing or unexpected or shapes differ; all of them are listed.
+            If names are missing or unexpected, or shapes differ; the message lists all of them.
         """
         if not isinstance(state, Mapping):
             raise TypeError(
@@ -346,7 +346,7 @@ class Chain(Layer):
 
 
 def _taken(layer: Layer, shape: Pattern | None) -> Pattern | None:
-    """Return what goes into a layer: what comes from below, and what the layer says of it."""
+    """Return the input pattern of a layer: the output of the layer below combined with its ``input_shape``."""
     if shape is None or layer.input_shape is None:
         return layer.input_shape if shape is None else shape
     both = agreed(layer.input_shape, shape)
@@ -356,17 +356,17 @@ def _taken(layer: Layer, shape: Pattern | None) -> Pattern | None:
 
 
 def _given(layer: Layer, taken: Pattern | None) -> Pattern | None:
-    """Return what a layer makes of it, None where that is not known."""
+    """Return the output pattern of a layer, or None if it is not known."""
     if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
         return layer.follow(taken)
     if taken is None:
         return None
     try:
-        return layer.output_shape(taken)  # type: ignore[arg-type]  # a pattern, where not all is known
+        return layer.output_shape(taken)  # type: ignore[arg-type]  # a pattern if not all is known
     except TypeError:
         if known(taken) is not None:
             raise
-        return None  # it computes with lengths that are not known yet: the first batch tells
+        return None  # it computes with lengths that are not known until the first batch
 
 
 def _has_trainable(layer: Layer) -> bool:

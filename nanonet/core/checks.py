@@ -1,4 +1,4 @@
-"""Checks of the plain arguments that constructors and calls take: an int, a number, a shape, a generator."""
+"""Validation of scalar arguments: an int, a number, a shape, a random generator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanonet.core.arrays import Shape
 
 
 def positive_int(value: object, subject: str, name: str) -> int:
-    """Return value as an int of 1 or more, or name what came instead."""
+    """Return value as an int of 1 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{subject}: expected {name} as an int, got {value!r}")
     if value < 1:
@@ -22,7 +22,7 @@ def positive_int(value: object, subject: str, name: str) -> int:
 def finite_number(
     value: Any, subject: str, name: str, *, low: float = -math.inf, high: float = math.inf, open_high: bool = False
 ) -> float:
-    """Return value as a Python float between low and high, or name what came instead."""
+    """Return value as a finite Python float from low to high."""
     if isinstance(value, (bool, str)):
         raise TypeError(f"{subject}: expected {name} as a number, got {value!r}")
     try:
@@ -46,13 +46,13 @@ def expect(value: object, kind: type, subject: str, *, called: str = "", hint: s
 
 
 def as_shape(shape: object, subject: str) -> Shape:
-    """Return shape as a tuple of positive ints; a single int stands for one axis."""
+    """Return shape as a tuple of positive ints; a single int means one axis."""
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     return tuple(positive_int(size, subject, "each size") for size in sizes)
 
 
 def as_generator(rng: object, subject: str) -> np.random.Generator:
-    """Return the generator that rng means: an int starts one, a Generator is used as it is, None draws a new one."""
+    """Return rng as a Generator: an int is a seed, a Generator is returned as is, None gives fresh entropy."""
     if isinstance(rng, bool) or not isinstance(
         rng, (int, np.integer, np.random.Generator, np.random.SeedSequence, np.random.BitGenerator, type(None))
     ):

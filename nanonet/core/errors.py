@@ -1,4 +1,4 @@
-"""The few exceptions of our own: they tell a wrong shape from a wrong gradient and from a training that diverged."""
+"""Exceptions: they distinguish a wrong shape, a broken contract, a wrong gradient and diverged training."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from nanonet.core.shapes import Pattern, axes, shape_text
 
 
 class ShapeError(ValueError):
-    """An array, or a neighbouring layer, has a shape that does not fit."""
+    """The shape of an array or of a neighbouring layer does not fit."""
 
     expected: Pattern | None = None
     got: Pattern | None = None
 
     @classmethod
     def misfit(cls, subject: object, *, expected: Pattern, got: Pattern, batch: int | None = None) -> ShapeError:
-        """Return the error of a layer that gets another input than it takes.
+        """Return the error of a layer whose input has the wrong shape.
 
         Parameters
         ----------
@@ -24,7 +24,7 @@ class ShapeError(ValueError):
         expected, got : tuple of int
             Shapes without the batch axis.
         batch : int, optional
-            The length of the batch axis, where it is known.
+            The length of the batch axis, if known.
 
         Examples
         --------
@@ -38,7 +38,7 @@ class ShapeError(ValueError):
 
 
 class ContractError(AssertionError):
-    """A layer, loss or optimizer does what its contract forbids, such as writing into its argument."""
+    """A layer, loss or optimizer violates its contract, such as by writing into its argument."""
 
 
 class GradientError(ContractError):
@@ -46,12 +46,12 @@ class GradientError(ContractError):
 
 
 class NonFiniteError(FloatingPointError):
-    """A NaN or an infinity arose where a finite number was needed.
+    """A NaN or infinity occurred where a finite number was needed.
 
     Attributes
     ----------
     history : History or None
-        The epochs that were completed before, when training raised it.
+        The epochs completed before the error, if training raised it.
     """
 
     history: Any = None

@@ -1,4 +1,4 @@
-"""Holding: the attributes of an object and the entries of its containers, where a layer may keep what it owns."""
+"""Holding: the attributes of an object and the entries of its containers, where a layer may keep its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of an object by name, in the order in which they were set, then those in slots."""
+    """Yield the attributes of an object by name, in the order they were set, then those in slots."""
     kind: Any = type(thing)
     yield from list(getattr(thing, "__dict__", {}).items())
     for name in slots(kind):
@@ -31,12 +31,12 @@ def slots(cls: Any) -> tuple[str, ...]:
 
 
 def set_attribute(thing: object, name: str, value: object) -> None:
-    """Set an attribute past the class's own ``__setattr__``, which a frozen dataclass refuses."""
+    """Set an attribute, bypassing the class's own ``__setattr__``, such as that of a frozen dataclass."""
     object.__setattr__(thing, name, value)
 
 
 def entries(container: object) -> Iterator[tuple[object, Any]]:
-    """Yield what is in a container, by position, key or field; nothing for any other object."""
+    """Yield the entries of a container by position, key or field; nothing for any other object."""
     if isinstance(container, (list, tuple, deque)):
         yield from enumerate(container)
     elif isinstance(container, dict):

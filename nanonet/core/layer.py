@@ -1,4 +1,4 @@
-"""Layer: the contract that every part of a net keeps, ours and yours."""
+"""Layer: the base class of all layers, and their contract."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from nanonet.core.repr import Recorded, obey_override, refuse_hiding
 from nanonet.core.shapes import Pattern, agreed
 from nanonet.core.vector import Vector
 
-PLAIN = frozenset({int, float, bool, str, type(None)})  # looked at first, since most attributes are of these types
+PLAIN = frozenset({int, float, bool, str, type(None)})  # checked first, since most attributes have these types
 
 
 class Layer(Recorded, ABC):
-    """One step of a net: a function of its input and its parameters, and that function's derivative.
+    """One step of a network: a function of its input and its parameters, and its derivative.
 
     Write ``__init__`` (no ``super().__init__()`` needed), ``forward`` and ``backward``:
 
@@ -40,41 +40,41 @@ class Layer(Recorded, ABC):
     ...     def backward(self, grad: Array, cache: Array) -> Array:
     ...         self.gain.grad = (grad * cache).sum(axis=0)
     ...         return grad * self.gain.value
-    >>> report = check_gradients(Scale(3))  # raises GradientError where it is wrong
+    >>> report = check_gradients(Scale(3))  # raises GradientError if it is wrong
 
-    The rules, which :func:`nanonet.check_gradients` checks, and all but the mathematics the first batch of every
+    The rules, all checked by :func:`nanonet.check_gradients`, and all but the mathematics by the first batch of every
     ``fit``:
 
     - What the layer owns is an attribute: :class:`Parameter`, :class:`Buffer`, :class:`Random` and further layers,
-      in lists, tuples, deques, dicts and dataclasses too. They get their numbers when a :class:`Sequential` is built
-      around them. What is hidden elsewhere, in a closure say, is refused in the first batch.
+      also within lists, tuples, deques, dicts and dataclasses. They are initialized when a :class:`Sequential` is built
+      from them. A part hidden elsewhere, such as in a closure, is rejected in the first batch.
     - ``forward`` returns the output and a cache: whatever ``backward`` needs. It sets no attribute, changes buffers and
-      generators only when ``training``, and parameters never, so that many threads may predict with one model.
-    - ``backward`` gets dE/dy and the cache, **assigns** (never adds) ``parameter.grad`` for each of its own
+      generators only if ``training``, and never changes parameters, so many threads may predict with one model.
+    - ``backward`` takes dE/dy and the cache, **assigns** (never adds to) ``parameter.grad`` for each of its own
       parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
-    - Neither writes into ``x``, ``grad``, the cache, or an array that was already handed out: ``y = y + x``, not
-      ``y += x``, where y came from another layer.
+    - Neither writes into ``x``, ``grad``, the cache, or an array it has already returned: ``y = y + x``, not
+      ``y += x``, if y came from another layer.
 
     Attributes
     ----------
     input_shape : tuple or None
-        What it takes, without the batch axis: (3,), or (None, 8) for sequences of any length, (..., 8) for any axes
-        before the last; None where there is nothing to say.
+        The input shape without the batch axis: (3,), or (None, 8) for sequences of any length, (..., 8) for any axes
+        before the last; None if not specified.
     integer_input : bool
-        Whether x holds integers, such as the rows of a table to look up.
+        Whether x holds integers, such as indices into a table.
     """
 
     input_shape: Pattern | None = None
     integer_input: bool = False
-    _home: Vector | None = None  # its part of the vector of the model that owns it
+    _home: Vector | None = None  # its part of the owning model's vector
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Check what the class itself holds, and let an override of ``backward`` alone reach ``backward_parameters``.
+        """Check the class attributes, and make ``backward_parameters`` call an overridden ``backward``.
 
         Raises
         ------
         TypeError
-            If a parameter, buffer or generator is an attribute of the class, which all of its layers would share.
+            If a parameter, buffer or generator is a class attribute, which all instances would share.
         """
         super().__init_subclass__(**keywords)
         obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
@@ -82,27 +82,27 @@ class Layer(Recorded, ABC):
             for _, part in found(name, value):
                 if isinstance(part, State) or any(_owns_state(layer) for layer in below(part)):
                     raise TypeError(
-                        f"{cls.__name__}.{name} is an attribute of the class, which all of its layers would share; "
+                        f"{cls.__name__}.{name} is a class attribute, which all instances would share; "
                         f"set it in __init__: self.{name} = {type(part).__name__}(...)"
                     )
 
     @abstractmethod
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        """Return the output for x, and the cache that ``backward`` will need."""
+        """Return the output for x, and the cache for ``backward``."""
 
     @abstractmethod
     def backward(self, grad: Array, cache: Any) -> Array:
-        """Take dE/dy, assign dE/dparameter to each own ``parameter.grad``, return dE/dx."""
+        """Take dE/dy, assign dE/dparameter to the ``grad`` of each own parameter, and return dE/dx."""
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
-        """Assign the gradients of the parameters alone: the lowest layer of a net is not asked for dE/dx."""
+        """Assign the gradients of the parameters only; the lowest layer does not need dE/dx."""
         self.backward(grad, cache)
 
     def output_shape(self, input_shape: Shape) -> Shape | None:
-        """Return the output's shape, both without the batch axis; None where it is not known beforehand.
+        """Return the output shape for an input shape, both without the batch axis; None if not known in advance.
 
-        This default sees to it that ``input_shape`` is kept, and tells no more. When a model is built, a length that is
-        not known yet comes as None, and any axes in front as ``...``; return None where that is not enough.
+        The default checks ``input_shape`` and returns None. When a model is built, a length that is not yet known is
+        passed as None, and any leading axes as ``...``; return None if that is not enough.
 
         Raises
         ------
@@ -114,12 +114,12 @@ class Layer(Recorded, ABC):
         return None
 
     def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
-        """Yield what the layer owns, with its name, in the order in which the attributes were set."""
+        """Yield the parts of the layer by name, in the order the attributes were set."""
         for name, value in attributes(self):
             yield from found(name, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
-        """Return a copy free of any model, made from the innermost layer outwards: depth costs no recursion."""
+        """Return a copy that belongs to no model, made from the innermost layer outwards to avoid recursion."""
         for layer in reversed(list(below(self))):
             if id(layer) not in memo:
                 _copy(layer, memo)
@@ -140,13 +140,13 @@ class Layer(Recorded, ABC):
         if isinstance(old, State) and not isinstance(value, State | None):
             raise TypeError(f"{label} is a {kind}; to change its numbers write layer.{name}.value = ...")
         if self._home is not None and value is not old and (_holds(old) or _holds(value)):
-            raise TypeError(f"{label} cannot be set: {self!r} is part of a model; set it before, and build anew")
+            raise TypeError(f"{label} cannot be set: {self!r} is part of a model; set it first, then build a new model")
         if isinstance(value, State):
             value.label = label
         super().__setattr__(name, value)
 
     def _attribute(self, name: str) -> object:
-        """Return an attribute of the instance, be it in a slot; None where there is none."""
+        """Return an instance attribute, also from a slot; None if there is none."""
         in_slot = inspect.ismemberdescriptor(inspect.getattr_static(type(self), name, None))
         return getattr(self, name, None) if in_slot else vars(self).get(name)
 
@@ -157,15 +157,15 @@ class Layer(Recorded, ABC):
 
 
 def _copy(layer: Layer, memo: dict[int, Any]) -> None:
-    """Put a deep copy of one layer into memo, as the copy module makes it; the layers below it are there already."""
+    """Put a deep copy of one layer into memo, as the copy module does; the layers below it are already there."""
     reduced: Any = layer.__reduce_ex__(4)
     make, arguments, state = reduced[:3]
     twin: Layer = make(*copy.deepcopy(arguments, memo))
-    memo[id(layer)] = twin  # before its state, which may lead back to it: a bound method does
+    memo[id(layer)] = twin  # before its state, which may refer back to it, as a bound method does
     try:
         copied = copy.deepcopy(state, memo)
     except TypeError as error:
-        raise TypeError(f"{layer!r}: it holds what cannot be copied: {error}") from error
+        raise TypeError(f"{layer!r}: it holds an object that cannot be copied: {error}") from error
     if hasattr(twin, "__setstate__"):
         twin.__setstate__(copied)
         return
@@ -175,12 +175,12 @@ def _copy(layer: Layer, memo: dict[int, Any]) -> None:
 
 
 def is_own(cls: type) -> bool:
-    """Tell whether a class is nanonet's own, and no user's of the same name."""
+    """Return whether a class is nanonet's own, not a user's of the same name."""
     return cls.__module__.startswith(OURS)
 
 
 def below(root: Layer) -> Iterator[Layer]:
-    """Yield a layer and all layers below it, each after the one that owns it."""
+    """Yield a layer and all layers below it, each after its owner."""
     waiting, seen = [root], set[int]()
     while waiting:
         layer = waiting.pop()
@@ -191,7 +191,7 @@ def below(root: Layer) -> Iterator[Layer]:
 
 
 def found(name: str, value: object, within: tuple[int, ...] = ()) -> Iterator[tuple[str, State | Layer]]:
-    """Yield the states and layers in one attribute: itself, or the entries of a container, with their names."""
+    """Yield the states and layers in one attribute, by name: the value itself or the entries of a container."""
     if type(value) in PLAIN:
         return
     if isinstance(value, (State, Layer)):
@@ -207,5 +207,5 @@ def _owns_state(layer: Layer) -> bool:
 
 
 def _holds(value: object) -> bool:
-    """Tell whether an attribute is, or holds, a state or a layer."""
+    """Return whether an attribute is or contains a state or a layer."""
     return next(found("", value), None) is not None

@@ -1,4 +1,4 @@
-"""Loss: one number that says how far a prediction is from its target, and its derivative."""
+"""Loss: a scalar measure of the distance between prediction and target, and its derivative."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from nanonet.core.errors import ShapeError
 from nanonet.core.repr import Recorded, obey_override, refuse_hiding
 
 _SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
-
-
-"""The methods of a loss after whose change its parent's formulas may be wrong."""
+"""The methods that the formulas describe: overriding one invalidates the parent's formulas."""
 
 
 class Loss(Recorded, ABC):
     """E = Σ wᵢ eᵢ / Σ wᵢ over the samples of a batch, with wᵢ = 1 unless weights are given.
 
-    Write eᵢ and its derivative; everything else is done here:
+    Write eᵢ and its derivative; the base class does the rest:
 
     >>> import numpy as np
     >>> from nanonet import Array, Loss, check_gradients
@@ -35,7 +33,7 @@ class Loss(Recorded, ABC):
     ...
     ...     def derivative(self, prediction: Array, target: Array) -> Array:
     ...         return 4 * (prediction - target) ** 3
-    >>> report = check_gradients(Quartic())  # raises GradientError where it is wrong
+    >>> report = check_gradients(Quartic())  # raises GradientError if it is wrong
     >>> Quartic()([[3.0]], [[1.0]])
     16.0
 
@@ -44,9 +42,9 @@ class Loss(Recorded, ABC):
     integer_target : bool
         Whether the target holds integers, such as class labels: one for each row of the prediction.
     formula, derivative_formula : str or None
-        E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n, the number of
-        outputs, and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the numbers are
-        shown. nanonet/inspection/explanation/formulas.py says what may stand in them.
+        E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n (the number of
+        outputs) and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the values are
+        shown. nanonet/inspection/explanation/formulas.py defines the syntax.
     """
 
     integer_target: ClassVar[bool] = False
@@ -54,7 +52,7 @@ class Loss(Recorded, ABC):
     derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """See to it that a class that overrides only a short method is obeyed."""
+        """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
         obey_override(cls, Loss, chosen=_SAID_BY_FORMULAS, dependent=("formula", "derivative_formula"))
@@ -65,23 +63,23 @@ class Loss(Recorded, ABC):
         super().__setattr__(name, value)
 
     def __str__(self) -> str:
-        return repr(self).removesuffix("()")  # as errors call it
+        return repr(self).removesuffix("()")  # its name in errors
 
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return eᵢ, one number a sample, shape (batch,)."""
+        """Return eᵢ, one number per sample, shape (batch,)."""
 
     @abstractmethod
     def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return deᵢ/dprediction, the shape of prediction."""
+        """Return deᵢ/dprediction, of the shape of prediction."""
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E and what ``backward`` needs. Arguments are as :meth:`check` returns them, weight in float64."""
+        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
         each = self.function(prediction, target)
         if each.shape != prediction.shape[:1]:
-            hint = "; sum over the outputs, axis=1, and leave the batch as it is"
+            hint = "; sum over the outputs, axis=1, and keep the batch axis"
             raise ShapeError(
-                f"{self}: function must return one number a sample, shape {prediction.shape[:1]}, "
+                f"{self}: function must return one number per sample, shape {prediction.shape[:1]}, "
                 f"got {each.shape}{hint}"
             )
         return self.mean(each, target, weight), (prediction, target, weight)
@@ -98,25 +96,25 @@ class Loss(Recorded, ABC):
         return scaled.astype(prediction.dtype, copy=False)
 
     def counts(self, target: Array) -> Array | None:
-        """Return cᵢ, how much each sample counts in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
+        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
         return None
 
     def divisor(self, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ cᵢ, by which the sum over the samples is divided, or raise ValueError where it is 0."""
+        """Return Σ wᵢ cᵢ, the divisor of the sum over the samples, or raise ValueError if it is 0."""
         total = self.total(target, weight)
         if total == 0:
             raise nothing_counts(f"{self}: no sample of this batch counts")
         return total
 
     def total(self, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ cᵢ, the number of samples as a rule; where it is 0 nothing counts, and there is no mean."""
+        """Return Σ wᵢ cᵢ, by default the number of samples; if it is 0, no sample counts and the mean is undefined."""
         counts = self.counts(target)
         if counts is None:
             return float(len(target) if weight is None else weight.sum())
         return float(counts.sum() if weight is None else np.dot(weight, counts))
 
     def mean(self, each: Array, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ, in float64; a sample of weight 0 counts nothing, whatever its eᵢ."""
+        """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ in float64; a sample of weight 0 is ignored, even if its eᵢ is not finite."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return float(each.sum(dtype=np.float64)) / divisor
@@ -127,7 +125,7 @@ class Loss(Recorded, ABC):
         return float(np.vdot(weight[counted] / divisor, each[counted]))
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
-        """Return wᵢ / Σ wᵢ cᵢ, ready to be multiplied with grad: 1/batch as a rule."""
+        """Return wᵢ / Σ wᵢ cᵢ, broadcastable with grad; 1/batch by default."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return 1 / divisor
@@ -145,20 +143,20 @@ class Loss(Recorded, ABC):
         return array
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a target for a prediction of this shape, to check gradients at; override where not all will do."""
+        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones."""
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def check(
         self, prediction: Array, target: object, weight: npt.ArrayLike | None = None
     ) -> tuple[Array, Array | None]:
-        """Return target and weight as the passes need them, or raise what is wrong with them.
+        """Return target and weight, checked and converted for the passes.
 
         Raises
         ------
         ShapeError
             If target does not have the shape of prediction, or weight that of its batch axis.
         ValueError
-            If the batch is empty, or a weight is negative or not finite. Where all are 0 there is no mean: see total.
+            If the batch is empty, or a weight is negative or not finite. All weights may be 0: see ``total``.
         """
         if prediction.ndim == 0 or len(prediction) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
@@ -168,7 +166,7 @@ class Loss(Recorded, ABC):
     def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
         array = as_weights(weight, self, "weight")
         if array.shape != prediction.shape[:1]:
-            raise ShapeError(f"{self}: expected one weight a sample, shape {prediction.shape[:1]}, got {array.shape}")
+            raise ShapeError(f"{self}: expected one weight per sample, shape {prediction.shape[:1]}, got {array.shape}")
         return array
 
     def _misfit(self, prediction: Array, target: npt.NDArray[Any]) -> ShapeError:
@@ -180,18 +178,18 @@ class Loss(Recorded, ABC):
         return ShapeError(f"{self}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}")
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
-        """Return E for a prediction and its target, both with the batch as axis 0; float64 unless they are float32."""
+        """Return E for a prediction and its target, with the batch as axis 0; in float64 unless they are float32."""
         checked = float_array(prediction, self, "prediction")
         return self.forward(checked, *self.check(checked, target, weight))[0]
 
 
 def nothing_counts(what: str) -> ValueError:
-    """Return the error that says what is refused because no sample counts, by its own weight or by its class's."""
+    """Return the error for data in which no sample counts, by its own weight or its class's."""
     return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
 
 
 def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
-    """Return data that came by hand as floats: float32 stays, everything else becomes float64."""
+    """Return user data as floats: float32 is kept, everything else becomes float64."""
     given = as_numbers(data, owner, name)
     dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     return as_floats(given, dtype, owner, name)

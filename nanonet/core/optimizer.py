@@ -1,4 +1,4 @@
-"""Optimizer: the rule by which a gradient moves the parameters, written once for flat arrays."""
+"""Optimizer: the update rule that moves parameters along their gradients, written once for flat arrays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LearningRate = float | Callable[[int], float]
 
 
 class Step(NamedTuple):
-    """Which step of the training this is.
+    """One step of training.
 
     Attributes
     ----------
     number : int
         Counted from 1.
     learning_rate : float
-        After the schedule; a Python float, so that a float32 model stays float32.
+        The rate of this step; a Python float, so that a float32 model stays float32.
     """
 
     number: int
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class Settings(TypedDict, total=False):
-    """What every optimizer takes beside its own settings; see :class:`Optimizer`."""
+    """Settings common to all optimizers; see :class:`Optimizer`."""
 
     weight_decay: float
     decays: Callable[[str, Parameter], bool]
@@ -42,10 +42,10 @@ class Settings(TypedDict, total=False):
 
 
 class Optimizer(Recorded, ABC):
-    """A rule that moves parameters against their gradient. It holds settings alone; a Trainer holds its state.
+    """An update rule that moves parameters against their gradient. It holds only settings; a Trainer holds its state.
 
     Write ``update`` for flat arrays, changing ``value`` and the state in place, and name the state vectors in
-    ``states``. The model's vector comes in blocks, so a rule must not look beyond single entries:
+    ``states``. The model's vector is passed in blocks, so the rule must be elementwise:
 
     >>> from nanonet import Array, Optimizer, Step
     >>> class Momentum(Optimizer):
@@ -62,23 +62,23 @@ class Optimizer(Recorded, ABC):
     Parameters
     ----------
     learning_rate : float or callable
-        0 or more; or a schedule, any callable of the step, counted from 0.
+        0 or more; or a schedule: any callable of the step, counted from 0.
     weight_decay : float
         Adds weight_decay * w to the gradient, after clipping.
     decays : callable, optional
-        Of a parameter's name and the parameter: whether it decays; default: every one does.
-        ``nanonet.weights_only`` leaves biases and norms out.
+        Called with a parameter's name and the parameter; returns whether it decays. Default: all do.
+        ``nanonet.weights_only`` excludes biases and norms.
     clip_norm : float, optional
-        Scales the gradients so that the norm of all of them together is at most this.
+        Upper bound on the norm of all gradients together; they are scaled down to it.
     clip_value : float, optional
-        Holds every entry of the gradient within ± this.
+        Every entry of the gradient is clipped to ± this.
     """
 
     decay_is_decoupled: ClassVar[bool] = False
-    """Whether weight decay shrinks the parameters by themselves, past the rule."""
+    """Whether weight decay is applied to the parameters directly, not through the gradient."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """See to it that a class that overrides ``update`` does not keep its parent's ``bounds``."""
+        """Reset the inherited ``bounds`` of a class that overrides ``update``."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Optimizer, chosen=("update",), dependent=("bounds",))
 
@@ -117,7 +117,7 @@ class Optimizer(Recorded, ABC):
         Raises
         ------
         ValueError
-            If a schedule returns a negative or non-finite number; it names the step.
+            If a schedule returns a negative or non-finite number; the message names the step.
         """
         rate = self._learning_rate
         if not callable(rate):
@@ -132,28 +132,28 @@ class Optimizer(Recorded, ABC):
         return finite_number(number, f"{type(self).__name__}: schedule {schedule} at step {step}", "rate", low=0)
 
     def states(self) -> dict[str, float]:
-        """Return the names of the state vectors and the number that each starts from."""
+        """Return the names of the state vectors and the initial value of each."""
         return {}
 
     # `*state: Any, **nothing: Any` lets a subclass name its state vectors: update(self, value, grad, step, velocity).
     @abstractmethod
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
-        """Change value, and the state vectors in the order of ``states``, in place; leave grad as it is."""
+        """Update value and the state vectors, in the order of ``states``, in place; do not change grad."""
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return what no number exceeds in size after ``update``: in value, and in each state vector.
+        """Return upper bounds on the absolute values in value and in each state vector after ``update``.
 
-        Given is what none exceeds before it, and none of the gradient. A rule that knows this spares every step the
-        copy from which it could be undone, should it overflow. By default nothing is known: infinity.
+        The arguments are such bounds before the update, and one for the gradient. A finite bound saves every step the
+        backup from which it would be undone after an overflow. Default: infinity, nothing is known.
         """
         return math.inf, []
 
     def scale(self, norm: Callable[[], float]) -> float:
-        """Return by what the gradients are multiplied so that their norm is at most clip_norm."""
+        """Return the factor that reduces the norm of the gradients to at most clip_norm."""
         return 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
 
     def reach(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return ``bounds`` with weight decay; clipping only makes the gradient smaller."""
+        """Return ``bounds`` including weight decay; clipping only makes the gradient smaller."""
         if self.weight_decay and self.decay_is_decoupled:
             value *= max(1.0, step.learning_rate * self.weight_decay - 1)
         elif self.weight_decay:
@@ -163,7 +163,7 @@ class Optimizer(Recorded, ABC):
     def apply(
         self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decays: float | Array
     ) -> None:
-        """Clip the gradient, let the weights decay where decays is 1, and update a block."""
+        """Clip the gradient, apply weight decay where decays is 1, and update a block."""
         if scale != 1.0:
             grad = grad * scale
         if self.clip_value is not None:
@@ -182,7 +182,7 @@ def _always(name: str, parameter: Parameter) -> bool:
 
 
 def weights_only(name: str, parameter: Parameter) -> bool:
-    """Tell whether a parameter has two axes or more: biases and the gains of norms do not decay.
+    """Return whether a parameter has two axes or more: biases and the gains of norms do not decay.
 
     Examples
     --------
@@ -195,5 +195,5 @@ def weights_only(name: str, parameter: Parameter) -> bool:
 
 def _limit(limit: float | None, subject: str, name: str) -> float | None:
     if limit is not None and finite_number(limit, subject, name, low=0) == 0:
-        raise ValueError(f"{subject}: expected {name} above 0, got 0: nothing would move")
+        raise ValueError(f"{subject}: expected {name} above 0, got 0, which would stop training")
     return None if limit is None else float(limit)

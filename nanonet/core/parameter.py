@@ -1,4 +1,4 @@
-"""What a layer owns: Parameter, Buffer and Random."""
+"""The state of a layer: Parameter, Buffer and Random."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from nanonet.core.errors import ShapeError
 from nanonet.core.holding import set_attribute, slots
 from nanonet.core.vector import Memory, Vector, copy_in
 
-# The name in quotes leaves the import of numpy.random to the first model, as NumPy itself leaves it for later.
+# The name in quotes defers the import of numpy.random to the first model, as NumPy itself does.
 Init = Callable[[Shape, "np.random.Generator"], Array] | npt.ArrayLike
 
 
-OF_THE_MODEL = ("_home", "_memory", "_start", "_grad")  # what a copy does without
+OF_THE_MODEL = ("_home", "_memory", "_start", "_grad")  # attributes that a copy leaves out
 
 
 class State:
-    """Base of what a layer declares as an attribute and what gets its numbers when a model is built."""
+    """Base of Parameter, Buffer and Random: declared as a layer's attribute, initialized when a model is built."""
 
     __slots__ = ("__weakref__", "_home", "label")
 
     def __init__(self) -> None:
         self.label = type(self).__name__
-        self._home: Vector | None = None  # that of the layer which owns it
+        self._home: Vector | None = None  # that of the owning layer
 
     def __getattr__(self, name: str) -> Any:
-        # Reached only for what is not there: a slot without numbers, or a name that this class does not have.
+        # Called only for missing attributes: a slot not yet set, or a name that this class does not have.
         if name in ("_value", "_grad", "_generator", "value", "grad", "generator"):
             raise RuntimeError(
                 f"{self.label} is used before it is built; put its layer into a model first: Sequential(layer)"
@@ -41,16 +41,16 @@ class State:
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; its numbers are in .value")
 
     def __array__(self, *arguments: Any, **keywords: Any) -> npt.NDArray[Any]:
-        """Refuse: else NumPy would make an array of objects."""
+        """Raise TypeError; otherwise NumPy would make an array of objects."""
         raise TypeError(f"{self.label} is a {type(self).__name__}; its numbers are in .value")
 
     def __array_ufunc__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Refuse, as in ``x * parameter``."""
+        """Raise TypeError, as for ``x * parameter``."""
         return self.__array__()
 
     @property
     def home(self) -> Vector | None:
-        """The part of the vector of the layer that owns it, or None before it is built."""
+        """The owning layer's part of the vector; None before it is built."""
         return self._home
 
     @property
@@ -59,7 +59,7 @@ class State:
         raise NotImplementedError
 
     def twin(self, **numbers: Any) -> State:
-        """Return another with the same attributes but for those named, for a view of a model."""
+        """Return a twin that differs only in the attributes given, for a view of a model."""
         made = object.__new__(type(self))
         for name, value in (self._contents() | numbers).items():
             set_attribute(made, name, value)
@@ -71,7 +71,7 @@ class State:
         return {name: getattr(self, name) for name in slots(kind) if name not in unset}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: the numbers themselves, free of the vector."""
+        """Return the state for a copy: the numbers themselves, independent of the vector."""
         kept = {name: value for name, value in self._contents().items() if name not in OF_THE_MODEL}
         return {name: np.array(v, order="C") if isinstance(v, np.ndarray) else v for name, v in kept.items()}
 
@@ -83,17 +83,17 @@ class State:
 
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
-    """Check the start of a Parameter or Buffer: a callable as it is, an array by its shape."""
+    """Check the init argument of a Parameter or Buffer; an array is copied."""
     if isinstance(init, type) and init.__module__.startswith("nanonet"):
         raise TypeError(f"{kind}: expected an initializer, got the class {init.__name__}; write {init.__name__}(...)")
     if callable(init):
         return init
     array = as_numbers(init, kind)
     if array.shape != shape:
-        hint = f"; for one number everywhere try Constant({array})" if array.ndim == 0 else ""
+        hint = f"; to fill it with one number try Constant({array})" if array.ndim == 0 else ""
         raise ShapeError(f"{kind}: expected a starting array of shape {shape}, got {array.shape}{hint}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{kind}: expected finite starting numbers, got {stranger(array, ~np.isfinite(array))}")
+        raise ValueError(f"{kind}: expected finite starting values, got {stranger(array, ~np.isfinite(array))}")
     return array.copy()
 
 
@@ -104,7 +104,7 @@ def _true_or_false(value: object, subject: str) -> bool:
 
 
 def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> npt.NDArray[Any]:
-    """Return the first numbers, checked, for a shape."""
+    """Return the initial values for a shape, checked."""
     drawn = as_numbers(init(shape, rng) if callable(init) else init, label)
     if drawn.shape != shape:
         raise ShapeError(f"{label}: its initializer gave shape {drawn.shape}, expected {shape}")
@@ -112,23 +112,23 @@ def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> np
 
 
 class Parameter(State):
-    """Numbers that training moves, and their gradient.
+    """Trainable numbers of a layer, and their gradient.
 
     Parameters
     ----------
     shape : int or tuple of int
     init : callable or array
-        An initializer, called with (shape, rng) when the model is built, or the numbers to start from.
+        An initializer, called with (shape, rng) when the model is built, or an array of initial values.
     trainable : bool
-        A frozen parameter (False) is never moved; it may be thawed and frozen at any time.
+        If False, the parameter is frozen: training leaves it unchanged. It may be unfrozen and frozen at any time.
     order : {"C", "F"}
-        How the numbers lie in memory, in NumPy's words: row after row, or column after column. Which is faster is up
-        to the products that a layer makes of them; files hold rows in either case.
+        The memory order, as in NumPy: row-major or column-major. Which is faster depends on the products that the layer
+        computes; files are row-major in either case.
 
     Raises
     ------
     ShapeError
-        If the starting array, or what is assigned to value or grad, has another shape.
+        If the initial array, or an array assigned to value or grad, has another shape.
 
     Examples
     --------
@@ -154,19 +154,19 @@ class Parameter(State):
 
     @property
     def value(self) -> Array:
-        """The numbers, a view of the model's vector; assigning checks the shape and copies in."""
+        """The numbers, a view of the model's vector; assignment checks the shape and copies into it."""
         return self._value
 
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
         if self._memory is not None:
             self._memory.version += 1
-        if numbers is not self._value:  # `value += x` comes back with the array itself
+        if numbers is not self._value:  # `value += x` assigns the array itself
             copy_in(self._value, numbers, f"{self.label}.value")
 
     @property
     def grad(self) -> Array:
-        """dE/dvalue, a view of the vector's grad unless frozen; assigning checks the shape and copies in."""
+        """dE/dvalue, a view of the vector's grad unless frozen; assignment checks the shape and copies into it."""
         return self._grad
 
     @grad.setter
@@ -174,13 +174,13 @@ class Parameter(State):
         if numbers is not self._grad:
             copy_in(self._grad, numbers, f"{self.label}.grad")
 
-    if not TYPE_CHECKING:  # read several times in each step: attrgetter spares the call of a Python function
+    if not TYPE_CHECKING:  # read several times per step: attrgetter avoids a Python function call
         value = property(attrgetter("_value"), value.fset, doc=value.__doc__)
         grad = property(attrgetter("_grad"), grad.fset, doc=grad.__doc__)
 
     @property
     def trainable(self) -> bool:
-        """Whether training moves it."""
+        """Whether training updates it."""
         return self._trainable
 
     @trainable.setter
@@ -198,7 +198,7 @@ class Parameter(State):
 
     @property
     def offset(self) -> int:
-        """Where it starts in the vector of the outermost model."""
+        """Its start index in the outermost model's vector."""
         return self._start
 
     @property
@@ -207,21 +207,21 @@ class Parameter(State):
         return self._init is None
 
     def first_numbers(self, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return the numbers it has, or else those that it starts from."""
+        """Return its value if it is built, else its initial values."""
         return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
 
     def laid(self, flat: Array) -> Array:
-        """Return a piece of a vector, of this parameter's size, as a view in its shape and order."""
+        """Return a flat array of this parameter's size as a view in its shape and order."""
         return flat.reshape(self.shape, order=self.order)
 
     def move_to(self, memory: Memory, start: int, home: Vector) -> None:
-        """Become a view of memory, whose value already holds the numbers."""
+        """Become a view of memory, which already holds the numbers."""
         self._memory, self._start, self._init, self._home = memory, start, None, home
         self._value = self.laid(memory.value[start : start + self.size])
         self._place_grad(memory)
 
     def _place_grad(self, memory: Memory) -> None:
-        """Let grad be a view of the vector's, or, where frozen, an array beside it and 0 in the vector."""
+        """Make grad a view of the vector's; if frozen, a separate array, with zeros in the vector."""
         shared = self.laid(memory.grad[self._start : self._start + self.size])
         shared[...] = 0
         self._grad = shared if self._trainable else np.zeros_like(self._value)
@@ -238,7 +238,7 @@ class Parameter(State):
 
 
 class Buffer(State):
-    """Numbers that belong to a layer but that no optimizer moves, such as a running mean; saved with the model.
+    """Numbers of a layer that no optimizer updates, such as a running mean; saved with the model.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ class Buffer(State):
 
     @property
     def value(self) -> npt.NDArray[Any]:
-        """The numbers; assigning checks the shape and copies in."""
+        """The numbers; assignment checks the shape and copies into it."""
         return self._value
 
     @value.setter
@@ -275,12 +275,12 @@ class Buffer(State):
         return self._init is None
 
     def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a copy of the numbers it has, or else of those that it starts from, in its dtype."""
+        """Return a copy of its value if it is built, else its initial values, in its dtype."""
         numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
         return np.array(numbers, dtype=self._dtype or dtype, order="C")
 
     def settle(self, value: npt.NDArray[Any], home: Vector | None) -> None:
-        """Take value as its numbers."""
+        """Take value as its own array."""
         self._value, self._init, self._home = value, None, home
 
     def __repr__(self) -> str:
@@ -288,9 +288,9 @@ class Buffer(State):
 
 
 class Random(State):
-    """A generator of a layer's own, spawned from the model's when it is built.
+    """A layer's own random generator, spawned from the model's when it is built.
 
-    It takes nothing from the model's own stream, so that a Dropout more leaves the first weights as they were.
+    Spawning does not advance the model's generator, so an additional Dropout does not change the initial weights.
     """
 
     __slots__ = ("_generator",)
@@ -301,7 +301,7 @@ class Random(State):
 
     @property
     def generator(self) -> np.random.Generator:
-        """The generator; a forward pass draws from it only when training."""
+        """The generator; a forward pass draws from it only if ``training``."""
         return self._generator
 
     @property

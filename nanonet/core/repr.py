@@ -1,4 +1,4 @@
-"""Recorded: objects that remember the call that made them, so that they print as it without their author's help."""
+"""Recorded: objects that remember their constructor call, which their repr shows."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-OURS = "nanonet."  # before the names of nanonet's own modules
-LEVELS = 20  # objects within each other that a text shows
+OURS = "nanonet."  # prefix of the names of nanonet's own modules
+LEVELS = 20  # nesting depth that a repr shows
 
 
 def _kept(value: Any) -> Any:
-    """Return what is remembered of an argument: an array or a table not at all, a list as it is now."""
+    """Return an argument as recorded: ... for an array or a table, a copy of a list."""
     if isinstance(value, np.ndarray) or _is_table(value):
         return ...
     return value.copy() if type(value) is list else value
 
 
 def _is_table(value: Any) -> bool:
-    """Tell a list of rows of numbers from other lists of lists, such as branches of layers."""
+    """Return whether value is a list of rows of numbers, not another list of lists, such as branches of layers."""
     depth = 0
     while isinstance(value, list) and value and depth < 64:  # NumPy has no more axes
         value, depth = value[0], depth + 1
@@ -34,7 +34,7 @@ def _text(value: Any) -> str:
 
 
 class Arguments:
-    """The arguments of one constructor call; arrays and tables are left out: the object holds their numbers itself."""
+    """The arguments of one constructor call, without arrays and tables, whose numbers the object itself holds."""
 
     __slots__ = ("keywords", "positional")
 
@@ -50,7 +50,7 @@ class Arguments:
 
 
 def shortened(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Let a ``__repr__`` end in dots where objects are nested more than a few levels deep."""
+    """Make a ``__repr__`` abbreviate objects nested more than ``LEVELS`` deep."""
 
     @functools.wraps(write)
     def text(thing: Any) -> str:
@@ -60,7 +60,7 @@ def shortened(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def _levels() -> int:
-    """Return how many such calls are under way: counted, since a counter might miss the end of one."""
+    """Return the nesting depth of these calls, from the stack, since a counter might miss the end of one."""
     frame, count = inspect.currentframe(), -1
     while frame is not None:
         count += frame.f_code.co_name == "text" and frame.f_globals is globals()
@@ -83,7 +83,7 @@ class Recorded:
     if not TYPE_CHECKING:  # type checkers read the constructor from __init__, which has the real signature
 
         def __new__(cls, *positional, **keywords):
-            """Make the object, and keep what it is made with."""
+            """Create the object and record its arguments."""
             made = super().__new__(cls)
             if positional or keywords:
                 if cls.__init__ is object.__init__:
@@ -101,18 +101,18 @@ arguments_of: Callable[[Recorded], Arguments] = attrgetter("_arguments")
 
 
 def refuse_hiding(thing: object, name: str) -> None:
-    """Raise TypeError for an attribute that would hide a method which nanonet calls."""
+    """Raise TypeError for an attribute that would hide a method that nanonet calls."""
     kind = type(thing)
     ours = [vars(cls)[name] for cls in kind.__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
     if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
         raise TypeError(
-            f"{kind.__name__}: self.{name} = ... would hide the method {name}, which every object of its kind has; "
+            f"{kind.__name__}: self.{name} = ... would hide the method {name}, which nanonet calls; "
             "choose another name, or override the method in a subclass"
         )
 
 
 def called(thing: object) -> str:
-    """Return what an error calls a thing: an object by its text where that is one line, else by its class.
+    """Return the name of a thing in errors: its ``str`` if that is one line, else its class name.
 
     Examples
     --------
@@ -125,10 +125,10 @@ def called(thing: object) -> str:
 
 
 def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: tuple[str, ...]) -> None:
-    """Put the dependent methods back to base's where cls, or a mixin, overrides a chosen one more recently.
+    """Reset the dependent methods to base's if cls, or a mixin, overrides a chosen one more recently.
 
-    A built-in class may override both a short method and the full one that shares its work. A subclass that then
-    overrides only the short one must be obeyed, not bypassed.
+    A built-in class may override both a simple method and the full pass that computes it together with others. A
+    subclass that overrides only the simple one must then have its version called.
     """
     for name in dependent:
         default = getattr(base, name)
@@ -137,5 +137,5 @@ def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: 
 
 
 def _depth(cls: type, name: str) -> int:
-    """Return how far up the method resolution order the class stands that defines name."""
+    """Return the position in the method resolution order of the class that defines name."""
     return next(depth for depth, parent in enumerate(cls.__mro__) if name in vars(parent))

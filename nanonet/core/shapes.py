@@ -1,4 +1,4 @@
-"""Shapes: what a layer says of the shapes that it takes, as far as it knows, and whether two such patterns agree."""
+"""Shapes: patterns of input and output shapes that are partly unknown, and whether two patterns agree."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
-"""A shape of which not all is known: None is any length, and ``...`` in front any number of axes."""
+"""A partly unknown shape: None is any length, a leading ``...`` any number of axes."""
 
 
 def agreed(one: Pattern, other: Pattern) -> Pattern | None:
-    """Return what two patterns say together, or None where they contradict each other.
+    """Return the common pattern of two patterns, or None if they contradict each other.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def _widened(lengths: tuple[int | None, ...], axes: int) -> tuple[int | None, ..
 
 
 def axes(pattern: Pattern) -> tuple[int | None, ...]:
-    """Return the lengths of a pattern without the ``...`` in front.
+    """Return the lengths of a pattern without a leading ``...``.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def axes(pattern: Pattern) -> tuple[int | None, ...]:
 
 
 def is_open(pattern: Pattern) -> bool:
-    """Tell whether there may be further axes in front."""
+    """Return whether a pattern begins with ``...``, so that further leading axes are allowed."""
     return pattern[:1] == (...,)
 
 
 def known(pattern: Pattern) -> Shape | None:
-    """Return a pattern of which all is known as a shape, None for any other.
+    """Return a fully known pattern as a shape; None for any other.
 
     Examples
     --------
@@ -65,12 +65,12 @@ def known(pattern: Pattern) -> Shape | None:
 
 
 def example(pattern: Pattern, length: int) -> Shape:
-    """Return a shape that fits a pattern, with a length where it leaves one open, and no axes more than it names."""
+    """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
     return tuple(length if each is None else each for each in axes(pattern))
 
 
 def shape_text(pattern: Pattern) -> str:
-    """Write a shape without its batch axis as a reader sees it; a length that is not known is a question mark.
+    """Format a shape without its batch axis; an unknown length is a question mark.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Functions that are easy to write wrongly: exponentials and logarithms that neither overflow nor underflow."""
+"""Numerically stable functions: exponentials and logarithms that neither overflow nor underflow."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 
-# Where exp(a) is taken to be 0: the square of a larger one is still a normal number, so that products do not underflow.
+# Below these a, exp(a) is set to 0: the square of any larger one is a normal number, so products do not underflow.
 _FLOORS = {np.dtype(kind): math.log(np.finfo(kind).tiny) / 2 for kind in (np.float32, np.float64)}
 
 
 def exp_of_negative(a: Array) -> Array:
-    """Return exp(a) for a of 0 or less, and 0 where it would be smaller than the root of the smallest number."""
+    """Return exp(a) for a <= 0, and 0 where it would be below the root of the smallest normal number."""
     floor = _FLOORS[a.dtype]
     powers: Array = np.exp(np.maximum(a, floor)) * (a > floor)
     return powers
 
 
 def sigmoid(a: Array) -> Array:
-    """Return 1 / (1 + exp(-a)), right to the last digits also where it is tiny."""
+    """Return 1 / (1 + exp(-a)), accurate to the last digits also where it is tiny."""
     floor = _FLOORS[a.dtype]
     y: Array = (a > floor) / (1 + np.exp(-np.clip(a, floor, -floor)))
     return y
 
 
 def softmax(a: Array) -> Array:
-    """Return exp(aⱼ) / Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off.
+    """Return exp(aⱼ) / Σₖ exp(aₖ) along the last axis, computed after subtracting the largest a.
 
-    An entry of -inf has the probability 0; a row of nothing else, or with one of +inf, has none, and becomes NaN.
+    An entry of -inf has probability 0; a row of -inf alone, or with a +inf, becomes NaN.
     """
     powers = exp_of_negative(_lowered(a))
     y: Array = powers / powers.sum(axis=-1, keepdims=True)
@@ -37,14 +37,14 @@ def softmax(a: Array) -> Array:
 
 
 def log_softmax(a: Array) -> Array:
-    """Return aⱼ - log Σₖ exp(aₖ) along the last axis, computed after the largest a is taken off."""
+    """Return aⱼ - log Σₖ exp(aₖ) along the last axis, computed after subtracting the largest a."""
     lowered = _lowered(a)
     y: Array = lowered - np.log(exp_of_negative(lowered).sum(axis=-1, keepdims=True))
     return y
 
 
 def softmax_and_log(a: Array) -> tuple[Array, Array]:
-    """Return softmax(a) and log_softmax(a), which share the exponentials."""
+    """Return softmax(a) and log_softmax(a), computed from the same exponentials."""
     lowered = _lowered(a)
     powers = exp_of_negative(lowered)
     total = powers.sum(axis=-1, keepdims=True)
@@ -52,7 +52,7 @@ def softmax_and_log(a: Array) -> tuple[Array, Array]:
 
 
 def _lowered(a: Array) -> Array:
-    """Return a less the largest along the last axis: 0 or less, -inf where the two lie too far apart for the dtype."""
-    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is the NaN of a row that has no probabilities
+    """Return a minus its maximum along the last axis: 0 or less, -inf where the difference overflows the dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):  # inf - inf gives the NaN of a row without probabilities
         lowered: Array = a - a.max(axis=-1, keepdims=True)
     return lowered

@@ -1,4 +1,4 @@
-"""Tree: all layers and states below a model, by name, found by walking its parts."""
+"""Tree: all layers and states of a model, by name, found by walking its parts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.vector import home_of
 
 DEEPEST = 256
-
-
-"""Levels of layers within each other that a model may have: every pass calls itself once or more for each level."""
+"""The maximum nesting depth of layers: every pass recurses at least once per level."""
 
 
 class Tree:
-    """All layers and states below a root, by name, in the order in which they were set.
+    """All layers and states below a root, by name, in the order they were set.
 
     Raises
     ------
     ValueError
-        If a layer or a state stands in two places, two have one name, or layers are nested too deeply.
+        If a layer or a state is used in two places, two have the same name, or layers are nested too deeply.
     """
 
     def __init__(self, root: Layer) -> None:
@@ -37,16 +35,16 @@ class Tree:
 
     @property
     def size(self) -> int:
-        """The number of entries of all parameters."""
+        """The total number of parameter entries."""
         return self._size
 
     def states(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Yield what a file holds: parameters and buffers, by name."""
+        """Yield the parameters and buffers, which files hold, by name."""
         yield from self.parameters.items()
         yield from self.buffers.items()
 
     def _visit(self, root: Layer) -> None:
-        """Walk all parts, layer by layer, without recursion."""
+        """Visit all parts, depth first, without recursion."""
         self.layers[""] = root
         open_layers = [("", root, 0, root.owned_parts())]
         while open_layers:
@@ -68,7 +66,7 @@ class Tree:
                 self._take(part, inner, f"{type(layer).__name__}.{name}")
 
     def _take(self, state: State, path: str, label: str) -> None:
-        if state.label == type(state).__name__:  # it was set past the layer's own __setattr__
+        if state.label == type(state).__name__:  # it was set bypassing the layer's __setattr__
             state.label = label
         match state:
             case Parameter():
@@ -84,8 +82,8 @@ class Tree:
         kind = "layer" if isinstance(part, Layer) else type(part).__name__.lower()
         if first != path:
             raise ValueError(
-                f"{self._root}: the same {kind}, {part!r}, stands at {first} and at {path}; "
-                f"for a second one of its own write copy.deepcopy({kind})"
+                f"{self._root}: the same {kind}, {part!r}, is used at {first} and at {path}; "
+                f"for an independent copy write copy.deepcopy({kind})"
             )
         if path in self.layers or path in self.parameters or path in self.buffers or path in self.randoms:
             raise ValueError(f"{self._root}: two parts have the name {path}")
@@ -95,15 +93,15 @@ class Tree:
         return type(self.root).__name__
 
     def refuse_foreign(self) -> None:
-        """Raise ValueError if a part belongs to a model that is not in this tree as a whole."""
+        """Raise ValueError if a part belongs to a model that is not entirely in this tree."""
         inside = {id(layer) for layer in self.layers.values()}
 
         def check(path: str, part: State | Layer, owner: object) -> None:
             if owner is not None and id(owner) not in inside:
                 kind = "layer" if isinstance(part, Layer) else type(part).__name__.lower()
                 raise ValueError(
-                    f"{self._root}: {kind} {path}, {part!r}, belongs to another model; put that model in as a whole, "
-                    f"or write copy.deepcopy({kind}) for one that starts from the same numbers"
+                    f"{self._root}: {kind} {path}, {part!r}, belongs to another model; add that model as a whole, "
+                    f"or write copy.deepcopy({kind}) for a copy with the same numbers"
                 )
 
         for path, layer in self.layers.items():

@@ -1,4 +1,4 @@
-"""Vector: the one flat array that all parameters of a model share, and the one of their gradients."""
+"""Vector: the flat array that all parameters of a model share, and that of their gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanonet.core.errors import ShapeError
 
 
 def copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
-    """Copy numbers into place; a shape that is not the same is an error, never a broadcast."""
+    """Copy numbers into place; the shapes must be equal, nothing is broadcast."""
     array = as_numbers(numbers, label)
     if array.shape != place.shape:
         kept = array.size == place.size and array.ndim > place.ndim
@@ -33,11 +33,11 @@ def _nobody() -> None:
 
 
 sketched: ContextVar[bool] = ContextVar("sketched", default=False)
-"""Whether what is built is a sketch: a model with names and shapes, but with one 0 in place of all its numbers."""
+"""Whether models are built as sketches: with names and shapes, but one shared 0 in place of all numbers."""
 
 
 def _one_zero(size: int, dtype: np.dtype[Any]) -> Array:
-    """Return a vector whose entries are all the same place."""
+    """Return a vector whose entries all share one memory cell."""
     return np.ndarray((size,), dtype, np.zeros(1, dtype), strides=(0,))
 
 
@@ -47,9 +47,9 @@ class Memory:
     Attributes
     ----------
     layout : object
-        A token that is another one when their parts are cut anew.
+        A token that is replaced whenever a parameter is moved, frozen or unfrozen.
     version : int
-        Counts the assignments to values, so that what was proven for the old ones is not taken for true of the new.
+        The number of assignments to values: what was established for an earlier version may no longer hold.
     """
 
     __slots__ = ("dtype", "grad", "is_sketch", "layout", "value", "version")
@@ -62,14 +62,14 @@ class Memory:
 
     @property
     def memory(self) -> Memory:
-        """Itself: what a Vector finds outermost."""
+        """Itself: the outermost source of a Vector."""
         return self
 
 
 class Vector:
     """All parameters of a model as one flat array, and all gradients as another.
 
-    A model inside another, and a slice of a model, has a part of the outer vector.
+    A model inside another model, and a slice of a model, use a part of the outer vector.
 
     Examples
     --------
@@ -86,17 +86,17 @@ class Vector:
     def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
         self._layer: Callable[[], Any] = weakref.ref(layer)
         self._parent: Callable[[], Any] = _nobody
-        self._keeper = keeper  # a slice keeps the model that owns its layers
+        self._keeper = keeper  # a slice keeps the owner of its layers alive
         self.move_to(source, start, stop)
 
     def move_to(self, source: Memory | Vector, start: int, stop: int) -> None:
-        """Become another part of a vector; slices of this one follow."""
+        """Move to another part of a vector; slices of this one follow."""
         self._source, self._start, self._stop = source, start, stop
         self.dtype: np.dtype[Any] = source.dtype  # float32 or float64
 
     @property
     def value(self) -> Array:
-        """The numbers, shape (size,); assigning checks the shape and copies in."""
+        """The numbers, shape (size,); assignment checks the shape and copies into it."""
         self.memory.version += 1  # who asks for the array may write to it
         return self._source.value[self._start : self._stop]
 
@@ -107,7 +107,7 @@ class Vector:
 
     @property
     def grad(self) -> Array:
-        """The gradients, shape (size,), 0 where a parameter is frozen; assigning checks the shape and copies in."""
+        """The gradients, shape (size,), 0 for frozen parameters; assignment checks the shape and copies into it."""
         return self._source.grad[self._start : self._stop]
 
     @grad.setter
@@ -121,15 +121,15 @@ class Vector:
 
     @property
     def layout(self) -> object:
-        """A token that is another one as soon as a parameter was moved, frozen or thawed."""
+        """A token that is replaced whenever a parameter is moved, frozen or unfrozen."""
         return self._source.layout
 
-    def stand_in(self, parent: Any) -> None:
-        """Say which layer owns the one that this is a part for."""
+    def set_parent(self, parent: Any) -> None:
+        """Set the owner of the layer whose part of the vector this is."""
         self._parent = weakref.ref(parent)
 
     def owner(self) -> Any:
-        """Return the outermost layer that owns it and is still there; None when even its own layer is gone."""
+        """Return the outermost owner that is still alive; None if even its own layer is gone."""
         layer, home = self._layer(), self
         while (parent := home._parent()) is not None:
             layer, home = parent, home_of(parent)
@@ -137,7 +137,7 @@ class Vector:
 
     @property
     def offset(self) -> int:
-        """Where it starts in the outermost model's vector."""
+        """Its start index in the outermost model's vector."""
         return self._start + (self._source.offset if isinstance(self._source, Vector) else 0)
 
     @property
@@ -149,7 +149,7 @@ class Vector:
         return f"Vector({self.size} parameters, {self.dtype})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy as None: a copied layer is free, and a copied model makes a vector of its own."""
+        """Copy as None: a copied layer belongs to no model, and a copied model builds its own vector."""
         return type(None), ()
 
 

@@ -1,5 +1,5 @@
 """The layers.
 
-One file a family: linear, activations, gelu (with erf, which the exact one needs), softmax, dropout, flatten, residual.
-Each stands alone and knows no other.
+One file per family: linear, activations, gelu (with erf for the exact form), softmax, dropout, flatten, residual. Each
+is independent of the others.
 """

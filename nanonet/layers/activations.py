@@ -1,4 +1,4 @@
-"""The activations: functions of one number, each with its derivative."""
+"""The activations: elementwise functions with their derivatives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sigmoid(Activation):
     derivative_formula = "y * (1 - y)"
 
     def function(self, a: Array) -> Array:
-        """Return (1 + tanh(a/2)) / 2, right to half a rounding of 1."""
+        """Return (1 + tanh(a/2)) / 2, with an absolute error of at most half the rounding of 1."""
         half = HALF.get(a.dtype, 0.5)
         y: Array = half * a
         np.tanh(y, out=y)
@@ -59,7 +59,7 @@ class Tanh(Activation):
         return np.tanh(a)
 
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return 1 - y^2 as (1 - y) (1 + y), in which nothing underflows."""
+        """Return 1 - y^2 as (1 - y) (1 + y), which does not underflow."""
         one = ONE.get(y.dtype, 1)
         return (one - y) * (one + y)
 
@@ -85,7 +85,7 @@ class ReLU(Activation):
 
 
 class Identity(Activation):
-    """y = a, y' = 1: a linear output, or a place kept free.
+    """y = a, y' = 1: a linear output, or a placeholder.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Clip(Activation):
     Parameters
     ----------
     low, high : float or None
-        low is not above high; None or an infinity: no bound on that side.
+        low <= high; None or an infinity: no bound on that side.
 
     Examples
     --------
@@ -147,13 +147,13 @@ class Clip(Activation):
         self.low = _bound(low, "low", -math.inf)
         self.high = _bound(high, "high", math.inf)
         if self.low == -math.inf and self.high == math.inf:
-            raise ValueError("Clip: expected a bound on one side at least, got none; for y = a write Identity()")
+            raise ValueError("Clip: expected at least one bound, got none; for y = a write Identity()")
         if self.low > self.high:
-            raise ValueError(f"Clip: expected low of at most high, got {low} and {high}")
+            raise ValueError(f"Clip: expected low <= high, got {low} and {high}")
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the bounds that there are
-        """f'(a), by the bounds that there are."""
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on which bounds are set
+        """f'(a) for the bounds that are set."""
         if self.high == math.inf:
             return "1 if a > low else 0"
         return "1 if a < high else 0" if self.low == -math.inf else "(1 if a < high else 0) if a > low else 0"
@@ -170,7 +170,7 @@ class Clip(Activation):
         return inside
 
     def _bounds(self, dtype: np.dtype[Any]) -> Any:
-        """Return both bounds in a dtype, whose largest number a bound may exceed."""
+        """Return both bounds in a dtype; a bound beyond its range becomes infinite."""
         with np.errstate(over="ignore"):
             return np.array([self.low, self.high]).astype(dtype)
 
@@ -182,7 +182,7 @@ def _bound(value: float | None, name: str, none: float) -> float:
 
 
 def ReLU6() -> Clip:
-    """Return Clip(0.0, 6.0), which has this name in PyTorch and Keras.
+    """Return Clip(0.0, 6.0), called ReLU6 in PyTorch and Keras.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def ReLU6() -> Clip:
 
 
 def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
-    """Return Clip(low, high), which has this name and these bounds in PyTorch.
+    """Return Clip(low, high), with the name and default bounds of PyTorch's.
 
     Examples
     --------
@@ -227,7 +227,7 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """y = scale ELU(a), with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017, eq. 2).
+    """y = scale ELU(a), self-normalizing: preserves mean 0 and variance 1 (Klambauer et al. 2017, eq. 2).
 
     alpha = 1.6732632423543772, scale = 1.0507009873554805.
 
@@ -278,10 +278,10 @@ class Softplus(Activation):
     Parameters
     ----------
     beta : float
-        Above 0; the larger, the nearer to ReLU.
+        Above 0; larger values are closer to ReLU.
     threshold : float
-        Where beta a is larger, y = a and y' = 1. PyTorch has 20; in float32 that is the same but for rounding, in
-        float64 it leaves out 2e-9.
+        Where beta a exceeds it, y = a and y' = 1. PyTorch's default is 20: in float32 the same up to rounding, in
+        float64 an error of 2e-9.
 
     Examples
     --------
@@ -296,8 +296,8 @@ class Softplus(Activation):
         self.threshold = math.inf if threshold == math.inf else finite_number(threshold, "Softplus", "threshold")
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # it names the settings that are not the usual ones
-        """f'(a), by the settings."""
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on the settings
+        """f'(a) for these settings."""
         z = "a" if self.beta == 1 else "beta * a"
         curve = f"1 / (1 + exp(-{z}))" if self.beta == 1 else f"1 / (1 + exp(-({z})))"
         return curve if self.threshold == math.inf else f"1 if {z} > threshold else {curve}"
@@ -310,7 +310,7 @@ class Softplus(Activation):
         return np.where(z > self.threshold, a, _softplus(z) / self.beta)
 
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return sigmoid(beta a), and 1 from the threshold on."""
+        """Return sigmoid(beta a), and 1 above the threshold."""
         z: Array = a if self.beta == 1 else self.beta * a
         slope = sigmoid(z)
         return slope if self.threshold == math.inf else np.where(z > self.threshold, a.dtype.type(1), slope)

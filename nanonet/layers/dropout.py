@@ -1,4 +1,4 @@
-"""Dropout: noise in training that keeps units from relying on each other."""
+"""Dropout: random zeros in training, as regularization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        The share of numbers that is dropped, 0 or more and below 1.
+        The probability that an entry is dropped, 0 or more and below 1.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class Dropout(Layer):
         self.random = Random()
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array | None]:
-        """Return x times a mask drawn anew, and the mask; in inference a copy of x."""
+        """Return x times a newly drawn mask, and the mask; in inference a copy of x."""
         if not training or self.rate == 0:
             return x.copy(), None
         kept = self.random.generator.random(x.shape, dtype=x.dtype) >= self.rate

@@ -1,4 +1,4 @@
-"""Flatten: images and sequences become rows, as Linear takes them."""
+"""Flatten: turns images and sequences into vectors, as input for Linear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanonet.core.shapes import known
 
 
 class Flatten(Layer):
-    """Shape (batch, ...) becomes (batch, product of the rest), in the order of memory (C order).
+    """Reshape (batch, ...) to (batch, product of the rest), in C order.
 
     Examples
     --------
@@ -21,7 +21,7 @@ class Flatten(Layer):
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
-        """Return the rows, and the shape of x."""
+        """Return the flattened x, and the shape of x."""
         return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 
     def backward(self, grad: Array, cache: Shape) -> Array:
@@ -29,6 +29,6 @@ class Flatten(Layer):
         return grad.reshape(cache)
 
     def output_shape(self, input_shape: Shape) -> Shape | None:
-        """Return one axis with as many entries."""
+        """Return one axis with the same number of entries."""
         shape = known(input_shape)
         return None if shape is None else (math.prod(shape),)

@@ -1,4 +1,4 @@
-"""GELU, exact and approximated, with the derivative of each."""
+"""GELU, exact and approximate, with the derivative of each."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ BLOCK = 16384  # numbers that stay in the cache with a few intermediate results
 
 
 class GELU(Activation):
-    """y = a Φ(a), y' = Φ(a) + a φ(a): a number times the share of normal ones below it (Hendrycks and Gimpel 2016).
+    """y = a Φ(a), y' = Φ(a) + a φ(a), with the standard normal Φ and φ (Hendrycks and Gimpel 2016).
 
-    Φ(a) = (1 + erf(a/√2)) / 2 and φ(a) = exp(-a²/2) / √(2π); small values at negative a keep the digits that 1 + erf
-    would lose.
+    Φ(a) = (1 + erf(a/√2)) / 2 and φ(a) = exp(-a²/2) / √(2π), computed without the cancellation of 1 + erf at negative
+    a.
 
     Parameters
     ----------
     approximate : bool
-        True: y = a/2 (1 + tanh u), u = √(2/π) (a + 0.044715 a³), PyTorch's ``GELU(approximate="tanh")``; it differs by
-        less than 0.0005.
+        True: y = a/2 (1 + tanh u), u = √(2/π) (a + 0.044715 a³), PyTorch's ``GELU(approximate="tanh")``; the error
+        is below 0.0005.
 
     Examples
     --------
@@ -45,8 +45,8 @@ class GELU(Activation):
         self.approximate = bool(approximate)
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # each of the two forms has its own
-        """f'(a) of the form that this layer has."""
+    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on approximate
+        """f'(a) for the exact or the approximate form."""
         if self.approximate:
             return (
                 "u = root * (a + cubic * a**3); h = tanh(u); "
@@ -105,7 +105,7 @@ class GELU(Activation):
 
     @staticmethod
     def _near(a: Array) -> Array:
-        """Return a held within ±30, beyond which tanh u is ±1."""
+        """Return a clipped to ±30, beyond which tanh u is ±1."""
         return np.clip(a, -30, 30)
 
     def _tanh(self, a: Array) -> Array:

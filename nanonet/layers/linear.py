@@ -1,4 +1,4 @@
-"""Linear: the weighted sums of a net, on which everything else stands."""
+"""Linear: the fully connected layer, y = x Wᵀ + b."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
 from nanonet.initializers import GlorotUniform, Zeros
 
-WIDE = 32  # outputs from which on the product with the transposed weight is faster column after column
+WIDE = 32  # number of outputs from which the product with the transposed weight is faster in column-major order
 
 
 class Linear(Layer):
@@ -26,14 +26,14 @@ class Linear(Layer):
     in_features, out_features : int
         Sizes of the last axis of x and of y.
     weight : Initializer or array
-        How W, shape (out_features, in_features), starts. W[j, i] is the weight from input i to output j.
+        Initial W, shape (out_features, in_features). W[j, i] is the weight from input i to output j.
     bias : Initializer, array or bool
-        How b, shape (out_features,), starts: True with zeros; False for no bias.
+        Initial b, shape (out_features,); True: zeros; False: no bias.
 
     Raises
     ------
     ShapeError
-        If a starting array has another shape.
+        If an initial array has another shape.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Linear(Layer):
         return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
-        """Assign dE/dW and dE/db alone, and save the product for dE/dx."""
+        """Assign dE/dW and dE/db only, without the product for dE/dx."""
         self._assign(grad, cache)
 
     def _assign(self, g: Array, x: Array) -> None:
@@ -90,14 +90,14 @@ class Linear(Layer):
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape with out_features in its last axis."""
+        """Return the input's shape with out_features as its last axis."""
         if not input_shape or input_shape[-1] != self.in_features:
             raise ShapeError.misfit(self, expected=(self.in_features,), got=input_shape)
         return *input_shape[:-1], self.out_features
 
 
 def _product(a: Array, b: Array, out: Array) -> None:
-    """Let out be a b, in whichever order out lies in memory: np.dot fills rows alone."""
+    """Store the product a b in out, of either memory order: np.dot writes only to C-ordered arrays."""
     if out.flags.c_contiguous:
         a.dot(b, out=out)
     else:
@@ -106,10 +106,10 @@ def _product(a: Array, b: Array, out: Array) -> None:
 
 @lru_cache(maxsize=16)
 def _ones(rows: int, dtype: np.dtype[Any]) -> Array:
-    """Return 1s to sum rows with: as a product, 1ᵀ g is a call of BLAS, and two to three times as fast as a sum."""
+    """Return ones to sum rows with: the BLAS product 1ᵀ g is two to three times as fast as ``sum``."""
     return read_only(np.ones(rows, dtype))
 
 
 def _rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return x as a matrix: a product of more axes is no call of BLAS."""
+    """Return x as a matrix: a product with more axes would not use BLAS."""
     return x.reshape(-1, x.shape[-1])

@@ -1,4 +1,4 @@
-"""Residual: a layer with a way around it, so that gradients reach deep nets undiminished."""
+"""Residual: a layer with a skip connection, which keeps gradients from vanishing in deep networks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Residual(Layer):
     Parameters
     ----------
     inner : Layer
-        Any layer, such as a Sequential, whose output has the shape of its input.
+        Any layer, such as a Sequential, whose output has its input's shape.
 
     Raises
     ------
     ShapeError
-        If it has not, when the net is built or at the first batch.
+        If the shapes differ, when the model is built or at the first batch.
 
     Examples
     --------
@@ -45,11 +45,11 @@ class Residual(Layer):
         return x + y, cache
 
     def backward(self, grad: Array, cache: Any) -> Array:
-        """Return the gradient of both ways."""
+        """Return the sum of both branches' gradients."""
         return grad + self.inner.backward(grad, cache)
 
     def backward_parameters(self, grad: Array, cache: Any) -> None:
-        """Assign the gradients of inner alone."""
+        """Assign the gradients of inner only."""
         self.inner.backward_parameters(grad, cache)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -59,9 +59,9 @@ class Residual(Layer):
         if both is None:
             assert inside is not None
             raise self._misfit(input_shape, inside)
-        return both  # type: ignore[return-value]  # a pattern, where a pattern came
+        return both  # type: ignore[return-value]  # a pattern if it got one
 
     def _misfit(self, before: Shape, after: Shape) -> ShapeError:
         return ShapeError(
-            f"Residual: inner must give the shape it takes, but makes {shape_text(after)} of {shape_text(before)}"
+            f"Residual: inner must keep the shape of its input, but maps {shape_text(before)} to {shape_text(after)}"
         )

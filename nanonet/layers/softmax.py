@@ -1,4 +1,4 @@
-"""Softmax and LogSoftmax: from scores to probabilities; layers of their own, since each output reads every input."""
+"""Softmax and LogSoftmax: from logits to probabilities; not Activations, since every output depends on all inputs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from nanonet.core.stable import exp_of_negative, log_softmax, softmax
 class Softmax(Layer):
     """y = exp(aⱼ) / Σₖ exp(aₖ) along the last axis; dE/da = y (g - Σₖ gₖ yₖ) for g = dE/dy.
 
-    For training, leave it out and give the logits to CrossEntropy. An entry of -inf is masked: y and dE/da are 0 there.
-    Where nothing else stands in the last axis there are no probabilities, and y is NaN.
+    For training, omit it and pass the logits to CrossEntropy. An entry of -inf is masked: y and dE/da are 0 there. If
+    all entries along the last axis are masked, y is NaN.
 
     Examples
     --------
@@ -24,7 +24,7 @@ class Softmax(Layer):
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
-        """Return the probabilities, which the backward pass needs again."""
+        """Return the probabilities, which are also the cache."""
         _along_last(self, x.shape[1:])
         y = softmax(x)
         return y, y
@@ -42,7 +42,8 @@ class Softmax(Layer):
 class LogSoftmax(Layer):
     """y = aⱼ - log Σₖ exp(aₖ) along the last axis; dE/da = g - softmax(a) Σₖ gₖ for g = dE/dy.
 
-    An entry of -inf stays so, and takes no part in the others; where nothing else stands in the last axis, y is NaN.
+    An entry of -inf is masked: it stays -inf and does not affect the others. If all entries along the last axis are
+    masked, y is NaN.
 
     Examples
     --------
@@ -52,7 +53,7 @@ class LogSoftmax(Layer):
     """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
-        """Return the logarithms of the probabilities, which the backward pass needs again."""
+        """Return the log-probabilities, which are also the cache."""
         _along_last(self, x.shape[1:])
         y = log_softmax(x)
         return y, y
@@ -68,7 +69,7 @@ class LogSoftmax(Layer):
 
 
 def _along_last(layer: Layer, shape: Shape) -> Shape:
-    """Return the shape of a sample, or raise ShapeError where it has no last axis, or one without entries."""
+    """Return the shape of a sample, or raise ShapeError if it has no last axis or an empty one."""
     if not shape or shape[-1] == 0:
-        raise ShapeError(f"{layer}: expected input of shape (batch, ..., 1 or more), got {shape_text(shape)}")
+        raise ShapeError(f"{layer}: expected input of shape (batch, ..., n) with n >= 1, got {shape_text(shape)}")
     return shape

@@ -1,5 +1,5 @@
 """The losses.
 
-Regression for targets that are numbers, classification for classes and probabilities; outputs has the means that
-both take.
+regression has those for numeric targets, classification those for classes and probabilities; outputs has the
+means that both use.
 """

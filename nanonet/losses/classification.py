@@ -1,4 +1,4 @@
-"""Cross-entropies: losses of logits, for targets that are classes or probabilities."""
+"""Cross-entropies of logits, for targets that are classes or probabilities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nanonet.losses.outputs import mean_over_outputs, outputs
 class BinaryCrossEntropy(Loss):
     """Mean over the outputs and the batch of -t log p - (1 - t) log(1 - p), where p = sigmoid(prediction).
 
-    It takes logits, as PyTorch's BCEWithLogitsLoss: leave the Sigmoid out of the model. Targets are from 0 to 1.
+    It takes logits, like PyTorch's BCEWithLogitsLoss: omit the Sigmoid from the model. Targets are from 0 to 1.
 
     Examples
     --------
@@ -43,11 +43,11 @@ class BinaryCrossEntropy(Loss):
         return (sigmoid(prediction) - target) / outputs(prediction)
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return numbers from 0 to 1."""
+        """Return random numbers from 0 to 1."""
         return rng.random(shape)
 
     def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target, of the shape of prediction and from 0 to 1."""
+        """Return target, checked to have the shape of prediction and entries from 0 to 1."""
         array = super().check_target(prediction, target)
         if not ((array >= 0) & (array <= 1)).all():
             outside = ~((array >= 0) & (array <= 1))
@@ -60,25 +60,25 @@ class BinaryCrossEntropy(Loss):
 
 
 class CrossEntropy(Loss):
-    """-Σⱼ tⱼ log pⱼ, mean over the batch, where p = softmax(prediction): it takes logits, as PyTorch's.
+    """-Σⱼ tⱼ log pⱼ, mean over the batch, where p = softmax(prediction): it takes logits, like PyTorch's.
 
-    With class weights vⱼ it is -Σⱼ vⱼ tⱼ log pⱼ; for labels the mean is then divided by the sum of the weights of the
-    samples' classes, for rows of probabilities by the number of samples, as in PyTorch.
+    With class weights vⱼ it is -Σⱼ vⱼ tⱼ log pⱼ; the sum over the batch is then divided, for labels, by the sum of the
+    class weights of the samples, and for rows of probabilities by the number of samples, as in PyTorch.
 
     Parameters
     ----------
     label_smoothing : float
         s from 0 to 1: t becomes (1 - s) t + s / classes (Szegedy et al. 2016).
     class_weight : array, optional
-        One weight a class: 0, or from 1e-30 to 1e30. Labels of weight 0 do not count.
+        One weight per class: 0, or from 1e-30 to 1e30. Samples whose label has weight 0 are ignored.
 
     Notes
     -----
-    The target holds labels, shape (batch,), integers from 0; or probabilities, one-hot rows among them, shape
-    (batch, classes), each row of 0 or more and summing to 1.
+    The target holds labels, shape (batch,), integers from 0; or probabilities, such as one-hot rows, shape
+    (batch, classes), nonnegative, each row summing to 1.
 
-    A logit of -inf masks a class: its probability and its gradient are 0, and E is infinite only where the target
-    has a share in it, as smoothing gives it one. A sample whose classes are all masked has no probabilities: NaN.
+    A logit of -inf masks a class: its probability and its gradient are 0, and E is infinite only if the target is
+    nonzero there, as it is with label smoothing. A sample whose classes are all masked gives NaN.
 
     Examples
     --------
@@ -98,11 +98,11 @@ class CrossEntropy(Loss):
         v = self.class_weight
         if v is not None and (v.ndim != 1 or not ((v == 0) | (v >= 1e-30) & (v <= 1e30)).all() or not v.any()):
             raise ValueError(
-                "CrossEntropy: expected class_weight as one number a class, 0 or from 1e-30 to 1e30, not all of them 0"
+                "CrossEntropy: expected class_weight as one number per class, 0 or from 1e-30 to 1e30, not all 0"
             )
 
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return -Σⱼ kⱼ log pⱼ, where k is the target after smoothing and class weights."""
+        """Return -Σⱼ kⱼ log pⱼ, where k is the target with smoothing and class weights applied."""
         return self._each(self.coefficients(prediction, target), log_softmax(prediction))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
@@ -110,7 +110,7 @@ class CrossEntropy(Loss):
         return self._slope(self.coefficients(prediction, target), softmax(prediction))
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E, and what both passes need."""
+        """Return E and the cache for ``backward``."""
         k, (p, logs) = self.coefficients(prediction, target), softmax_and_log(prediction)
         return self.mean(self._each(k, logs), target, weight), (k, p, target, weight)
 
@@ -132,11 +132,11 @@ class CrossEntropy(Loss):
         return softmax(float_array(logits, self, "logits"))
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return labels."""
+        """Return random labels."""
         return rng.integers(shape[-1], size=shape[:-1])
 
     def check_target(self, prediction: Array, target: object) -> npt.NDArray[Any]:
-        """Return labels as integers, or rows in the dtype of prediction."""
+        """Return integer labels, or rows of probabilities in the dtype of prediction, checked."""
         if prediction.ndim != 2 or prediction.shape[1] < 2:
             raise ShapeError(
                 f"{self}: expected a prediction of shape (batch, classes) with 2 classes or more, "
@@ -174,12 +174,12 @@ class CrossEntropy(Loss):
         if uneven.any() or (rows < 0).any():
             row = int(np.flatnonzero(uneven | (rows < 0).any(axis=1))[0])
             raise ValueError(
-                f"{self}: expected rows of probabilities of 0 or more that sum to 1, but row {row} is {rows[row]}"
+                f"{self}: expected rows of nonnegative probabilities that sum to 1, but row {row} is {rows[row]}"
             )
         return rows
 
     def coefficients(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        """Return k = v ((1 - s) t + s / classes), one row a sample."""
+        """Return k = v ((1 - s) t + s / classes), one row per sample."""
         if target.ndim == 2:
             k: Array = target
         else:
@@ -192,7 +192,7 @@ class CrossEntropy(Loss):
     @staticmethod
     def _each(k: Array, logs: Array) -> Array:
         each: Array = -np.einsum("ij,ij->i", k, logs)
-        if not is_finite(each):  # a class without a share in the target may be masked: 0 times -inf is 0 here
+        if not is_finite(each):  # a class with target 0 may be masked: here 0 times -inf is 0
             each = -np.einsum("ij,ij->i", k, np.where(k, logs, 0))
         return each
 

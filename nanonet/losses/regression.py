@@ -1,4 +1,4 @@
-"""Losses for targets that are numbers, and the hinge for those that are -1 and 1."""
+"""Losses for numeric targets, and the hinge loss for targets -1 and 1."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nanonet.losses.outputs import mean_over_outputs, outputs
 class SquaredError(Loss):
     """Half the sum of squares over the outputs, mean over the batch: E = 1/N Σᵢ 1/2 Σⱼ (yᵢⱼ - tᵢⱼ)^2.
 
-    The derivative of one sample's loss is y - t, as in the article and in most textbooks. PyTorch's MSELoss is the
-    mean over the outputs too and has no 1/2.
+    The derivative of one sample's loss is y - t, as in the article and in most textbooks. PyTorch's MSELoss also takes
+    the mean over the outputs, and has no 1/2.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class SquaredError(Loss):
         return prediction - target
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E, and y - t with the share of each sample, which both passes need."""
+        """Return E, and the cache: y - t and the share of each sample."""
         difference = prediction - target
         if weight is None:
             count = len(difference)
@@ -46,7 +46,7 @@ class SquaredError(Loss):
         return value, (difference, self.shares(difference, target, weight))
 
     def backward(self, cache: Any) -> Array:
-        """Return (y - t) times the share of its sample."""
+        """Return (y - t) times the share of each sample."""
         difference, share = cache
         grad: Array = difference * share
         return grad
@@ -103,7 +103,7 @@ class MeanAbsoluteError(Loss):
 class Huber(Loss):
     """Mean over the outputs and the batch of 1/2 d^2 where |d| = |y - t| <= h, else h (|d| - h/2) (Huber 1964).
 
-    PyTorch's HuberLoss: half a square near the target, a straight line beyond the threshold h.
+    PyTorch's HuberLoss: quadratic near the target, linear beyond the threshold h.
 
     Parameters
     ----------
@@ -125,13 +125,13 @@ class Huber(Loss):
             raise ValueError("Huber: expected a threshold above 0; at 0 the loss would be 0 everywhere")
 
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return the mean over the outputs."""
+        """Return the mean over j of the Huber function of yⱼ - tⱼ."""
         distance = np.abs(prediction - target)
         near = np.minimum(distance, self.threshold)
         return mean_over_outputs(near * (distance - 0.5 * near))
 
     def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return y - t, held within ±h, / outputs."""
+        """Return y - t clipped to ±h, / outputs."""
         held: Array = np.clip(prediction - target, -self.threshold, self.threshold) / outputs(prediction)
         return held
 
@@ -158,11 +158,11 @@ class Hinge(Loss):
         return np.where(target * prediction < 1, -target, 0)
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return -1 and 1."""
+        """Return random entries -1 and 1."""
         return rng.choice([-1.0, 1.0], size=shape)
 
     def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target, of the shape of prediction and made of -1 and 1."""
+        """Return target, checked to have the shape of prediction and entries -1 and 1."""
         array = super().check_target(prediction, target)
         if not (np.abs(array) == 1).all():
             raise ValueError(f"Hinge: expected targets of -1 and 1, got {stranger(array, np.abs(array) != 1)}")

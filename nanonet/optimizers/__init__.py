@@ -1,5 +1,5 @@
-"""The rules by which gradients move parameters.
+"""The optimizers: update rules for the parameters.
 
-One family a file: sgd, adaptive, adam, rprop; and schedules, the learning rates that follow the step;
+One file per family: sgd, adaptive, adam, rprop; schedules has the learning rates as functions of the step;
 settings has what several rules check.
 """

@@ -1,4 +1,4 @@
-"""Adam and AdamW: the mean of the gradients over their root mean square."""
+"""Adam and AdamW: the running mean of the gradient over its root mean square."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from nanonet.optimizers.settings import expect_pair, quotient
 
 
 class Adam(Optimizer):
-    """The mean of the gradients over their root mean square, older ones counting less (Kingma and Ba 2015, alg. 1).
+    """The exponentially weighted mean of gradients over their root mean square (Kingma and Ba 2015, algorithm 1).
 
     ::
 
         m <- b1 m + g                            s <- b2 s + g^2
         w <- w - learning_rate (m / c1) / (sqrt(s / c2) + epsilon)       c = 1 + b + ... + b^(t-1)
 
-    Kept are discounted sums, so that m / c1 and s / c2 are the means, freed of their start at 0, that the paper gets
-    from (1 - b) m and (1 - b) s.
+    m and s are discounted sums; m / c1 and s / c2 are the paper's bias-corrected means, which it computes from
+    (1 - b) m and (1 - b) s.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Adam(Optimizer):
         return {"sum": 0.0, "square_sum": 0.0}
 
     def update(self, value: Array, grad: Array, step: Step, total: Array, square_total: Array) -> None:
-        """Step by the mean over the root mean square; one array holds all that is in between, and stays in the cache.
+        """Step by the mean over the root mean square; one array, small enough for the cache, holds all intermediates.
 
-        The root of c2 goes over to epsilon and the rate, which spares a pass.
+        sqrt(c2) is moved into epsilon and the rate, which saves a pass.
         """
         b1, b2 = self.betas
         root, rate = self._factors(step)
@@ -66,21 +66,21 @@ class Adam(Optimizer):
         value -= between
 
     def _factors(self, step: Step) -> tuple[float, float]:
-        """Return sqrt(c2), and the rate times sqrt(c2) / c1."""
+        """Return sqrt(c2) and the learning rate times sqrt(c2) / c1."""
         c1, c2 = ((1 - beta**step.number) / (1 - beta) for beta in self.betas)
         return math.sqrt(c2), step.learning_rate * math.sqrt(c2) / c1
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, and of the sums."""
+        """Return the bounds on w and on the sums."""
         (b1, b2), (root, rate) = self.betas, self._factors(step)
         total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
         return value + quotient(rate * total, self.epsilon * root), [total, square_total]
 
 
 class AdamW(Adam):
-    """Adam whose weight decay does not pass through the rule: w <- (1 - learning_rate decay) w first.
+    """Adam with decoupled weight decay: each step begins with w <- (1 - learning_rate weight_decay) w.
 
-    Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The decay is 0.01 unless ``weight_decay`` is given.
+    Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The default ``weight_decay`` is 0.01.
     """
 
     decay_is_decoupled = True

@@ -1,4 +1,4 @@
-"""Rules that divide by the size of past gradients: Adagrad and RMSprop."""
+"""Adagrad and RMSprop: step sizes scaled by past gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nanonet.optimizers.settings import quotient
 
 
 class Adagrad(Optimizer):
-    """Rates that fall where gradients were large (Duchi et al. 2011), in PyTorch's form.
+    """Per-entry learning rates that decrease with accumulated squared gradients (Duchi et al. 2011), as in PyTorch.
 
     ::
 
@@ -37,12 +37,12 @@ class Adagrad(Optimizer):
         value -= step.learning_rate * grad / (np.sqrt(square_sum) + self.epsilon)
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, and of the sum of squares."""
+        """Return the bounds on w and on the sum of squares."""
         return value + quotient(step.learning_rate * grad, self.epsilon), [state[0] + grad * grad]
 
 
 class RMSprop(Optimizer):
-    """Steps divided by a running root mean square of the gradient (Tieleman and Hinton 2012), in PyTorch's form.
+    """Steps divided by a running root mean square of the gradient (Tieleman and Hinton 2012), as in PyTorch.
 
     ::
 
@@ -67,7 +67,7 @@ class RMSprop(Optimizer):
         self.momentum = finite_number(momentum, name, "momentum", low=0)
 
     def states(self) -> dict[str, float]:
-        """Return the mean square, and the velocity where there is momentum."""
+        """Return the mean square and, with momentum, the velocity."""
         return {"mean_square": 0.0} | ({"velocity": 0.0} if self.momentum else {})
 
     def update(self, value: Array, grad: Array, step: Step, mean_square: Array, *velocity: Array) -> None:
@@ -81,7 +81,7 @@ class RMSprop(Optimizer):
         value -= step.learning_rate * scaled
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, of the mean square, and of the velocity."""
+        """Return the bounds on w, on the mean square and on the velocity."""
         mean_square, *velocity = state
         scaled = quotient(grad, self.epsilon) + self.momentum * sum(velocity)
         return value + step.learning_rate * scaled, [max(mean_square, grad * grad)] + [scaled] * len(velocity)

@@ -1,4 +1,4 @@
-"""Rprop: steps by the sign of the gradient alone, for full batches."""
+"""Rprop: updates by the sign of the gradient only, for full batches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nanonet.optimizers.settings import expect_pair
 
 
 class Rprop(Optimizer):
-    """Steps by the sign of the gradient alone, for full batches (Riedmiller and Braun 1993), in PyTorch's form.
+    """Updates by the sign of the gradient only, for full batches (Riedmiller and Braun 1993), as in PyTorch.
 
-    Each entry has a step size d, at first the learning rate of step 0 (a schedule is not asked again), which grows
-    while the sign stays and shrinks when it turns::
+    Each entry has a step size d, initially the learning rate of step 0 (later rates of a schedule are not used). It
+    grows while the sign of the gradient stays the same and shrinks when it changes::
 
         d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
         w <- w - d sign(g);  g' <- g
@@ -40,11 +40,11 @@ class Rprop(Optimizer):
         self.most = finite_number(sizes[1], name, "the largest size", low=self.least)
 
     def states(self) -> dict[str, float]:
-        """Return the gradient of the step before, and the step size."""
+        """Return the previous gradient and the step size."""
         return {"previous": 0.0, "size": self.rate(0)}
 
     def update(self, value: Array, grad: Array, step: Step, previous: Array, size: Array) -> None:
-        """Step by the size, against the sign."""
+        """Step by the step size, against the sign of the gradient."""
         agreement = np.sign(grad) * np.sign(previous)
         size *= np.where(agreement > 0, self.up, np.where(agreement < 0, self.down, 1.0)).astype(size.dtype)
         np.clip(size, self.least, self.most, out=size)
@@ -52,6 +52,6 @@ class Rprop(Optimizer):
         value -= size * np.sign(previous)
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, of the gradient before, and of the size."""
+        """Return the bounds on w, on the previous gradient and on the step size."""
         size = max(state[1], self.most)
         return value + size, [max(state[0], grad), size]

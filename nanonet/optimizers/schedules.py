@@ -1,4 +1,4 @@
-"""Schedules: learning rates that change with the step, counted from 0; any callable of the step is one."""
+"""Schedules: learning rates as functions of the step, counted from 0; any callable of the step will do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanonet.core.repr import Recorded
 
 
 class Schedule(Recorded, ABC):
-    """A learning rate as a function of the step. A plain function does as well; this one has a repr.
+    """A learning rate as a function of the step, with a repr. A plain function may be used instead.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class ExponentialRate(Schedule):
 
 
 class CosineRate(Schedule):
-    """From rate down to end over half a cosine, then end (Loshchilov and Hutter 2017, without restarts).
+    """Cosine annealing from rate to end, then constant (Loshchilov and Hutter 2017, without restarts).
 
     Examples
     --------
@@ -86,9 +86,9 @@ class CosineRate(Schedule):
 
 
 class WarmUp(Schedule):
-    """A straight line from start up to the rate that follows, for some steps; then a rate or another schedule.
+    """Linear from start to the first rate of ``then`` over ``steps`` steps; then that rate or schedule follows.
 
-    ``then`` counts its steps from where the warm-up ends.
+    ``then`` counts its steps from the end of the warm-up.
 
     Examples
     --------
@@ -115,10 +115,10 @@ class WarmUp(Schedule):
 
 
 class OneCycleRate(Schedule):
-    """Up from most/divide to most, then down to most/divide/end_divide, both by half a cosine (Smith 2018).
+    """Cosine from most/divide up to most, then cosine down to most/divide/end_divide (Smith 2018).
 
-    PyTorch's OneCycleLR in its default form: the last step has number steps - 1, and the top is reached after the
-    share ``up`` of the way.
+    PyTorch's OneCycleLR with its defaults: the last step has number steps - 1, and the maximum is reached after the
+    fraction ``up`` of the steps.
 
     Examples
     --------

@@ -10,14 +10,14 @@ from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum m (Robbins and Monro 1951; Polyak 1964; Sutskever et al. 2013 for Nesterov's).
+    """Gradient descent with momentum m (Robbins and Monro 1951; Polyak 1964; Nesterov's as in Sutskever et al. 2013).
 
     ::
 
         v <- m v + g
         w <- w - learning_rate v                 or, with nesterov, w - learning_rate (g + m v)
 
-    Without momentum w <- w - learning_rate g. As in PyTorch, v holds no learning rate.
+    Without momentum w <- w - learning_rate g. As in PyTorch, v does not include the learning rate.
 
     Examples
     --------
@@ -40,11 +40,11 @@ class SGD(Optimizer):
             raise ValueError(f"{type(self).__name__}: nesterov needs a momentum above 0")
 
     def states(self) -> dict[str, float]:
-        """Return the velocity, where there is momentum."""
+        """Return the velocity, with momentum."""
         return {"velocity": 0.0} if self.momentum else {}
 
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
-        """Take learning_rate times gradient, or velocity, from w."""
+        """Subtract learning_rate times the gradient, or the velocity, from w."""
         if not state:
             value -= step.learning_rate * grad
             return
@@ -54,7 +54,7 @@ class SGD(Optimizer):
         value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return those of w, and of the velocity."""
+        """Return the bounds on w and on the velocity."""
         if not state:
             return value + step.learning_rate * grad, []
         velocity = self.momentum * state[0] + grad

@@ -745,7 +745,7 @@ def test_the_loss_that_the_broken_ones_are_made_from_is_right() -> None:
         (MeanTwice(), "dE/dprediction[", "1/batch"),
         (WritesToPrediction(), "forward", "argument modified"),
         (WritesToTarget(), "backward", "argument modified"),
-        (OneNumber(), "function must return one number a sample, shape (5,), got ()", ""),
+        (OneNumber(), "function must return one number per sample, shape (5,), got ()", ""),
         (WrongDerivativeShape(), "(5, 3), got (5,)", ""),
         (IgnoresWeights(), "dE/dprediction, weighted[", ""),
     ],
@@ -855,7 +855,7 @@ def test_a_model_is_checked_on_a_float64_copy_that_has_its_numbers(dtype: npt.DT
     [
         ((Linear,), {}, TypeError, "expected a Layer or a Loss"),
         (("Linear",), {}, TypeError, "expected a Layer or a Loss"),
-        ((Dropout(),), {}, ValueError, r"Dropout\(\) does not pin its input; write input_shape="),
+        ((Dropout(),), {}, ValueError, r"Dropout\(\) has no input_shape; pass one, such as input_shape="),
         ((Linear(2, 3),), {"target": [[1.0]]}, TypeError, "target goes with a Loss"),
         ((Linear(2, 3), (0,)), {}, ValueError, "check_gradients: input_shape"),
         ((Linear(2, 3),), {"rng": "today"}, TypeError, "check_gradients: expected rng"),
@@ -1014,13 +1014,13 @@ def test_what_is_given_as_x_is_kept_to() -> None:
 @pytest.mark.parametrize(
     ("name", "note"),
     [
-        ("finite near 0 alone", "left out on x from 0.03 to 33 on both sides of 0: its output is not finite there"),
-        ("a domain with a wall", "left out on x from 0.03 .* ValueError: Walled: expected numbers up to 20"),
+        ("finite near 0 alone", "skipped on x from 0.03 to 33 on both sides of 0: its output is not finite there"),
+        ("a domain with a wall", "skipped on x from 0.03 .* ValueError: Walled: expected numbers up to 20"),
         (
             "a norm over the batch that refuses to train on one sample",
-            "left out in training, on a batch of 1: ValueErr",
+            "skipped in training, on a batch of 1: ValueErr",
         ),
-        ("a deviation of the batch that one sample does not have", "left out in training, on a batch of 1: its output"),
+        ("a deviation of the batch that one sample does not have", "skipped in training, on a batch of 1: its output"),
     ],
 )
 def test_the_report_says_what_was_left_out_and_why(name: str, note: str) -> None:

@@ -94,7 +94,7 @@ def test_a_layer_out_of_sight_is_refused_by_name_before_anything_is_trained(wher
     inner = Sequential(Linear(3, 3), rng=1)
     model = Sequential(Linear(3, 3), Holder(inner, keep, find), rng=0)
     before = picture(model), inner.vector.value.copy()
-    with pytest.raises(ContractError, match=rf"layer 1, Holder.*reaches through {place}, is no part of the model"):
+    with pytest.raises(ContractError, match=rf"layer 1, Holder.*reaches through {place}, is not part of the model"):
         train(model, *data(outputs=3))
     assert picture(model) == before[0]
     np.testing.assert_array_equal(inner.vector.value, before[1])
@@ -161,7 +161,7 @@ def test_a_list_of_layers_that_was_changed_since_is_refused(change: Callable[[li
     train(model, *data(outputs=3))
     change(several.inner)
     before = model.vector.value.copy()
-    with pytest.raises(ContractError, match="was changed since; build anew"):
+    with pytest.raises(ContractError, match="was changed; after such a change rebuild the model"):
         train(model, *data(outputs=3))
     np.testing.assert_array_equal(model.vector.value, before)
 
@@ -263,7 +263,7 @@ def test_a_parameter_in_a_slot_cannot_be_replaced_by_numbers() -> None:
     "value", [Parameter(3, Constant(1.0)), Buffer(3, Constant(1.0)), [Scale(3)], {"a": Linear(2, 2)}]
 )
 def test_a_parameter_of_the_class_is_refused_where_the_class_is_made(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"Shared\.gain is an attribute of the class, which all .* would share; set it"):
+    with pytest.raises(TypeError, match=r"Shared\.gain is a class attribute, which all .* would share; set it"):
         type("Shared", (Copy,), {"gain": value})
 
 

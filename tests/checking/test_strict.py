@@ -255,9 +255,9 @@ VIOLATIONS: list[tuple[type[Layer], type[Exception], str]] = [
     (GivesNoPair, ContractError, r"forward must return \(output, cache\), got ndarray"),
     (GivesNothing, ContractError, r"forward must return \(output, cache\), got NoneType"),
     (GivesThree, ContractError, r"forward must return \(output, cache\), got tuple"),
-    (GivesNoArray, ContractError, "forward must give an array, got list"),
-    (WidensForward, ContractError, "forward made float64 of float32"),
-    (WidensBackward, ContractError, "backward made float64 of float32"),
+    (GivesNoArray, ContractError, "forward must return an array, got list"),
+    (WidensForward, ContractError, "forward returned float64 for float32"),
+    (WidensBackward, ContractError, "backward returned float64 for float32"),
     (PromisesAnotherShape, ShapeError, r"forward gave shape \(\d+, 6\), but output_shape says \(\d+, 3\)"),
     (
         LosesTheBatchAxis,
@@ -271,7 +271,7 @@ VIOLATIONS: list[tuple[type[Layer], type[Exception], str]] = [
         r"backward must return dE/dx of the shape of x, \(\d+, 3\), got \(3,\)",
     ),
     (ReturnsATransposedShape, ShapeError, r"backward must return dE/dx of the shape of x, \(\d+, 3\), got \(3, \d+\)"),
-    (ReturnsNothing, ContractError, "backward must give an array, got NoneType"),
+    (ReturnsNothing, ContractError, "backward must return an array, got NoneType"),
     (DividesByZero, NonFiniteError, "its output is the first that is not finite"),
     (DividesByZeroBackward, NonFiniteError, r"its dE/dx is the first gradient that is not finite"),
     (DividesByZeroInItsGradient, NonFiniteError, "the gradient of gain is the first that is not finite"),
@@ -396,7 +396,7 @@ def test_a_residual_block_that_writes_into_the_result_of_its_child_is_found(
 ) -> None:
     model = Sequential(Linear(3, 3), SpoilingResidual(child()), Linear(3, 3), rng=0)
     before = picture(model)
-    with pytest.raises(ContractError, match=r"layer 1, SpoilingResidual.*: forward writes to .*handed out.*y \+= x"):
+    with pytest.raises(ContractError, match=r"layer 1, SpoilingResidual.*: forward writes .*returned before.*y \+= x"):
         train(model, *sample)
     with nanonet.strict(), pytest.raises(ContractError, match="layer 1, SpoilingResidual"):
         model(sample[0])
@@ -602,8 +602,8 @@ class ReturnsAfterChanging(Momentum):
     [
         (WritesToGradient, r"WritesToGradient\(0\.1\): update writes to its argument"),
         (ReturnsAnArray, r"ReturnsAnArray\(0\.1\): update .*in place"),
-        (RebindsValue, r"RebindsValue\(0\.1\): update leaves value as it was; change it in place"),
-        (RebindsState, r"RebindsState\(0\.1\): update leaves its state velocity as it was; change it in place"),
+        (RebindsValue, r"RebindsValue\(0\.1\): update leaves value unchanged; change it in place"),
+        (RebindsState, r"RebindsState\(0\.1\): update leaves its state velocity unchanged; change it in place"),
         (TakesNoState, r"TakesNoState\(0\.1\): update must take the state vectors that states names, velocity"),
         (ReturnsAfterChanging, r"ReturnsAfterChanging\(0\.1\): update must change value in place and return nothing"),
     ],

@@ -244,12 +244,12 @@ OUT_OF_SIGHT: dict[str, Callable[[], Layer]] = {
 
 @pytest.mark.parametrize("case", OUT_OF_SIGHT)
 def test_a_layer_out_of_sight_is_refused(case: str) -> None:
-    with pytest.raises(ContractError, match="is no part of the model"):
+    with pytest.raises(ContractError, match="is not part of the model"):
         train(Sequential(OUT_OF_SIGHT[case](), Linear(3, 3), rng=0), *data(outputs=3))
 
 
 def test_a_nested_layer_of_the_class_is_refused_where_the_class_is_made() -> None:
-    with pytest.raises(TypeError, match="is an attribute of the class"):
+    with pytest.raises(TypeError, match="is a class attribute"):
         type("Shares", (Copy,), {"inner": Residual(Linear(3, 3))})
 
 

@@ -265,7 +265,7 @@ def test_the_same_layer_twice_is_refused_at_any_depths(kind: Callable[[], Layer]
 
 def test_the_message_about_a_layer_that_stands_twice_says_where() -> None:
     layer = Linear(2, 2)
-    with pytest.raises(ValueError, match=re.escape("Linear(2, 2), stands at 0 and at 1.inner.1")):
+    with pytest.raises(ValueError, match=re.escape("Linear(2, 2), is used at 0 and at 1.inner.1")):
         Sequential(layer, Residual(Tanh(), layer))
 
 

@@ -195,7 +195,7 @@ MISTAKES = {
         ("(1 - cache**2)", "(cache**2 - 1)", "diagnosis: sign flipped"),
     ],
     "Linear": [
-        ("grad @ self.weight.value", "grad @ self.weight.value.T", "it becomes right when weight is transposed"),
+        ("grad @ self.weight.value", "grad @ self.weight.value.T", "it becomes correct when weight is transposed"),
         ("grad @ self.weight.value", "grad @ self.weight.value.T", "In a square layer shapes do not object"),
         ("grad.T @ cache", "cache.T @ grad", "transposed: it is the transpose of the derivative"),
         ("grad.T @ cache", "cache.T @ grad", "Which factor of your product must give the rows"),
@@ -242,7 +242,7 @@ GAIN, DX = SOLUTIONS["Scale"].split("\n")[1:3]
     ("body", "said"),
     [
         (DX, "backward never assigns gain.grad; write self.gain.grad = ..."),
-        (GAIN, "backward must give an array, got NoneType"),
+        (GAIN, "backward must return an array, got NoneType"),
         (f"{GAIN.replace('=', '+=', 1)}\n{DX}", "gradients are assigned: self.gain.grad = ..., not +="),
         (f"{GAIN.replace('.sum(axis=0)', '')}\n{DX}", "expected shape (3,), got (5, 3); sum it over the batch"),
         (f"{GAIN.replace('.grad =', ' =')}\n{DX}", "to change its numbers write layer.gain.value = ..."),

@@ -399,7 +399,7 @@ def test_a_layer_that_breaks_the_contract_is_named() -> None:
         def backward(self, grad: Array, cache: Any) -> Array:
             return None  # type: ignore[return-value]  # what is wrong on purpose
 
-    with pytest.raises(ContractError, match=r"layer 1, Silent\(\): backward must give an array, got NoneType"):
+    with pytest.raises(ContractError, match=r"layer 1, Silent\(\): backward must return an array, got NoneType"):
         Sequential(Linear(3, 3), Silent(), rng=0).trace(X, X, SquaredError())
 
 

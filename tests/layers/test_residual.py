@@ -152,11 +152,11 @@ def test_training_goes_no_further_down_than_there_is_something_to_train() -> Non
     [
         (
             lambda: Sequential(Residual(Linear(3, 4))),
-            "Residual: inner must give the shape it takes, but makes (batch, 4) of (batch, 3)",
+            "Residual: inner must keep the shape of its input, but maps (batch, 3) to (batch, 4)",
         ),
         (
             lambda: Sequential(Linear(2, 3), Residual(Sequential(Linear(3, 5), Tanh()))),
-            "Residual: inner must give the shape it takes, but makes (batch, 5) of (batch, 3)",
+            "Residual: inner must keep the shape of its input, but maps (batch, 3) to (batch, 5)",
         ),
         (
             lambda: Sequential(Linear(2, 3), Residual(Linear(4, 4))),
@@ -164,11 +164,11 @@ def test_training_goes_no_further_down_than_there_is_something_to_train() -> Non
         ),
         (
             lambda: Sequential(Residual(Flatten()))(np.zeros((2, 3, 4))),
-            "Residual: inner must give the shape it takes, but makes (batch, 12) of (batch, 3, 4)",
+            "Residual: inner must keep the shape of its input, but maps (batch, 3, 4) to (batch, 12)",
         ),
         (
             lambda: Sequential(Residual(Doubled()))(np.zeros((2, 3))),
-            "Residual: inner must give the shape it takes, but makes (batch, 6) of (batch, 3)",
+            "Residual: inner must keep the shape of its input, but maps (batch, 3) to (batch, 6)",
         ),
     ],
 )

@@ -200,7 +200,7 @@ def test_a_target_that_is_refused_leaves_the_gradients_alone() -> None:
 @given(shape=shapes, weight=shapes)
 def test_weights_never_broadcast(shape: Shape, weight: Shape) -> None:
     assume(weight != shape[:1])
-    with pytest.raises(ShapeError, match=re.escape(f"expected one weight a sample, shape {shape[:1]}, got {weight}")):
+    with pytest.raises(ShapeError, match=re.escape(f"expected one weight per sample, shape {shape[:1]}, got {weight}")):
         SquaredError()(np.zeros(shape), np.zeros(shape), np.ones(weight))
 
 
@@ -288,7 +288,7 @@ def test_what_is_no_number_is_named(prediction: Any, target: Any, weight: Any, n
 
 def test_rows_of_unequal_lengths_are_named() -> None:
     ragged: Any = [[1.0], [1.0, 2.0]]
-    with pytest.raises(ShapeError, match=r"^SquaredError: target: expected rows of one length"):
+    with pytest.raises(ShapeError, match=r"^SquaredError: target: expected rows of equal length"):
         SquaredError()([[1.0], [2.0]], ragged)
 
 
@@ -330,7 +330,7 @@ def test_a_loss_that_does_not_give_one_number_a_sample_is_named() -> None:
         def function(self, prediction: Array, target: Array) -> Array:
             return np.asarray(super().function(prediction, target).sum())
 
-    with pytest.raises(ShapeError, match=r"^Total: function must return one number a sample, shape \(2,\), got \(\)"):
+    with pytest.raises(ShapeError, match=r"^Total: function must return one number per sample, shape \(2,\), got \(\)"):
         Total()([[1.0], [2.0]], [[0.0], [0.0]])
 
 

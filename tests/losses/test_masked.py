@@ -157,7 +157,7 @@ class Cut(Copy):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_last_axis_without_entries_is_refused_and_names_the_layer(kind: type[Layer]) -> None:
-    message = rf"{kind.__name__}\(\): expected input of shape \(batch, ..., 1 or more\), got \(batch, 0\)"
+    message = rf"{kind.__name__}\(\): expected input of shape \(batch, ..., n\) with n >= 1, got \(batch, 0\)"
     with pytest.raises(ShapeError, match=message):
         Sequential(kind())(np.zeros((2, 0)))
     with pytest.raises(ShapeError, match=message):

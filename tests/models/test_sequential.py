@@ -373,7 +373,7 @@ BAD_X: list[tuple[Any, type[Exception], str]] = [
     (5.0, ShapeError, "got a single number"),
     ("text", TypeError, "x: expected numbers, got text"),
     ([["a", "b"]], TypeError, "x: expected numbers, got text"),
-    ([[1, 2], [3]], ShapeError, "x: expected rows of one length"),
+    ([[1, 2], [3]], ShapeError, "x: expected rows of equal length"),
     ([[1, None]], TypeError, "x: expected numbers, got list of dtype object"),
     (np.array([[1, "a"]], object), TypeError, "x: expected numbers, got ndarray of dtype object"),
     (np.ones((4, 2)) * 1j, TypeError, "x: expected numbers, got ndarray of dtype complex128"),

@@ -113,7 +113,7 @@ class Normalised(Optimizer):
 def test_a_rule_that_looks_beyond_single_entries_is_found_before_the_first_step() -> None:
     model = Sequential(Linear(3, 1), rng=0)
     before = model.vector.value.copy()
-    with pytest.raises(ContractError, match=r"Normalised\(0\.1\): update looks beyond single entries"):
+    with pytest.raises(ContractError, match=r"Normalised\(0\.1\): update is not elementwise"):
         fit(model, Normalised(0.1))
     np.testing.assert_array_equal(model.vector.value, before)
 

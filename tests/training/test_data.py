@@ -351,7 +351,7 @@ BAD_TARGETS: dict[str, tuple[Loss, int, Any, type[Exception], str]] = {
         3,
         ONE_HOT * 2,
         ValueError,
-        "expected rows of probabilities of 0 or more that sum to 1, but row 0 is [2. 0. 0.]",
+        "expected rows of nonnegative probabilities that sum to 1, but row 0 is [2. 0. 0.]",
     ),
     "labels for one output": (
         CrossEntropy(),
