@@ -24,7 +24,7 @@ sys.path.insert(0, str(DOCS))
 import pages  # noqa: E402  # it lies beside this file
 
 import nanonet  # noqa: E402
-from nanonet.core.repr import Recorded  # noqa: E402
+from nanonet.core.objects import Recorded  # noqa: E402
 
 project = "nanonet"
 author = "The nanonet developers"

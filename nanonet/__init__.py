@@ -1,28 +1,15 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
-from nanonet._version import __version__ as __version__
 from nanonet.checking.gradients import check_gradients
 from nanonet.checking.strict import strict
-from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer, Step, weights_only
 from nanonet.core.parameter import Buffer, Parameter, Random
 from nanonet.core.vector import Vector
-from nanonet.initializers import (
-    Constant,
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    Initializer,
-    LeCunNormal,
-    Normal,
-    Uniform,
-    Zeros,
-)
+from nanonet.core.version import __version__ as __version__
 from nanonet.inspection.plots import plot_decision_boundary, plot_weights
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
@@ -44,6 +31,18 @@ from nanonet.layers.activations import (
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
+from nanonet.layers.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LeCunNormal,
+    Normal,
+    Uniform,
+    Zeros,
+)
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax

@@ -21,7 +21,7 @@ import numpy as np
 
 import nanonet
 from nanonet import Adam, Initializer, Layer, Linear, ReLU, Sequential, Shape, SquaredError, Trainer
-from nanonet.core.shapes import example
+from nanonet.core.checks import example
 from tests import ROOT
 
 MILLION = 1_000_000

@@ -19,11 +19,11 @@ import numpy as np
 from nanonet.checking.view import View, locked_buffer
 from nanonet.core.arrays import Array, Shape, is_finite, read_only
 from nanonet.core.chain import Chain
+from nanonet.core.checks import agreed
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer, is_own
+from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter, Random
-from nanonet.core.repr import called
-from nanonet.core.shapes import agreed
 from nanonet.core.tree import Tree
 
 PACKAGE = Path(__file__).parent.parent

@@ -31,7 +31,7 @@ from nanonet.core.checks import as_generator, as_shape
 from nanonet.core.errors import ContractError, GradientError
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 
 
 class GradientReport:

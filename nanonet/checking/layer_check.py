@@ -18,7 +18,7 @@ from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.core.tree import Tree
 
 ALIKE = 1e-5  # tolerance, relative to the largest entry, for exact identities such as backward's linearity

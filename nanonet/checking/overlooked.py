@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.errors import ContractError
-from nanonet.core.holding import attributes, entries
 from nanonet.core.layer import OURS, Layer, found, is_own
+from nanonet.core.objects import attributes, called, entries
 from nanonet.core.parameter import Parameter, State
-from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
 

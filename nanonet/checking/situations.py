@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.snapshot import Snapshot
-from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.layer import Layer
+from nanonet.core.checks import example
+from nanonet.core.layer import Activation, Layer
+from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
-from nanonet.core.repr import called
-from nanonet.core.shapes import example
 from nanonet.core.tree import Tree
 
 BATCH = 5  # more than one sample, and an unlikely size for a layer

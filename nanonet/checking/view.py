@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from nanonet.core.arrays import read_only
-from nanonet.core.holding import attributes, entries, set_attribute
 from nanonet.core.layer import Layer, found
+from nanonet.core.objects import attributes, entries, set_attribute
 from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.tree import Tree
 

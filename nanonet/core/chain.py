@@ -10,16 +10,24 @@ from typing import Any, ClassVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, floating_dtype
-from nanonet.core.build import build
-from nanonet.core.checks import as_generator, expect, positive_int
-from nanonet.core.errors import ShapeError
-from nanonet.core.holding import attributes, set_attribute
+from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.checks import (
+    agreed,
+    as_floats,
+    as_generator,
+    as_integers,
+    as_numbers,
+    axes,
+    expect,
+    floating_dtype,
+    known,
+    positive_int,
+)
+from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found
+from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import Parameter, State
-from nanonet.core.repr import called, shortened
-from nanonet.core.shapes import Pattern, agreed, axes, known, shape_text
-from nanonet.core.tree import Tree
+from nanonet.core.tree import Tree, build
 from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}

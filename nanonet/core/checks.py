@@ -1,13 +1,76 @@
-"""Validation of scalar arguments: an int, a number, a shape, a random generator."""
+"""Checks of what a user passes in: shapes, numbers, generators, and arrays, which are converted once, on entry."""
 
 from __future__ import annotations
 
 import math
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.errors import ShapeError
+from nanonet.core.objects import called
+
+
+def agreed(one: Pattern, other: Pattern) -> Pattern | None:
+    """Return the common pattern of two patterns, or None if they contradict each other.
+
+    Examples
+    --------
+    >>> agreed((..., 8), (5, 8)), agreed((None, 8), (..., 8)), agreed((3, None), (None, 7))
+    ((5, 8), (None, 8), (3, 7))
+    >>> agreed((..., 8), (..., 3)), agreed((None, 8), (8,))
+    (None, None)
+    """
+    first, second = axes(one), axes(other)
+    length = max(len(first), len(second))
+    for pattern, known in ((one, first), (other, second)):
+        if len(known) < length and not is_open(pattern):
+            return None
+    pairs = list(zip(_widened(first, length), _widened(second, length), strict=True))
+    if any(n != m for n, m in pairs if n is not None and m is not None):
+        return None
+    joined = tuple(m if n is None else n for n, m in pairs)
+    return (..., *joined) if is_open(one) and is_open(other) else joined
+
+
+def _widened(lengths: tuple[int | None, ...], axes: int) -> tuple[int | None, ...]:
+    return (*[None] * (axes - len(lengths)), *lengths)
+
+
+def axes(pattern: Pattern) -> tuple[int | None, ...]:
+    """Return the lengths of a pattern without a leading ``...``.
+
+    Examples
+    --------
+    >>> axes((..., None, 8))
+    (None, 8)
+    """
+    return tuple(length for length in pattern if not isinstance(length, EllipsisType))
+
+
+def is_open(pattern: Pattern) -> bool:
+    """Return whether a pattern begins with ``...``, so that further leading axes are allowed."""
+    return pattern[:1] == (...,)
+
+
+def known(pattern: Pattern) -> Shape | None:
+    """Return a fully known pattern as a shape; None for any other.
+
+    Examples
+    --------
+    >>> known((5, 8)), known((None, 8)), known((..., 8))
+    ((5, 8), None, None)
+    """
+    lengths = tuple(length for length in pattern if isinstance(length, int))
+    return lengths if len(lengths) == len(pattern) else None
+
+
+def example(pattern: Pattern, length: int) -> Shape:
+    """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
+    return tuple(length if each is None else each for each in axes(pattern))
 
 
 def positive_int(value: object, subject: str, name: str) -> int:
@@ -60,3 +123,83 @@ def as_generator(rng: object, subject: str) -> np.random.Generator:
     if isinstance(rng, (int, np.integer)) and rng < 0:
         raise ValueError(f"{subject}: expected rng of 0 or more, got {rng}")
     return np.random.default_rng(rng)
+
+
+def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
+    """Return dtype as float32 or float64 in native byte order."""
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{subject}: expected dtype float32 or float64, got {dtype!r}") from None
+    if dtype is None or wanted not in (np.float32, np.float64):
+        raise ValueError(f"{subject}: expected dtype float32 or float64, got {dtype if dtype is None else wanted}")
+    return wanted
+
+
+def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
+    """Return data as an array of real numbers.
+
+    Parameters
+    ----------
+    data : array
+    owner : object
+        The object that takes the data, for the error message.
+    name : str
+        The name of the argument, for the error message.
+
+    Raises
+    ------
+    TypeError
+        If data holds text, complex numbers or objects, or is a masked array.
+    ShapeError
+        If rows differ in length.
+    """
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{_subject(owner, name)}: expected plain numbers, got a masked array; try array.filled(0)")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(
+            f"{_subject(owner, name)}: expected rows of equal length, got a list whose parts differ in length"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        what = f"text, {data!r:.40}" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}")
+    return array
+
+
+def _subject(owner: object, name: str) -> str:
+    return f"{called(owner)}: {name}" if name else called(owner)
+
+
+def as_floats(data: object, dtype: np.dtype[Any], owner: object, name: str) -> Array:
+    """Return data as an array of the model's dtype, without a copy if it already is one."""
+    if type(data) is np.ndarray and data.dtype == dtype:
+        return data
+    with np.errstate(over="ignore", invalid="ignore"):
+        return as_numbers(data, owner, name).astype(dtype, copy=False)
+
+
+def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
+    """Return data as an array of integers; floats are rejected, even if integral."""
+    array = as_numbers(data, owner, name)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{_subject(owner, name)}: expected integers, got {array.dtype}; try array.astype(int)")
+    return array
+
+
+def as_weights(data: object, owner: object, name: str) -> Array:
+    """Return weights in float64, whose sum neither overflows nor underflows as it might in float32."""
+    array = as_floats(data, np.dtype(np.float64), owner, name)
+    fits = (array >= 0) & (array <= 1e100)  # False for NaN
+    if not fits.all():
+        raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
+    return array
+
+
+def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:
+    """Return the first invalid entry of an array with its index, as text."""
+    place = tuple(int(i) for i in np.argwhere(strange)[0])
+    return f"{array[place]} at {place[0] if len(place) == 1 else place}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanonet.core.shapes import Pattern, axes, shape_text
+from nanonet.core.arrays import Pattern
 
 
 class ShapeError(ValueError):
@@ -31,7 +31,7 @@ class ShapeError(ValueError):
         >>> str(ShapeError.misfit("Linear(3, 1)", expected=(3,), got=(5,), batch=4))
         'Linear(3, 1): expected input of shape (batch, 3), got (4, 5)'
         """
-        came = shape_text(got) if batch is None else str((batch, *axes(got)))
+        came = shape_text(got) if batch is None else str((batch, *got))
         error = cls(f"{subject}: expected input of shape {shape_text(expected)}, got {came}")
         error.expected, error.got = expected, got
         return error
@@ -55,3 +55,15 @@ class NonFiniteError(FloatingPointError):
     """
 
     history: Any = None
+
+
+def shape_text(pattern: Pattern) -> str:
+    """Format a shape without its batch axis; an unknown length is a question mark.
+
+    Examples
+    --------
+    >>> shape_text((3,)), shape_text((None, 8)), shape_text((..., 3))
+    ('(batch, 3)', '(batch, ?, 8)', '(batch, 3)')
+    """
+    lengths = ["?" if length is None else str(length) for length in pattern if length is not ...]
+    return f"({', '.join(['batch', *lengths])})"

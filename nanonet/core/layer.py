@@ -1,4 +1,4 @@
-"""Layer: the base class of all layers, and their contract."""
+"""Layer: the base class of all layers, and their contract; Activation: its short form for elementwise functions."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
-from nanonet.core.holding import attributes, entries, set_attribute
+from nanonet.core.objects import OURS as OURS
+from nanonet.core.objects import Recorded, attributes, entries, obey_override, refuse_hiding, set_attribute
 from nanonet.core.parameter import State
-from nanonet.core.repr import OURS as OURS
-from nanonet.core.repr import Recorded, obey_override, refuse_hiding
-from nanonet.core.shapes import Pattern, agreed
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # checked first, since most attributes have these types
@@ -209,3 +208,57 @@ def _owns_state(layer: Layer) -> bool:
 def _holds(value: object) -> bool:
     """Return whether an attribute is or contains a state or a layer."""
     return next(found("", value), None) is not None
+
+
+class Activation(Layer):
+    """An elementwise layer y = f(a), whose backward pass is dE/da = dE/dy * f'(a).
+
+    Below an Activation, grad is the article's error signal g = dE/da. Write two one-line methods:
+
+    >>> import numpy as np
+    >>> from nanonet import Activation, Array, check_gradients
+    >>> class Gaussian(Activation):
+    ...     def function(self, a: Array) -> Array:
+    ...         return np.exp(-a * a)
+    ...
+    ...     def derivative(self, a: Array, y: Array) -> Array:
+    ...         return -2 * a * y
+    >>> report = check_gradients(Gaussian())  # raises GradientError if it is wrong
+
+    Attributes
+    ----------
+    derivative_formula : str or None
+        f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
+        None: only the value is shown. nanonet/inspection/explanation/formulas.py defines the syntax.
+    """
+
+    derivative_formula: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
+        super().__init_subclass__(**keywords)
+        obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
+        passes = ("function", "derivative", "forward", "backward")
+        obey_override(cls, Activation, chosen=passes, dependent=("derivative_formula",))
+
+    @abstractmethod
+    def function(self, a: Array) -> Array:
+        """Return f(a), in a new array of the shape and dtype of a."""
+
+    @abstractmethod
+    def derivative(self, a: Array, y: Array) -> Array:
+        """Return f'(a); y = f(a) is passed in for reuse."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return y = f(x), and (x, y) for the backward pass."""
+        y = self.function(x)
+        return y, (x, y)
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Return dE/da = dE/dy * f'(a)."""
+        a, y = cache
+        return grad * self.derivative(a, y)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the input's shape."""
+        return input_shape

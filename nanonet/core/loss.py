@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_floats, as_integers, as_numbers, as_weights
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import as_floats, as_integers, as_numbers, as_weights
 from nanonet.core.errors import ShapeError
-from nanonet.core.repr import Recorded, obey_override, refuse_hiding
+from nanonet.core.objects import Recorded, obey_override, refuse_hiding
 
 _SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
 """The methods that the formulas describe: overriding one invalidates the parent's formulas."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
+from nanonet.core.objects import Recorded, obey_override, refuse_hiding
 from nanonet.core.parameter import Parameter
-from nanonet.core.repr import Recorded, obey_override, refuse_hiding
 
 LearningRate = float | Callable[[int], float]
 

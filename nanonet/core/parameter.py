@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_numbers, stranger
-from nanonet.core.checks import as_shape
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import as_numbers, as_shape, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.holding import set_attribute, slots
+from nanonet.core.objects import set_attribute, slots
 from nanonet.core.vector import Memory, Vector, copy_in
 
 # The name in quotes defers the import of numpy.random to the first model, as NumPy itself does.

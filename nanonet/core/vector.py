@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, as_numbers
+from nanonet.core.arrays import Array
+from nanonet.core.checks import as_numbers
 from nanonet.core.errors import ShapeError
 
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_numbers
+from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape, finite_number, positive_int
-from nanonet.core.errors import ShapeError
+from nanonet.core.checks import agreed, as_numbers, as_shape, finite_number, positive_int
+from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
+from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
-from nanonet.core.repr import called
-from nanonet.core.shapes import agreed, shape_text
 from nanonet.layers.activations import Sigmoid
 
 Floats = npt.NDArray[np.float64]

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.layers.linear import Linear
 
 

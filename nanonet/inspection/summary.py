@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Pattern, Shape
 from nanonet.core.chain import Chain
+from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.shapes import Pattern, shape_text
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from nanonet.core.repr import called
-from nanonet.core.shapes import shape_text
+from nanonet.core.errors import shape_text
+from nanonet.core.objects import called
 from nanonet.inspection.html import table
 from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import written

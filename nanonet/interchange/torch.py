@@ -9,7 +9,7 @@ import numpy as np
 
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.interchange.replaced import replaced
 from nanonet.interchange.torch_modules import LAYERS, MODULES, unlike
 from nanonet.models.sequential import Sequential

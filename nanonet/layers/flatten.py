@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import known
 from nanonet.core.layer import Layer
-from nanonet.core.shapes import known
 
 
 class Flatten(Layer):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
+from nanonet.core.layer import Activation
 from nanonet.layers.erf import END, normal_tail
 
 BLOCK = 16384  # numbers that stay in the cache with a few intermediate results

@@ -13,7 +13,7 @@ from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
-from nanonet.initializers import GlorotUniform, Zeros
+from nanonet.layers.initializers import GlorotUniform, Zeros
 
 WIDE = 32  # number of outputs from which the product with the transposed weight is faster in column-major order
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import expect
-from nanonet.core.errors import ShapeError
+from nanonet.core.checks import agreed, expect
+from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.shapes import agreed, shape_text
 
 
 class Residual(Layer):

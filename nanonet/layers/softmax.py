@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.errors import ShapeError
+from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.shapes import shape_text
 from nanonet.core.stable import exp_of_negative, log_softmax, softmax
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, as_floats, as_numbers, is_finite, stranger
-from nanonet.core.checks import finite_number
+from nanonet.core.arrays import Array, Shape, is_finite
+from nanonet.core.checks import as_floats, as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.loss import Loss, float_array
 from nanonet.core.stable import exp_of_negative, log_softmax, sigmoid, softmax, softmax_and_log

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, stranger
-from nanonet.core.checks import finite_number
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import finite_number, stranger
 from nanonet.core.loss import Loss
 from nanonet.losses.outputs import mean_over_outputs, outputs
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nanonet._version import __version__
-from nanonet.core.build import build
-from nanonet.core.holding import attributes
 from nanonet.core.layer import OURS, Layer, is_own
-from nanonet.core.repr import arguments_of, called
-from nanonet.core.tree import Tree
+from nanonet.core.objects import arguments_of, attributes, called
+from nanonet.core.tree import Tree, build
 from nanonet.core.vector import sketched
+from nanonet.core.version import __version__
 from nanonet.models.likeness import STARTS, Likeness
 from nanonet.models.sequential import Sequential
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nanonet._version import __version__
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
+from nanonet.core.objects import called
 from nanonet.core.parameter import Buffer, Parameter
-from nanonet.core.repr import called
 from nanonet.core.tree import Tree
+from nanonet.core.version import __version__
 from nanonet.models.sequential import Sequential
 from nanonet.storage import npz
 from nanonet.storage.archive import path_to

@@ -11,7 +11,7 @@ import numpy as np
 
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import State
-from nanonet.initializers import Initializer
+from nanonet.layers.initializers import Initializer
 
 STARTS = (Initializer, np.random.Generator, np.random.BitGenerator, np.random.SeedSequence)
 NUMBERS = (bool, int, float, complex, str, bytes, type(None))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from nanonet.core.checks import finite_number, positive_int
-from nanonet.core.repr import Recorded
+from nanonet.core.objects import Recorded
 
 
 class Schedule(Recorded, ABC):

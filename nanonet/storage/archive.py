@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.storage.disk import open_regular, pieces, write_whole
 from nanonet.storage.stored import Form, Stored, blocks_of, reading
 

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet._version import __version__
-from nanonet.core.arrays import as_numbers, is_finite
+from nanonet.core.arrays import is_finite
+from nanonet.core.checks import as_numbers
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer, is_own
+from nanonet.core.version import __version__
 from nanonet.storage.archive import npz_path, open_archive, write_archive
 from nanonet.storage.stored import Stored
 from nanonet.training.checkpoint_format import (

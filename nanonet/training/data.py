@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import as_numbers, as_weights
-from nanonet.core.checks import as_generator, positive_int
+from nanonet.core.checks import as_generator, as_numbers, as_weights, positive_int
 from nanonet.core.errors import ShapeError
 
 

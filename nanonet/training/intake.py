@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.training_contract import preflight
-from nanonet.core.arrays import Array, as_floats, is_finite
+from nanonet.core.arrays import Array, is_finite
 from nanonet.core.chain import Chain
+from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.loss import Loss, nothing_counts
 from nanonet.training.data import Arrays, Batch, Stream

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import as_numbers, stranger
-from nanonet.core.checks import finite_number
+from nanonet.core.checks import as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
 
 Metric = Callable[[Any, Any], float]

@@ -17,8 +17,8 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import ContractError, NonFiniteError
 from nanonet.core.loss import Loss, nothing_counts
+from nanonet.core.objects import called
 from nanonet.core.optimizer import Optimizer, Step
-from nanonet.core.repr import called
 from nanonet.core.tree import Tree
 from nanonet.training.blocks import BLOCK, Block, cut
 from nanonet.training.data import Arrays

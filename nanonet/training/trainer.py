@@ -16,8 +16,8 @@ from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.layer import OURS
 from nanonet.core.loss import Loss, nothing_counts
+from nanonet.core.objects import Recorded
 from nanonet.core.optimizer import Optimizer
-from nanonet.core.repr import Recorded
 from nanonet.training.checkpoint import restore, store
 from nanonet.training.data import Arrays
 from nanonet.training.epoch import Epoch

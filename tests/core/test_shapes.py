@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanonet import Array, Flatten, Layer, Linear, Residual, Sequential, Shape, ShapeError, Tanh, check_gradients
-from nanonet.core.shapes import Pattern, agreed, known, shape_text
+from nanonet.core.arrays import Pattern
+from nanonet.core.checks import agreed, known
+from nanonet.core.errors import shape_text
 
 LENGTHS = (1, 2)
 SHAPES = [shape for axes in range(4) for shape in itertools.product(LENGTHS, repeat=axes)]

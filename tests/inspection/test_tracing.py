@@ -26,7 +26,7 @@ from nanonet import (
     Tanh,
     Trace,
 )
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.inspection.rounding import written
 from nanonet.inspection.table import FIGURE_SPACE
 from tests import oracle

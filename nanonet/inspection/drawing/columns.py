@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
+from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.repr import called
-from nanonet.core.shapes import shape_text
+from nanonet.core.objects import called
 from nanonet.inspection.record import LayerTrace, Record
 
 MOST = 8  # units of a layer that are shown in full; of a wider one the first and last

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.inspection.drawing.columns import Column, Dense, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Line, Shape, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix

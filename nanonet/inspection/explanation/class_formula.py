@@ -11,8 +11,8 @@ import numpy as np
 from nanonet.core.arrays import Array
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
+from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
-from nanonet.core.repr import called
 from nanonet.inspection.explanation.equations import (
     Equation,
     Line,

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nanonet.core.activation import Activation
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
-from nanonet.core.layer import Layer
-from nanonet.core.repr import called
+from nanonet.core.layer import Activation, Layer
+from nanonet.core.objects import called
 from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
 from nanonet.inspection.explanation.equations import (

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.activation import Activation
+from nanonet.core.layer import Activation
 from nanonet.interchange.onnx.expression import Unproven
 from nanonet.interchange.onnx.pieces import ERF, Pieces, where
 from nanonet.layers import activations as act

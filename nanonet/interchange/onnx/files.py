@@ -7,9 +7,8 @@ from typing import Any
 
 from nanonet.core.arrays import Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape
-from nanonet.core.repr import called
-from nanonet.core.shapes import axes, known
+from nanonet.core.checks import as_shape, axes, known
+from nanonet.core.objects import called
 from nanonet.models.sequential import Sequential
 from nanonet.storage.archive import path_to
 from nanonet.storage.disk import read_whole, write_whole

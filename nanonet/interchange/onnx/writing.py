@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Shape
 from nanonet.core.layer import Layer
-from nanonet.core.repr import called
+from nanonet.core.objects import called
 from nanonet.interchange.replaced import replaced
 from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import positive_int
-from nanonet.core.errors import ShapeError
+from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer
-from nanonet.core.shapes import shape_text
 from nanonet.interchange.sklearn.bases import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,

@@ -9,7 +9,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number
-from nanonet.core.repr import Recorded
+from nanonet.core.objects import Recorded
 
 
 def fans(shape: Shape) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from nanonet import (
     Uniform,
     Zeros,
 )
-from nanonet.initializers import fans
+from nanonet.layers.initializers import fans
 from tests.registry import INITIALIZERS, InitializerCase, params
 
 every_initializer = pytest.mark.parametrize("case", params(INITIALIZERS))
