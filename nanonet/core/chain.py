@@ -211,11 +211,7 @@ class Chain(Layer):
 
     def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
         """Assign the gradients, stopping at the lowest layer with trainable parameters."""
-        if (
-            checked_views
-            and type(self).backward_parameters is Chain.backward_parameters
-            and (view := _checked(self)) is not None
-        ):
+        if checked_views and (view := _checked(self, "backward_parameters")) is not None:
             return view.backward_parameters(grad, cache)
         lowest = self._lowest_trainable()
         if lowest is None:
