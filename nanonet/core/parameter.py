@@ -263,8 +263,8 @@ class Buffer(State):
         return np.array(numbers, dtype=self._dtype or dtype, order="C")
 
     def settle(self, value: npt.NDArray[Any], home: Vector | None) -> None:
-        """Take value as its own array."""
-        self._value, self._init, self._home = value, None, home
+        """Take value as its own array, through a view, by which ``predict`` knows it from a result."""
+        self._value, self._init, self._home = value[...], None, home
 
     def __repr__(self) -> str:
         return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
