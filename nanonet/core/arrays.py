@@ -1,8 +1,9 @@
-"""Array, Shape and Pattern: the types of what layers compute with, and what is asked of arrays everywhere."""
+"""Array, Arrays, Shape and Pattern: the types of what layers compute with, and what is asked of arrays everywhere."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Any, TypeAlias
 
@@ -10,9 +11,43 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
+Arrays: TypeAlias = Any
+"""An Array, or a tuple of Arrays where there are several inputs, outputs or targets. It is Any, so that a subclass may
+declare Array alone, or return several where its parent returns one.
+"""
 Shape: TypeAlias = tuple[int, ...]
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
 """A partly unknown shape: None is any length, a leading ``...`` any number of axes."""
+Patterns: TypeAlias = Any
+"""A Pattern, or a tuple of Patterns where there are several inputs or outputs."""
+
+
+def each(function: Callable[..., Any], *values: Arrays) -> Any:
+    """Return function of arrays, or for tuples of arrays the tuple of its results, None where the first part is None.
+
+    Examples
+    --------
+    >>> each(len, ([1, 2], [3])), each(len, [1, 2]), each(abs, (-1, None))
+    ((2, 1), 2, (1, None))
+    """
+    if isinstance(values[0], tuple):
+        return tuple(None if parts[0] is None else function(*parts) for parts in zip(*values, strict=True))
+    return function(*values)
+
+
+def parts_of(arrays: Arrays) -> tuple[Any, ...]:
+    """Return a tuple as it is, anything else as a tuple of one."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+def batch_size_of(arrays: Arrays) -> int:
+    """Return the length of the batch axis."""
+    return len(parts_of(arrays)[0])
+
+
+def shape_of(arrays: Arrays) -> Any:
+    """Return the shape without the batch axis, of a tuple of arrays a tuple of shapes."""
+    return each(lambda array: array.shape[1:], arrays)
 
 
 def is_finite(array: Array) -> bool:

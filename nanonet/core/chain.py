@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, overload
@@ -10,16 +10,17 @@ from typing import Any, ClassVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of, shape_of
 from nanonet.core.checks import (
     agreed,
     as_floats,
     as_generator,
     as_integers,
-    as_numbers,
+    as_several,
     axes,
     expect,
     floating_dtype,
+    is_several,
     known,
     positive_int,
 )
@@ -27,7 +28,7 @@ from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import Parameter, State
-from nanonet.core.tree import Tree, build
+from nanonet.core.tree import Tree, build, load_states
 from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
@@ -71,13 +72,14 @@ class Chain(Layer):
         self._chain(layers, as_generator(rng, name))
         self._build(floating_dtype(dtype, name))
 
-    _accepted: Shape | None = None  # the input shape that was checked last
+    _accepted: Patterns | None = None  # the input shape that was checked last
     _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with trainable parameters
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
         self.layers, self.rng = layers, rng
         self.input_shape = layers[0].input_shape if layers else None
-        self.integer_input = bool(layers) and layers[0].integer_input
+        self.integer_input = layers[0].integer_input if layers else False
+        self.several_inputs = bool(layers) and _takes_several(layers[0])
 
     def _build(self, dtype: np.dtype[Any]) -> None:
         tree = Tree(self)
@@ -157,7 +159,7 @@ class Chain(Layer):
 
     # ---- shapes
 
-    def shapes(self, shape: Pattern | None) -> Iterator[tuple[int, Layer, Pattern | None, Pattern | None]]:
+    def shapes(self, shape: Patterns | None) -> Iterator[tuple[int, Layer, Patterns | None, Patterns | None]]:
         """Yield each layer with its input and output shapes, from the first layer that fixes one; None if unknown."""
         for i, layer in enumerate(self.layers):
             try:
@@ -174,41 +176,44 @@ class Chain(Layer):
             yield i, layer, taken, out
             shape = out
 
-    def follow(self, shape: Pattern | None) -> Pattern | None:
+    def follow(self, shape: Patterns | None) -> Patterns | None:
         """Return the output pattern for an input pattern, or None if a layer does not know its own."""
         out = shape
         for *_, out in self.shapes(shape):  # noqa: B007  # the last one is what is wanted
             pass
         return out
 
-    def output_shape(self, input_shape: Shape) -> Shape | None:
+    def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the last layer's output shape, or None if a layer does not know its own."""
-        return self.follow(input_shape)  # type: ignore[return-value]  # a pattern if it got one
+        out: Shape | None = self.follow(input_shape)
+        return out
 
     # ---- passes
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, list[Any]]:
         """Return the output of the last layer and the list of caches."""
         if checked_views and (view := _checked(self, "forward")) is not None:
             return view.forward(x, training=training)
+        y: Array = x
         caches = []
         for layer in self.layers:
-            x, cache = layer.forward(x, training=training)
+            y, cache = layer.forward(y, training=training)
             caches.append(cache)
-        return x, caches
+        return y, caches
 
-    def backward(self, grad: Array, cache: list[Any]) -> Array:
+    def backward(self, grad: Arrays, cache: list[Any]) -> Array:
         """Assign all gradients, from the last layer to the first, and return dE/dx.
 
         Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
         """
         if checked_views and (view := _checked(self, "backward")) is not None:
             return view.backward(grad, cache)
+        dx: Array = grad
         for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
-            grad = layer.backward(grad, layer_cache)
-        return grad
+            dx = layer.backward(dx, layer_cache)
+        return dx
 
-    def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
+    def backward_parameters(self, grad: Arrays, cache: list[Any]) -> None:
         """Assign the gradients, stopping at the lowest layer with trainable parameters."""
         if checked_views and (view := _checked(self, "backward_parameters")) is not None:
             return view.backward_parameters(grad, cache)
@@ -227,41 +232,49 @@ class Chain(Layer):
             self._plan = (self.vector.layout, lowest)
         return lowest
 
-    def _infer(self, x: Array) -> Array:
+    def _infer(self, x: Arrays) -> Array:
         """Return the output alone, without keeping caches; uses ``forward`` if a subclass overrides it."""
         if checked_views and (view := _checked(self)) is not None:
             return view.forward(x)[0]
         if type(self).forward is not Chain.forward:
             return self.forward(x)[0]
+        y: Array = x
         for layer in self.layers:
-            x = Chain._infer(layer, x) if isinstance(layer, Chain) else layer.forward(x)[0]
-        return x
+            y = Chain._infer(layer, y) if isinstance(layer, Chain) else layer.forward(y)[0]
+        return y
 
     # ---- input
 
-    def enter(self, x: object) -> Array:
+    def enter(self, x: object) -> Any:
         """Return x converted and checked for the first layer."""
+        if self.several_inputs:
+            arrays = as_several(x, self.integer_input, self.vector.dtype, type(self).__name__)
+            if shape_of(arrays) != self._accepted or not all(array.ndim for array in arrays):
+                self._accept(arrays)
+            return arrays
         if self.integer_input:
             array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
         else:
             array = as_floats(x, self.vector.dtype, type(self).__name__, "x")
         if array.shape[1:] != self._accepted or array.ndim == 0:
-            self._accept(array.shape)
+            self._accept(array)
         return array
 
-    def _accept(self, shape: Shape) -> None:
-        if not shape:
+    def _accept(self, x: Arrays) -> None:
+        if not all(part.ndim for part in parts_of(x)):
             raise ShapeError(f"{type(self).__name__}: expected x of shape (batch, ...), got a single number")
+        shape = shape_of(x)
         try:
-            self.follow(shape[1:])
+            self.follow(shape)
         except ShapeError as error:
-            if error.got != shape[1:] or error.expected is None:
+            if error.got != shape or error.expected is None:
                 raise
-            hint = "; for one sample try x.reshape(1, -1)" if axes(error.expected) == shape else ""
+            is_sample = not self.several_inputs and axes(error.expected) == x.shape
+            hint = "; for one sample try x.reshape(1, -1)" if is_sample else ""
             subject = str(error).split(": expected input")[0]
-            full = ShapeError.misfit(subject, expected=error.expected, got=shape[1:], batch=shape[0])
+            full = ShapeError.misfit(subject, expected=error.expected, got=shape, batch=batch_size_of(x))
             raise ShapeError(f"{full}{hint}") from None
-        self._accepted = shape[1:]
+        self._accepted = shape
 
     def __call__(self, x: npt.ArrayLike) -> Array:
         """Return the prediction for x, in the model's dtype; same as ``predict(x)``."""
@@ -272,8 +285,9 @@ class Chain(Layer):
 
         Parameters
         ----------
-        x : array
-            Shape (batch, ...). An empty batch gives an empty prediction.
+        x : array, or tuple of arrays
+            Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction. Of a
+            model with several outputs the prediction is a tuple.
         batch_size : int, optional
             Number of samples per forward pass, to limit memory; default: all.
 
@@ -285,23 +299,29 @@ class Chain(Layer):
             If x is not numeric.
         """
         entered = self.enter(x)
-        if batch_size is None or len(entered) <= positive_int(batch_size, type(self).__name__, "batch_size"):
-            return self._predict(entered)
-        pieces = (self._predict(entered[i : i + batch_size]) for i in range(0, len(entered), batch_size))
-        first = next(pieces)
-        prediction = np.empty((len(entered), *first.shape[1:]), first.dtype)
-        for i, piece in zip(itertools.count(0, batch_size), itertools.chain([first], pieces)):
-            prediction[i : i + batch_size] = piece
+        size = batch_size_of(entered)
+        if batch_size is None or size <= positive_int(batch_size, type(self).__name__, "batch_size"):
+            prediction: Array = self._predict(entered)
+            return prediction
+        whole: Any = None
+        for start in range(0, size, batch_size):
+            rows = slice(start, start + batch_size)
+            piece = self._predict(each(operator.itemgetter(rows), entered))
+            if whole is None:
+                whole = each(lambda y: np.empty((size, *y.shape[1:]), y.dtype), piece)
+            for into, part in zip(parts_of(whole), parts_of(piece), strict=True):
+                into[rows] = part
+        prediction = whole
         return prediction
 
-    def _predict(self, x: Array) -> Array:
+    def _predict(self, x: Arrays) -> Any:
         try:
             y = self._infer(x)
         except Exception as error:
             self.explain_failure(error, x, backward=False)
-        return y.copy() if y.base is not None or y is x else y  # parameters and buffers are views
+        return _own(y, x) if isinstance(y, np.ndarray) else tuple(_own(part, x) for part in y)
 
-    def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
+    def explain_failure(self, error: Exception, x: Arrays, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""
         raise error
 
@@ -319,45 +339,42 @@ class Chain(Layer):
         ValueError
             If names are missing or unexpected, or shapes differ; the message lists all of them.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
-            )
-        own = dict(Tree(self).states())
-        arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
-        wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
-        wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]
-        wrong += [
-            f"{name}: expected shape {part.shape}, got {arrays[name].shape}"
-            for name, part in own.items()
-            if name in arrays and arrays[name].shape != part.shape
-        ]
-        if wrong:
-            lines = "".join(f"\n  {line}" for line in wrong)
-            raise ShapeError(f"{type(self).__name__}: this state does not fit, nothing was loaded:{lines}")
-        cast = {name: arrays[name].astype(part.value.dtype) for name, part in own.items()}  # which may warn, or raise
-        for name, part in own.items():
-            part.value = cast[name]
+        load_states(Tree(self), state)
 
 
-def _taken(layer: Layer, shape: Pattern | None) -> Pattern | None:
+def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:
+    """Return an output, copied if it is an input or a view, as parameters and buffers are."""
+    return y.copy() if y.base is not None or y is x or any(y is part for part in parts_of(x)) else y
+
+
+def _takes_several(layer: Layer) -> bool:
+    return layer.several_inputs or is_several(layer.input_shape)
+
+
+def _taken(layer: Layer, shape: Patterns | None) -> Patterns | None:
     """Return the input pattern of a layer: the output of the layer below combined with its ``input_shape``."""
-    if shape is None or layer.input_shape is None:
-        return layer.input_shape if shape is None else shape
+    if shape is None:
+        return layer.input_shape
+    if layer.input_shape is None:
+        if is_several(shape) != layer.several_inputs:
+            wanted = "a tuple of arrays" if layer.several_inputs else "one array"
+            hint = "" if layer.several_inputs else "; a layer that takes several says several_inputs = True"
+            raise ShapeError(f"{layer}: expected {wanted}, got {shape_text(shape)}{hint}")
+        return shape
     both = agreed(layer.input_shape, shape)
     if both is None:
         raise ShapeError.misfit(layer, expected=layer.input_shape, got=shape)
     return both
 
 
-def _given(layer: Layer, taken: Pattern | None) -> Pattern | None:
+def _given(layer: Layer, taken: Patterns | None) -> Patterns | None:
     """Return the output pattern of a layer, or None if it is not known."""
     if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
         return layer.follow(taken)
     if taken is None:
         return None
     try:
-        return layer.output_shape(taken)  # type: ignore[arg-type]  # a pattern if not all is known
+        return layer.output_shape(taken)
     except TypeError:
         if known(taken) is not None:
             raise

@@ -9,21 +9,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.arrays import Array, Pattern, Patterns, Shape
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import called
 
 
-def agreed(one: Pattern, other: Pattern) -> Pattern | None:
+def is_several(pattern: Patterns) -> bool:
+    """Return whether a pattern is a tuple of patterns."""
+    return isinstance(pattern, tuple) and isinstance(pattern[:1] and pattern[0], tuple)
+
+
+def agreed(one: Patterns, other: Patterns) -> Patterns | None:
     """Return the common pattern of two patterns, or None if they contradict each other.
 
     Examples
     --------
     >>> agreed((..., 8), (5, 8)), agreed((None, 8), (..., 8)), agreed((3, None), (None, 7))
     ((5, 8), (None, 8), (3, 7))
-    >>> agreed((..., 8), (..., 3)), agreed((None, 8), (8,))
-    (None, None)
+    >>> agreed((..., 8), (..., 3)), agreed((None, 8), (8,)), agreed(((..., 8), (3,)), (3,))
+    (None, None, None)
     """
+    if is_several(one) or is_several(other):
+        if not (is_several(one) and is_several(other) and len(one) == len(other)):
+            return None
+        pairs_of_parts = tuple(agreed(*pair) for pair in zip(one, other, strict=True))
+        return None if None in pairs_of_parts else pairs_of_parts
     first, second = axes(one), axes(other)
     length = max(len(first), len(second))
     for pattern, known in ((one, first), (other, second)):
@@ -56,20 +66,25 @@ def is_open(pattern: Pattern) -> bool:
     return pattern[:1] == (...,)
 
 
-def known(pattern: Pattern) -> Shape | None:
+def known(pattern: Patterns) -> Any:
     """Return a fully known pattern as a shape; None for any other.
 
     Examples
     --------
-    >>> known((5, 8)), known((None, 8)), known((..., 8))
-    ((5, 8), None, None)
+    >>> known((5, 8)), known((None, 8)), known((..., 8)), known(((5, 8), (3,)))
+    ((5, 8), None, None, ((5, 8), (3,)))
     """
+    if is_several(pattern):
+        shapes = tuple(map(known, pattern))
+        return None if None in shapes else shapes
     lengths = tuple(length for length in pattern if isinstance(length, int))
     return lengths if len(lengths) == len(pattern) else None
 
 
-def example(pattern: Pattern, length: int) -> Shape:
+def example(pattern: Patterns, length: int) -> Any:
     """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
+    if is_several(pattern):
+        return tuple(example(part, length) for part in pattern)
     return tuple(length if each is None else each for each in axes(pattern))
 
 
@@ -188,6 +203,26 @@ def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
     if array.dtype.kind not in "iu":
         raise TypeError(f"{_subject(owner, name)}: expected integers, got {array.dtype}; try array.astype(int)")
     return array
+
+
+def as_several(
+    data: object, integers: bool | tuple[bool, ...], dtype: np.dtype[Any], owner: object
+) -> tuple[npt.NDArray[Any], ...]:
+    """Return the arrays of several inputs, each of the model's dtype or, where it holds integers, of its own."""
+    if not isinstance(data, (tuple, list)):
+        raise TypeError(f"{called(owner)}: expected x as a tuple of arrays, got {type(data).__name__}; write (x1, x2)")
+    whole = integers if isinstance(integers, tuple) else (integers,) * len(data)
+    if len(whole) != len(data):
+        raise ShapeError(f"{called(owner)}: expected x as a tuple of {len(whole)} arrays, got {len(data)}")
+    arrays = []
+    for i, (part, is_whole) in enumerate(zip(data, whole, strict=True)):
+        is_mask = is_whole and np.asarray(part).dtype == np.bool_
+        given = np.asarray(part) if is_mask else as_integers(part, owner, f"x[{i}]") if is_whole else None
+        arrays.append(as_floats(part, dtype, owner, f"x[{i}]") if given is None else given)
+    if len({array.shape[:1] for array in arrays}) > 1:
+        lengths = ", ".join(str(array.shape[:1]) for array in arrays)
+        raise ShapeError(f"{called(owner)}: expected all arrays of x to have the same batch length, got {lengths}")
+    return tuple(arrays)
 
 
 def as_weights(data: object, owner: object, name: str) -> Array:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanonet.core.arrays import Pattern
+from nanonet.core.arrays import Patterns, each
 
 
 class ShapeError(ValueError):
     """The shape of an array or of a neighbouring layer does not fit."""
 
-    expected: Pattern | None = None
-    got: Pattern | None = None
+    expected: Patterns = None
+    got: Patterns = None
 
     @classmethod
-    def misfit(cls, subject: object, *, expected: Pattern, got: Pattern, batch: int | None = None) -> ShapeError:
+    def misfit(cls, subject: object, *, expected: Patterns, got: Patterns, batch: int | None = None) -> ShapeError:
         """Return the error of a layer whose input has the wrong shape.
 
         Parameters
@@ -31,7 +31,7 @@ class ShapeError(ValueError):
         >>> str(ShapeError.misfit("Linear(3, 1)", expected=(3,), got=(5,), batch=4))
         'Linear(3, 1): expected input of shape (batch, 3), got (4, 5)'
         """
-        came = shape_text(got) if batch is None else str((batch, *got))
+        came = shape_text(got) if batch is None else joined(each(lambda shape: str((batch, *shape)), got))
         error = cls(f"{subject}: expected input of shape {shape_text(expected)}, got {came}")
         error.expected, error.got = expected, got
         return error
@@ -57,13 +57,20 @@ class NonFiniteError(FloatingPointError):
     history: Any = None
 
 
-def shape_text(pattern: Pattern) -> str:
+def shape_text(pattern: Patterns) -> str:
     """Format a shape without its batch axis; an unknown length is a question mark.
 
     Examples
     --------
-    >>> shape_text((3,)), shape_text((None, 8)), shape_text((..., 3))
-    ('(batch, 3)', '(batch, ?, 8)', '(batch, 3)')
+    >>> shape_text((3,)), shape_text((None, 8)), shape_text((..., 3)), shape_text(((3,), (8,)))
+    ('(batch, 3)', '(batch, ?, 8)', '(batch, 3)', '(batch, 3) and (batch, 8)')
     """
+    if pattern and isinstance(pattern[0], tuple):
+        return joined(tuple(map(shape_text, pattern)))
     lengths = ["?" if length is None else str(length) for length in pattern if length is not ...]
     return f"({', '.join(['batch', *lengths])})"
+
+
+def joined(texts: str | tuple[str, ...]) -> str:
+    """Return texts joined by "and"; a single one as it is."""
+    return texts if isinstance(texts, str) else " and ".join(texts)

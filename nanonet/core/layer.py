@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from nanonet.core.arrays import Array, Pattern, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import OURS as OURS
@@ -53,18 +53,25 @@ class Layer(Recorded, ABC):
       parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
     - Neither writes into ``x``, ``grad``, the cache, or an array it has already returned: ``y = y + x``, not
       ``y += x``, if y came from another layer.
+    - A layer with several inputs or outputs takes or returns a tuple of arrays, and so do grad and dE/dx; a part of
+      dE/dx is None where that part of x holds no floats, such as indices or a mask. It says so by an ``input_shape``
+      that is a tuple of shapes, or by ``several_inputs``.
 
     Attributes
     ----------
     input_shape : tuple or None
         The input shape without the batch axis: (3,), or (None, 8) for sequences of any length, (..., 8) for any axes
-        before the last; None if not specified.
-    integer_input : bool
-        Whether x holds integers, such as indices into a table.
+        before the last; None if not specified. For several inputs a tuple of these: ((3,), (..., 8)).
+    integer_input : bool or tuple of bool
+        Whether x holds integers, such as indices into a table; for several inputs a tuple. A mask of booleans counts
+        as integers.
+    several_inputs : bool
+        Whether x is a tuple of arrays, if ``input_shape`` does not show it, such as for any number of them.
     """
 
-    input_shape: Pattern | None = None
-    integer_input: bool = False
+    input_shape: Patterns | None = None
+    integer_input: bool | tuple[bool, ...] = False
+    several_inputs: bool = False
     _home: Vector | None = None  # its part of the owning model's vector
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -86,19 +93,21 @@ class Layer(Recorded, ABC):
                     )
 
     @abstractmethod
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Any]:
         """Return the output for x, and the cache for ``backward``."""
 
     @abstractmethod
-    def backward(self, grad: Array, cache: Any) -> Array:
+    def backward(self, grad: Arrays, cache: Any) -> Array:
         """Take dE/dy, assign dE/dparameter to the ``grad`` of each own parameter, and return dE/dx."""
 
-    def backward_parameters(self, grad: Array, cache: Any) -> None:
+    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
         """Assign the gradients of the parameters only; the lowest layer does not need dE/dx."""
         self.backward(grad, cache)
 
-    def output_shape(self, input_shape: Shape) -> Shape | None:
+    def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the output shape for an input shape, both without the batch axis; None if not known in advance.
+
+        For several inputs or outputs the shape is a tuple of shapes.
 
         The default checks ``input_shape`` and returns None. When a model is built, a length that is not yet known is
         passed as None, and any leading axes as ``...``; return None if that is not enough.

@@ -58,7 +58,7 @@ class Residual(Layer):
         if both is None:
             assert inside is not None
             raise self._misfit(input_shape, inside)
-        return both  # type: ignore[return-value]  # a pattern if it got one
+        return both
 
     def _misfit(self, before: Shape, after: Shape) -> ShapeError:
         return ShapeError(
