@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nanonet.checking.view import View, locked_buffer
-from nanonet.core.arrays import Array, Shape, is_finite, read_only
+from nanonet.core.arrays import Array, Arrays, Shape, batch_size_of, each, is_finite, parts_of, read_only, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import agreed
-from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
+from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError, batch_shape_text
 from nanonet.core.layer import Layer, is_own
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter, Random
@@ -32,8 +32,8 @@ METHODS = ("forward", "backward", "backward_parameters")
 L = TypeVar("L", bound=Layer)
 
 
-Seen = defaultdict[int, deque[tuple[Any, Shape, Shape]]]
-"""For each layer, by id: the caches of its last calls, with the input and output shapes."""
+Seen = defaultdict[int, deque[tuple[Any, list[tuple[Shape, str]], Any]]]
+"""For each layer, by id: the caches of its last calls, with shape and kind of each part of x, and the shape of y."""
 
 
 def nothing_seen() -> Seen:
@@ -61,14 +61,14 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
     return view.root
 
 
-def explain(model: Layer, x: Array, training: bool = False, *, backward: bool = True) -> None:
+def explain(model: Layer, x: Arrays, training: bool = False, *, backward: bool = True) -> None:
     """Repeat a failed pass on a checked view, which raises what it finds wrong; otherwise return."""
     try:
         with np.errstate(all="ignore"):
             view = checked(model)
             y, cache = view.forward(x, training=training)
             if backward:
-                view.backward(np.ones_like(y), cache)
+                view.backward(each(lambda part: np.ones_like(part) if part.dtype.kind == "f" else None, y), cache)
     except (ContractError, ShapeError):
         raise
     except Exception:  # most likely the failure to be explained, which the caller raises
@@ -160,74 +160,89 @@ class _CheckedLayer:
 
     # ---- the three methods
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Any, Any]:
         """Call forward on a read-only x; check what it returns."""
         promised, attributes = self._promised(x), dict(vars(self.layer))
         drawn = [_state(random) for random in self.randoms]
         with self.guard.call(bufferslocked=not training, wanted={}), guarded(self.name, "forward"):
-            result = self.original["forward"](read_only(x), training=training)
+            result = self.original["forward"](each(read_only, x), training=training)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise ContractError(f"{self.name}: forward must return (output, cache), got {type(result).__name__}")
-        y, cache = result[0], locked(result[1])
-        self._check_array(y, "forward", like=x)
-        if y.shape[:1] != x.shape[:1]:
-            raise ShapeError(
-                f"{self.name}: forward must keep the batch as axis 0, of length {len(x)} here, but gave shape {y.shape}"
-            )
+        y, cache, batch = result[0], locked(result[1]), batch_size_of(x)
+        for part in parts_of(y):
+            self._check_array(part, "forward", like=_first_float(x))
+            if part.shape[:1] != (batch,):
+                raise ShapeError(
+                    f"{self.name}: forward must keep the batch as axis 0, of length {batch} here, but gave shape "
+                    f"{part.shape}"
+                )
         self._check_attributes(attributes)
-        if promised is not None and agreed(promised, y.shape[1:]) is None:
-            raise ShapeError(
-                f"{self.name}: forward gave shape {y.shape}, but output_shape says {(len(x), *promised)} for {x.shape}"
-            )
+        if promised is not None and agreed(promised, shape_of(y)) is None:
+            gave, says, got = (batch_shape_text(shape, batch) for shape in (shape_of(y), promised, shape_of(x)))
+            raise ShapeError(f"{self.name}: forward gave shape {gave}, but output_shape says {says} for {got}")
         if not training and drawn != [_state(random) for random in self.randoms]:
             raise ContractError(f"{self.name}: forward draws from its generator although training is False")
         computes = is_own(type(self.layer)) and not isinstance(self.layer, Chain)  # nanonet's own layers do not mask
-        masks = self.guard.masks and not computes and _is_masked(y)
-        if not masks and not is_finite(y) and _finite(x):
+        masks = self.guard.masks and not computes and all(map(_is_masked, parts_of(y)))
+        if not masks and not _finite(y) and _finite(x):
             raise NonFiniteError(f"{self.name}: its output is the first that is not finite")
-        self.seen.append((cache, x.shape, y.shape))
-        return read_only(y), cache
+        self.seen.append((cache, [(part.shape, part.dtype.kind) for part in parts_of(x)], shape_of(y)))
+        return each(read_only, y), cache
 
-    def backward(self, grad: Array, cache: Any) -> Array:
+    def backward(self, grad: Arrays, cache: Any) -> Any:
         """Call backward on a read-only grad; check what it returns and what it assigned."""
         with self.guard.call(bufferslocked=True, wanted=self.below):
             self._fill(np.nan)
             with guarded(self.name, "backward"):
-                dx: Array = self.original["backward"](read_only(grad), cache)
+                dx: Arrays = self.original["backward"](each(read_only, grad), cache)
             self._check_assigned("backward", grad, cache)
-        self._check_array(dx, "backward", like=grad)
-        shapes = [before for seen, before, after in self.seen if seen is cache and after == grad.shape]
-        if shapes and dx.shape not in shapes:
-            raise ShapeError(f"{self.name}: backward must return dE/dx of the shape of x, {shapes[-1]}, got {dx.shape}")
-        if not is_finite(dx) and is_finite(grad):
+        self._check_dx(dx, grad, cache)
+        if not _finite(dx) and _finite(grad):
             raise NonFiniteError(f"{self.name}: its dE/dx is the first gradient that is not finite")
         self._compare("backward", "backward_parameters", grad, cache)
-        return read_only(dx)
+        return dx if dx is None else each(read_only, dx)
 
-    def backward_parameters(self, grad: Array, cache: Any) -> None:
+    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
         """Call backward_parameters on a read-only grad; check what it assigned."""
         with self.guard.call(bufferslocked=True, wanted=self.below):
             self._fill(np.nan)
             with guarded(self.name, "backward_parameters"):
-                self.original["backward_parameters"](read_only(grad), cache)
+                self.original["backward_parameters"](each(read_only, grad), cache)
             self._check_assigned("backward_parameters", grad, cache)
         self._compare("backward_parameters", "backward", grad, cache)
 
     # ---- checks
 
-    def _promised(self, x: Array) -> Shape | None:
+    def _promised(self, x: Arrays) -> Shape | None:
         try:
-            return self.layer.output_shape(x.shape[1:])
+            return self.layer.output_shape(shape_of(x))
         except ShapeError as error:
             if error.expected is None or error.got is None:
                 raise ShapeError(f"{self.name}: {str(error).removeprefix(f'{called(self.layer)}: ')}") from None
-            raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=len(x)) from None
+            raise ShapeError.misfit(self.name, expected=error.expected, got=error.got, batch=batch_size_of(x)) from None
 
     def _check_attributes(self, before: dict[str, Any]) -> None:
         """Check that forward set no attribute, which the next call or another thread would overwrite."""
         for name, value in vars(self.layer).items():
             if (name not in before or before[name] is not value) and not _is_cached_property(self.layer, name):
                 raise ContractError(f"{self.name}: forward sets self.{name}; return what backward needs as the cache")
+
+    def _check_dx(self, dx: Arrays, grad: Arrays, cache: Any) -> None:
+        """Check that each part of dE/dx has the form of that part of x; it may be None where x holds no floats."""
+        given = parts_of(dx)
+        forms = [before for seen, before, after in self.seen if seen is cache and after == _grad_shape(grad, after)]
+        if forms and len(forms[-1]) != len(given):
+            raise ContractError(
+                f"{self.name}: backward must return dE/dx as a tuple of {len(forms[-1])} arrays, got {len(given)}"
+            )
+        kinds = [kind for _, kind in forms[-1]] if forms else "f" * len(given)
+        for part, kind in zip(given, kinds, strict=True):
+            if part is not None or kind == "f":
+                self._check_array(part, "backward", like=_first_float(grad))
+        got = [None if part is None else part.shape for part in given]
+        if forms and not any(all(n in (None, m) for n, (m, _) in zip(got, form, strict=True)) for form in forms):
+            wanted, found = " and ".join(str(shape) for shape, _ in forms[-1]), " and ".join(map(str, got))
+            raise ShapeError(f"{self.name}: backward must return dE/dx of the shape of x, {wanted}, got {found}")
 
     def _check_array(self, array: object, method: str, like: Array) -> None:
         if not isinstance(array, np.ndarray):
@@ -242,18 +257,18 @@ class _CheckedLayer:
         for parameter in self.parameters.values():
             parameter.grad[...] = number
 
-    def _check_assigned(self, method: str, grad: Array, cache: Any) -> None:
+    def _check_assigned(self, method: str, grad: Arrays, cache: Any) -> None:
         """Check that no gradient still holds a NaN that it was filled with."""
         for name, parameter in self.parameters.items():
             if not is_finite(parameter.grad):
                 self._blame(name, parameter, method, grad, cache)
 
-    def _blame(self, name: str, parameter: Parameter, method: str, grad: Array, cache: Any) -> None:
+    def _blame(self, name: str, parameter: Parameter, method: str, grad: Arrays, cache: Any) -> None:
         """Raise the reason why a gradient holds a NaN: never assigned, added to, or computed as NaN."""
         left = []
         for fill in (0.0, 1.0):
             self._fill(fill)
-            self.original[method](read_only(grad), cache)
+            self.original[method](each(read_only, grad), cache)
             left.append(parameter.grad.copy())
         zero, one = left
         if np.array_equal(zero, one, equal_nan=True):
@@ -267,7 +282,7 @@ class _CheckedLayer:
             raise GradientError(f"{where} adds to {name}.grad; gradients are assigned: self.{name}.grad = ..., not +=")
         raise GradientError(f"{where} leaves a part of {name}.grad unassigned, or makes it depend on its old value")
 
-    def _compare(self, method: str, other: str, grad: Array, cache: Any) -> None:
+    def _compare(self, method: str, other: str, grad: Arrays, cache: Any) -> None:
         """Check that the other backward method assigns the same gradients."""
         default = type(self.layer).backward_parameters is Layer.backward_parameters
         if self.guard.comparing or default or _is_a_chains_own(self.layer) or not self.below:
@@ -282,7 +297,7 @@ class _CheckedLayer:
         finally:
             self.guard.comparing = False
 
-    def _refuse_unlike(self, method: str, other: str, wanted: list[Parameter], grad: Array, cache: Any) -> None:
+    def _refuse_unlike(self, method: str, other: str, wanted: list[Parameter], grad: Arrays, cache: Any) -> None:
         """Raise GradientError if the gradients of two methods differ by more than rounding."""
         seconds = [parameter.grad.copy() for parameter in wanted]
         getattr(self, method)(grad, cache)
@@ -313,8 +328,21 @@ def _is_masked(y: Array) -> bool:
     return bool((np.isfinite(y) | np.isneginf(y)).all())
 
 
-def _finite(x: Array) -> bool:
-    return x.dtype.kind != "f" or is_finite(x)
+def _finite(arrays: Arrays) -> bool:
+    return all(part is None or part.dtype.kind != "f" or is_finite(part) for part in parts_of(arrays))
+
+
+def _first_float(arrays: Arrays) -> Array:
+    """Return the first array of floats, whose dtype results must have; the first array if there is none."""
+    given = [part for part in parts_of(arrays) if part is not None]
+    return next((part for part in given if part.dtype.kind == "f"), given[0])
+
+
+def _grad_shape(grad: Arrays, y_shape: Any) -> Any:
+    """Return the shape of grad without the batch axis; where a part is None, that of y."""
+    if not isinstance(grad, tuple):
+        return grad.shape[1:]
+    return tuple(y if part is None else part.shape[1:] for part, y in zip(grad, y_shape, strict=False))
 
 
 def _state(random: Random) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from nanonet.checking.contract import checked, guarded, locked
 from nanonet.checking.view import twin_of
-from nanonet.core.arrays import Array, read_only
+from nanonet.core.arrays import Array, Arrays, each, read_only
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import OURS, Layer, found, is_own
 from nanonet.core.loss import Loss
@@ -167,7 +167,7 @@ def _globals_of(function: FunctionType) -> set[str]:
     return {str(step.argval) for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
 
 
-def preflight(model: Layer, x: Array) -> Array:
+def preflight(model: Layer, x: Arrays) -> Array:
     """Return the prediction for a few samples, checked against the contract, before training changes anything."""
     with np.errstate(all="ignore"):
         return checked(model, masks=True).forward(x)[0]
@@ -177,9 +177,9 @@ def checked_loss(loss: Loss) -> Loss:
     """Return a twin of a loss that checks that it does not write to its arguments."""
     name = repr(loss)
 
-    def forward(prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
+    def forward(prediction: Arrays, target: Arrays, weight: Array | None = None) -> tuple[float, Any]:
         with guarded(name, "forward"):
-            value, cache = loss.forward(read_only(prediction), read_only(target), weight)
+            value, cache = loss.forward(each(read_only, prediction), each(read_only, target), weight)
         return value, locked(cache)
 
     def backward(cache: Any) -> Array:

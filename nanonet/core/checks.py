@@ -16,7 +16,7 @@ from nanonet.core.objects import called
 
 def is_several(pattern: Patterns) -> bool:
     """Return whether a pattern is a tuple of patterns."""
-    return isinstance(pattern, tuple) and isinstance(pattern[:1] and pattern[0], tuple)
+    return bool(pattern) and isinstance(pattern[0], tuple)
 
 
 def agreed(one: Patterns, other: Patterns) -> Patterns | None:

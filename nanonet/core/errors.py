@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanonet.core.arrays import Patterns, each
+from nanonet.core.arrays import Patterns
 
 
 class ShapeError(ValueError):
@@ -31,7 +31,7 @@ class ShapeError(ValueError):
         >>> str(ShapeError.misfit("Linear(3, 1)", expected=(3,), got=(5,), batch=4))
         'Linear(3, 1): expected input of shape (batch, 3), got (4, 5)'
         """
-        came = shape_text(got) if batch is None else joined(each(lambda shape: str((batch, *shape)), got))
+        came = shape_text(got) if batch is None else batch_shape_text(got, batch)
         error = cls(f"{subject}: expected input of shape {shape_text(expected)}, got {came}")
         error.expected, error.got = expected, got
         return error
@@ -66,11 +66,19 @@ def shape_text(pattern: Patterns) -> str:
     ('(batch, 3)', '(batch, ?, 8)', '(batch, 3)', '(batch, 3) and (batch, 8)')
     """
     if pattern and isinstance(pattern[0], tuple):
-        return joined(tuple(map(shape_text, pattern)))
+        return " and ".join(map(shape_text, pattern))
     lengths = ["?" if length is None else str(length) for length in pattern if length is not ...]
     return f"({', '.join(['batch', *lengths])})"
 
 
-def joined(texts: str | tuple[str, ...]) -> str:
-    """Return texts joined by "and"; a single one as it is."""
-    return texts if isinstance(texts, str) else " and ".join(texts)
+def batch_shape_text(shape: Patterns, batch: int) -> str:
+    """Format a shape with its batch axis.
+
+    Examples
+    --------
+    >>> batch_shape_text((3,), 4), batch_shape_text(((3,), (8,)), 4)
+    ('(4, 3)', '(4, 3) and (4, 8)')
+    """
+    if shape and isinstance(shape[0], tuple):
+        return " and ".join(batch_shape_text(part, batch) for part in shape)
+    return str((batch, *shape))
