@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,9 @@ from nanonet.checking.situations import (
     sample,
 )
 from nanonet.checking.training_contract import checked_loss
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_generator, as_shape
+from nanonet.core.checks import as_generator, as_shape, is_several
 from nanonet.core.errors import ContractError, GradientError
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
@@ -59,9 +60,9 @@ class GradientReport:
 
 def check_gradients(
     layer_or_loss: Layer | Loss,
-    input_shape: int | Shape | None = None,
+    input_shape: int | Shape | tuple[Shape, ...] | None = None,
     *,
-    x: npt.ArrayLike | None = None,
+    x: Any = None,
     target: npt.ArrayLike | None = None,
     training: bool | None = None,
     fast: bool = False,
@@ -83,9 +84,10 @@ def check_gradients(
     ----------
     layer_or_loss : Layer or Loss
         A layer, an activation, a whole model, or a loss; built-in or your own.
-    input_shape : int or tuple of int, optional
-        Without the batch axis; required if the layer does not define ``input_shape``.
-    x : array, optional
+    input_shape : int, tuple of int, or tuple of these, optional
+        Without the batch axis; required if the layer does not define ``input_shape``. A tuple of shapes for several
+        inputs.
+    x : array, or tuple of arrays, optional
         The input to check at, or for a loss the prediction, shape (batch, ...); default: random, 5 or more samples.
     target : array, optional
         For a loss; default: drawn by its ``draw_target``.
@@ -118,7 +120,7 @@ def check_gradients(
       dE/dbias    (3,)    3 of 3 entries    largest difference ...
     """
     generator = as_generator(rng, "check_gradients")
-    shape = None if input_shape is None else as_shape(input_shape, "check_gradients: input_shape")
+    shape = None if input_shape is None else _as_shapes(input_shape)
     if isinstance(layer_or_loss, Loss):
         if fast or training is not None:
             raise TypeError("check_gradients: training and fast go with a Layer")
@@ -135,10 +137,16 @@ def check_gradients(
     return _LayerChecks(layer, main, generator, fast=fast).run(training, drawn=x is None)
 
 
+def _as_shapes(shape: Patterns) -> Patterns:
+    if isinstance(shape, tuple) and is_several(shape):
+        return tuple(map(_as_shapes, shape))
+    return as_shape(shape, "check_gradients: input_shape")
+
+
 class _LayerChecks:
     """All checks of one layer: on the main and further samples, in one mode or both."""
 
-    def __init__(self, layer: Layer, main: Array, rng: np.random.Generator, *, fast: bool) -> None:
+    def __init__(self, layer: Layer, main: Arrays, rng: np.random.Generator, *, fast: bool) -> None:
         self.layer, self.main, self.rng, self.fast = layer, main, rng, fast
         self.notes: list[str] = []
 

@@ -14,7 +14,7 @@ from nanonet.checking.contract import checked
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer
@@ -33,7 +33,7 @@ class LayerCheck:
     def __init__(
         self,
         layer: Layer,
-        x: Array,
+        x: Arrays,
         training: bool,
         rng: np.random.Generator,
         *,
@@ -62,19 +62,24 @@ class LayerCheck:
 
     # ---- the passes
 
-    def _forward(self, x: Array, training: bool | None = None) -> tuple[Array, Any]:
+    def _forward(self, x: Arrays, training: bool | None = None) -> tuple[Any, Any]:
         self.snapshot.restore()
         return self.layer.forward(x, training=self.training if training is None else training)
 
-    def _backward(self, grad: Array, cache: Any) -> dict[str, Array]:
+    def _backward(self, grad: Arrays, cache: Any) -> dict[str, Array]:
         """Return copies of all gradients, by name."""
         dx = self.layer.backward(grad, cache)
         gradients = {f"dE/d{name}": parameter.grad.copy() for name, parameter in self.tree.parameters.items()}
-        return {"dE/dx": np.array(dx)} | gradients
+        return {name: part.copy() for name, part in _parts("dE/dx", dx).items()} | gradients
 
     def _change(self) -> Array:
         """Return the change of the terms of E from their original values, for the current x and parameters."""
-        return np.asarray(self.r * (self._forward(self.x)[0] - self.y))
+        return self._terms(self._forward(self.x)[0], self.y)
+
+    def _terms(self, y: Arrays, start: Arrays) -> Array:
+        """Return the terms r (y - start) of E, of all outputs in one row."""
+        parts = zip(parts_of(self.r), parts_of(y), parts_of(start), strict=True)
+        return np.concatenate([(r * (after - before)).ravel() for r, after, before in parts if r is not None])
 
     # ---- the contract
 
@@ -85,45 +90,47 @@ class LayerCheck:
             view = checked(self.layer)
             view.forward(self.x, training=False)
             y, cache = view.forward(self.x, training=self.training)
-            self.r = self.rng.normal(size=y.shape)
+            self.r = each(lambda part: self.rng.normal(size=part.shape) if part.dtype.kind == "f" else None, y)
             view.backward(self.r, cache)
 
     def _reproduces(self) -> None:
         for training, though in ((False, "training is False"), (self.training, "its generators are restored")):
-            first, second = self._forward(self.x, training)[0].copy(), self._forward(self.x, training)[0]
-            if not np.array_equal(first, second, equal_nan=True):
+            first, second = each(np.copy, self._forward(self.x, training)[0]), self._forward(self.x, training)[0]
+            if not _equal(first, second):
                 raise ContractError(f"{self.name}: forward gives two results for one input, though {though}")
-        self.y, self.terms = first, Terms(self._change, np.abs(self.r * first))
+        self.y, self.terms = first, Terms(self._change, np.abs(self._terms(first, each(np.zeros_like, first))))
 
     def _other_pass(self) -> None:
         """Run forward on another x, with the generators in another state; it must have no side effects."""
-        self.layer.forward(self.x * 0.5 if self.x.dtype.kind == "f" else self.x[::-1], training=self.training)
+        other = each(lambda part: part * 0.5 if part.dtype.kind == "f" else part[::-1], self.x)
+        self.layer.forward(other, training=self.training)
 
     def _unchanged(self) -> dict[str, Array]:
         """Run both passes unwrapped, check that they change no array passed in or returned; return the gradients."""
-        before = self.x.copy(), self.r.copy()
+        before = each(np.copy, self.x), each(np.copy, self.r)
         self._other_pass()
         y, cache = self._forward(self.x)
-        handed_out = y.copy()
+        handed_out = each(np.copy, y)
         self._other_pass()
         dx = self.layer.backward(self.r, cache)
-        first, gradients = dx.copy(), {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
-        self.layer.backward(2 * self.r, cache)
+        first = None if dx is None else each(np.copy, dx)
+        gradients = {f"dE/d{name}": p.grad.copy() for name, p in self.tree.parameters.items()}
+        self.layer.backward(each(lambda r: 2 * r, self.r), cache)
         for what, now, then in (
             ("x", self.x, before[0]),
             ("grad", self.r, before[1]),
             ("output", y, handed_out),
             ("dE/dx", dx, first),
         ):
-            if not np.array_equal(now, then, equal_nan=True):
+            if not _equal(now, then):
                 raise GradientError(f"{self.name}: its passes change the {what} in place; copy it first")
-        return {"dE/dx": first} | gradients
+        return _parts("dE/dx", first) | gradients
 
     # ---- numerical derivatives
 
     def _places(self) -> dict[str, Array]:
         """Return the arrays that E depends on, by the name of their gradient."""
-        places = {} if self.layer.integer_input else {"dE/dx": self.x}
+        places = {name: part for name, part in _parts("dE/dx", self.x).items() if part.dtype.kind == "f"}
         return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
 
     def _compared(self, name: str, place: Array, analytic: Array) -> Comparison:
@@ -131,9 +138,9 @@ class LayerCheck:
 
         If those differ, comparing the entries shows which is wrong, or that some are at a kink or a jump.
         """
-        each = self.thorough or (name == "dE/dx" and place.size <= FEW)
+        by_entry = self.thorough or (name in _parts("dE/dx", self.x) and place.size <= FEW)
         found: Comparison
-        if self.fast or not each:
+        if self.fast or not by_entry:
             found = project(name, place, analytic, self.terms, self.rng)
             if found.wrong is None or place.size > LIMIT:
                 return self._judged(found)
@@ -145,7 +152,7 @@ class LayerCheck:
     def _judged(self, found: Comparison) -> Comparison:
         """Return a comparison that is correct or excused by kinks, or raise GradientError."""
         if found.wrong is not None and not self._excused(found):
-            hint = diagnose(found, len(self.x), self._shares(found), self._transposed(found))
+            hint = diagnose(found, batch_size_of(self.x), self._shares(found), self._transposed(found))
             raise GradientError(f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else ""))
         return found
 
@@ -160,7 +167,7 @@ class LayerCheck:
         """
         if self.beside or len(self.tree.layers) == 1 or self.layer.integer_input:
             return False
-        x = self.x + self.rng.normal(scale=1e-2, size=self.x.shape)
+        x = each(lambda part: part + self.rng.normal(scale=1e-2, size=part.shape), self.x)
         try:
             blame_child(self.layer, self.x, self.training, self.rng)
             LayerCheck(self.layer, x, self.training, self.rng, beside=True).run()
@@ -170,12 +177,12 @@ class LayerCheck:
 
     def _shares(self, found: Comparison) -> Iterator[Array]:
         """Yield the gradient of each single sample, to detect one that is not summed over the batch."""
-        if found.name == "dE/dx" or isinstance(found, Projection):
+        if found.name in _parts("dE/dx", self.x) or isinstance(found, Projection):
             return
-        whole = self.r
-        for i in range(len(whole)):
-            self.r = np.zeros_like(whole)
-            self.r[i] = whole[i]
+        whole, batch = self.r, batch_size_of(self.x)
+        for i in range(batch):
+            alone = np.arange(batch) == i
+            self.r = each(lambda r, alone=alone: r * alone.reshape(-1, *[1] * (r.ndim - 1)), whole)
             place = self._places()[found.name]
             yield compare(found.name, place, found.analytic, self.terms, self.rng).numerical
         self.r = whole
@@ -196,11 +203,12 @@ class LayerCheck:
 
     def _linear(self, analytic: dict[str, Array]) -> None:
         """Check that backward is repeatable and linear: backward(a g + b h) = a backward(g) + b backward(h)."""
-        g, h = self.r, np.random.default_rng(1).normal(size=self.r.shape)
+        rng = np.random.default_rng(1)
+        g, h = self.r, each(lambda r: rng.normal(size=r.shape), self.r)
         self._other_pass()
         _, cache = self._forward(self.x)
         first, second = self._backward(g, cache), self._backward(h, cache)
-        sums = [self._backward(a * g + b * h, cache) for a, b in SUMS]
+        sums = [self._backward(each(lambda g, h, a=a, b=b: a * g + b * h, g, h), cache) for a, b in SUMS]
         self._same(self._backward(g, cache), first, "backward gives two results for one grad and cache")
         self._same(first, analytic, "backward depends on more than grad and cache: does it keep state?")
         for (a, b), found in zip(SUMS, sums, strict=True):
@@ -211,21 +219,34 @@ class LayerCheck:
     def _any_memory_order(self, analytic: dict[str, Array]) -> None:
         """Check that x and grad may have another memory order, as after a transposition or a slice."""
         self.snapshot.restore()
-        y, cache = self.layer.forward(_scattered(self.x), training=self.training)
+        y, cache = self.layer.forward(each(_scattered, self.x), training=self.training)
         what = "{} gives another result for an array in another memory order, such as a transposed one"
-        self._same({"y": y}, {"y": self.y}, what.format("forward"))
-        self._same(self._backward(_scattered(self.r), cache), analytic, what.format("backward"))
+        self._same(_parts("y", y), _parts("y", self.y), what.format("forward"))
+        self._same(self._backward(each(_scattered, self.r), cache), analytic, what.format("backward"))
 
     def _same(self, found: dict[str, Array], expected: dict[str, Array], what: str, scale: float = 1.0) -> None:
-        floor = FLOOR * scale * float(np.abs(self.r).max(initial=0.0))
+        largest = max((float(np.abs(r).max(initial=0.0)) for r in parts_of(self.r) if r is not None), default=0.0)
+        floor = FLOOR * scale * largest
         for name, array in found.items():
             true = expected[name]
             allowed = ALIKE * float(np.abs(true).max(initial=0.0)) + floor
-            if array.shape != true.shape or not bool((np.abs(array - true) <= allowed).all()):
+            if array.shape != true.shape or not bool((np.abs(array * 1.0 - true) <= allowed).all()):
                 raise GradientError(f"{self.name}: {what} ({name})")
 
 
-def blame_child(layer: Layer, x: Array, training: bool, rng: np.random.Generator, path: str = "") -> None:
+def _parts(name: str, arrays: Arrays) -> dict[str, Array]:
+    """Return arrays by name: one by the name itself, several with their index, such as "dE/dx[1]"; None is left out."""
+    if not isinstance(arrays, tuple):
+        return {} if arrays is None else {name: arrays}
+    return {f"{name}[{i}]": part for i, part in enumerate(arrays) if part is not None}
+
+
+def _equal(one: Arrays, other: Arrays) -> bool:
+    pairs = zip(parts_of(one), parts_of(other), strict=True)
+    return all(a is b is None or np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
+
+
+def blame_child(layer: Layer, x: Arrays, training: bool, rng: np.random.Generator, path: str = "") -> None:
     """Check the layers of a chain one by one, each on its actual input, and raise the error of the wrong one."""
     if not isinstance(layer, Chain):
         return

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import example
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of
+from nanonet.core.checks import example, is_several
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
@@ -25,34 +24,47 @@ FLOAT = np.dtype(np.float64)
 class Situation(NamedTuple):
     """A test input and mode, and its description in errors; thorough means that every entry is compared."""
 
-    x: Array
+    x: Arrays
     training: bool
     words: str = ""
     thorough: bool = True
 
 
-def sample(layer: Layer, shape: Shape | None, x: npt.ArrayLike | None, rng: np.random.Generator) -> Array:
+def sample(layer: Layer, shape: Patterns | None, x: Any, rng: np.random.Generator) -> Arrays:
     """Return the main sample: x if given, else a random one."""
+    integers = layer.integer_input
+    if x is not None and (layer.several_inputs or is_several(layer.input_shape)):
+        kinds = integers if isinstance(integers, tuple) else (integers,) * len(x)
+        return tuple(np.array(part, None if whole else FLOAT) for part, whole in zip(x, kinds, strict=True))
     if x is not None:
-        return np.array(x) if layer.integer_input else np.array(x, FLOAT)
-    if layer.integer_input:
+        return np.array(x) if integers else np.array(x, FLOAT)
+    if any(integers) if isinstance(integers, tuple) else integers:
         raise ValueError(f"check_gradients: {called(layer)} takes integers; pass x=...")
     pattern = layer.input_shape if shape is None else shape
     if pattern is None and isinstance(layer, Activation):
         pattern = (FEATURES,)
     if pattern is None:
         raise ValueError(f"check_gradients: {called(layer)} has no input_shape; pass one, such as input_shape=(3,)")
-    x = rng.normal(size=(BATCH, *example(pattern, FEATURES + 1)))
+    shape = example(pattern, FEATURES + 1)
+    return tuple(_drawn(part, rng) for part in shape) if is_several(shape) else _drawn(shape, rng)
+
+
+def _drawn(shape: Shape, rng: np.random.Generator) -> Array:
+    x = rng.normal(size=(BATCH, *shape))
     x[::2] *= 3  # some samples have larger entries
     return x
 
 
-def others(x: Array, training: bool, rng: np.random.Generator, *, drawn: bool) -> list[Situation]:
+def others(x: Arrays, training: bool, rng: np.random.Generator, *, drawn: bool) -> list[Situation]:
     """Return the further situations: another number of samples and, if x was drawn, a wide range of magnitudes."""
-    alone = x[:1].copy() if len(x) > 1 else np.concatenate([x, x])
-    found = [Situation(alone, training, f"on a batch of {len(alone)}", thorough=False)] if len(x) else []
+    size = batch_size_of(x)
+    alone = each(lambda part: part[:1].copy() if size > 1 else np.concatenate([part, part]), x)
+    found = [Situation(alone, training, f"on a batch of {batch_size_of(alone)}", thorough=False)] if size else []
     if drawn:
-        found.append(Situation(far_out(x.shape[1:], rng), training, FAR_OUT, thorough=False))
+        wide = [far_out(part.shape[1:], rng) for part in parts_of(x)]
+        rows = min(map(len, wide))
+        far = tuple(part[:rows] for part in wide) if isinstance(x, tuple) else wide[0]
+        found.append(Situation(far, training, FAR_OUT, thorough=False))
     return found
 
 
@@ -77,20 +89,20 @@ def left_out(layer: Layer, situation: Situation) -> str:
     A mean over the batch may reject training on one sample, and an exponential may overflow for large x.
     """
     x, training, words, _ = situation
-    if words != FAR_OUT and not (training and len(x) == 1):
+    if words != FAR_OUT and not (training and batch_size_of(x) == 1):
         return ""
     snapshot = Snapshot(Tree(layer))
     try:
         with np.errstate(all="ignore"):
-            y = layer.forward(x.copy(), training=training)[0]
+            y = layer.forward(each(np.copy, x), training=training)[0]
     except (ValueError, ArithmeticError) as error:
         return f"{type(error).__name__}: {error}"
     finally:
         snapshot.restore()
-    return "" if np.isfinite(y).all() else "its output is not finite there"
+    return "" if all(np.isfinite(part).all() for part in parts_of(y)) else "its output is not finite there"
 
 
-def differs_in_training(layer: Layer, x: Array, rng: np.random.Generator) -> bool:
+def differs_in_training(layer: Layer, x: Arrays, rng: np.random.Generator) -> bool:
     """Return whether training passes may differ from inference: the layer has state, or the results differ."""
     tree = Tree(layer)
     if tree.buffers or tree.randoms:
@@ -98,13 +110,14 @@ def differs_in_training(layer: Layer, x: Array, rng: np.random.Generator) -> boo
     results: list[list[bytes]] = []
     for training in (False, True):
         try:
-            y, cache = layer.forward(x.copy(), training=training)
-            grad = np.random.default_rng(0).normal(size=y.shape)
+            y, cache = layer.forward(each(np.copy, x), training=training)
+            drawing = np.random.default_rng(0)
+            grad = each(lambda y, rng=drawing: rng.normal(size=y.shape) if y.dtype.kind == "f" else None, y)
             dx = layer.backward(grad, cache)
         except Exception:  # inference was checked before; errors of training are reported when it is checked
             return True
         grads = [parameter.grad for parameter in tree.parameters.values()]
-        results.append([np.asarray(array).tobytes() for array in (y, dx, *grads)])
+        results.append([np.asarray(array).tobytes() for array in (*parts_of(y), *parts_of(dx), *grads)])
     return results[0] != results[1]
 
 
@@ -139,8 +152,9 @@ def _move(parameter: Parameter, rng: np.random.Generator) -> None:
     parameter.value = parameter.value + size * rng.uniform(-0.5, 0.5, parameter.shape)
 
 
-def run_in(layer: Layer, x: Array) -> None:
+def run_in(layer: Layer, x: Arrays) -> None:
     """Move buffers from their initial values, as training does: a running variance of 1 hides a missing division."""
     if Tree(layer).buffers:
         for factor in (1.0, 1.5):
-            layer.forward(factor * x if x.dtype.kind == "f" else x.copy(), training=True)
+            scaled = each(lambda part, by=factor: by * part if part.dtype.kind == "f" else part.copy(), x)
+            layer.forward(scaled, training=True)
