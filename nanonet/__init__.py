@@ -2,7 +2,7 @@
 
 from nanonet.checking.gradients import check_gradients
 from nanonet.checking.strict import strict
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
@@ -28,6 +28,8 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
+from nanonet.layers.composite import Composite
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
@@ -70,7 +72,9 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Add",
     "Array",
+    "Arrays",
     "Batch",
     "BinaryCrossEntropy",
     "Buffer",
@@ -78,6 +82,8 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "Clip",
+    "Composite",
+    "Concatenate",
     "Constant",
     "ContractError",
     "CosineRate",
@@ -86,6 +92,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialRate",
     "Flatten",
+    "Fork",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
@@ -111,6 +118,7 @@ __all__ = [
     "Normal",
     "OneCycleRate",
     "Optimizer",
+    "Parallel",
     "Parameter",
     "RMSprop",
     "Random",

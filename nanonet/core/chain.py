@@ -27,7 +27,7 @@ from nanonet.core.checks import (
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, called, set_attribute, shortened
-from nanonet.core.parameter import Parameter, State
+from nanonet.core.parameter import State
 from nanonet.core.tree import Tree, build, load_states
 from nanonet.core.vector import Vector, home_of
 
@@ -118,10 +118,6 @@ class Chain(Layer):
             if name != "layers":
                 yield from found(name, value)
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return every parameter by its name, such as "0.weight", in order."""
-        return Tree(self).parameters
-
     def __len__(self) -> int:
         return len(self.layers)
 
@@ -163,8 +159,8 @@ class Chain(Layer):
         """Yield each layer with its input and output shapes, from the first layer that fixes one; None if unknown."""
         for i, layer in enumerate(self.layers):
             try:
-                taken = _taken(layer, shape)
-                out = _given(layer, taken)
+                taken = input_pattern(layer, shape)
+                out = output_pattern(layer, taken)
             except ShapeError as error:
                 if shape is None or i == 0:
                     raise
@@ -351,7 +347,7 @@ def _takes_several(layer: Layer) -> bool:
     return layer.several_inputs or is_several(layer.input_shape)
 
 
-def _taken(layer: Layer, shape: Patterns | None) -> Patterns | None:
+def input_pattern(layer: Layer, shape: Patterns | None) -> Patterns | None:
     """Return the input pattern of a layer: the output of the layer below combined with its ``input_shape``."""
     if shape is None:
         return layer.input_shape
@@ -367,7 +363,7 @@ def _taken(layer: Layer, shape: Patterns | None) -> Patterns | None:
     return both
 
 
-def _given(layer: Layer, taken: Patterns | None) -> Patterns | None:
+def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
     """Return the output pattern of a layer, or None if it is not known."""
     if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
         return layer.follow(taken)

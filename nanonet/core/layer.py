@@ -13,7 +13,7 @@ from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import OURS as OURS
 from nanonet.core.objects import Recorded, attributes, entries, obey_override, set_attribute
-from nanonet.core.parameter import State
+from nanonet.core.parameter import Parameter, State
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # checked first, since most attributes have these types
@@ -51,6 +51,8 @@ class Layer(Recorded, ABC):
       generators only if ``training``, and never changes parameters, so many threads may predict with one model.
     - ``backward`` takes dE/dy and the cache, **assigns** (never adds to) ``parameter.grad`` for each of its own
       parameters, frozen or not, summed over the batch, and returns dE/dx, which has the shape of x.
+    - ``backward`` never calls ``self.backward_parameters``, whose default calls ``backward``. A container that runs a
+      layer twice calls ``layer.backward_again`` the second time, since ``backward`` would replace the first gradient.
     - Neither writes into ``x``, ``grad``, the cache, or an array it has already returned: ``y = y + x``, not
       ``y += x``, if y came from another layer.
     - A layer with several inputs or outputs takes or returns a tuple of arrays, and so do grad and dE/dx; a part of
@@ -125,6 +127,25 @@ class Layer(Recorded, ABC):
         """Yield the parts of the layer by name, in the order the attributes were set."""
         for name, value in attributes(self):
             yield from found(name, value)
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return every parameter of this layer and those below it by name, such as "0.weight", in order."""
+        named: dict[str, Parameter] = {}
+        for name, part in self.owned_parts():
+            inner = {"": part} if isinstance(part, Parameter) else part.parameters() if isinstance(part, Layer) else {}
+            named |= {f"{name}.{below}" if below else name: parameter for below, parameter in inner.items()}
+        return named
+
+    def backward_again(self, grad: Arrays, cache: Any) -> Array:
+        """Call ``backward``, and add to the gradients instead of replacing them: for a layer called twice in one pass.
+
+        A container that runs a layer forward several times calls ``backward`` for one of these, and this for the rest.
+        """
+        before = [(parameter, parameter.grad.copy()) for parameter in self.parameters().values()]
+        dx = self.backward(grad, cache)
+        for parameter, first in before:
+            parameter.grad += first
+        return dx
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
         """Return a copy that belongs to no model, made from the innermost layer outwards to avoid recursion."""

@@ -95,6 +95,14 @@ class Identity(Activation):
 
     derivative_formula = "1"
 
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return x itself; it may hold integers."""
+        return x, None
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Return grad itself, None for integers."""
+        return grad
+
     def function(self, a: Array) -> Array:
         """Return a copy of a."""
         return a.copy()
