@@ -26,13 +26,16 @@ from nanonet import (
     Adagrad,
     Adam,
     AdamW,
+    Add,
     Array,
     BinaryCrossEntropy,
     Clip,
+    Concatenate,
     Constant,
     CrossEntropy,
     Dropout,
     Flatten,
+    Fork,
     GlorotNormal,
     GlorotUniform,
     Hardtanh,
@@ -52,6 +55,7 @@ from nanonet import (
     MeanSquaredError,
     Normal,
     Optimizer,
+    Parallel,
     ReLU,
     ReLU6,
     Residual,
@@ -70,6 +74,7 @@ from nanonet import (
     Zeros,
 )
 from nanonet.core.chain import Chain
+from nanonet.core.checks import is_several
 
 T = TypeVar("T")
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
@@ -107,12 +112,15 @@ class LayerCase(NamedTuple):
     """A way to make a layer, the shape that it takes, and what to draw for it."""
 
     make: Callable[[], Layer]
-    shape: Shape
+    shape: Any
     draw: Draw = normal
 
-    def x(self, samples: int = SAMPLES) -> npt.NDArray[Any]:
-        """Return an input, the same each time."""
-        return self.draw(np.random.default_rng(7), (samples, *self.shape))
+    def x(self, samples: int = SAMPLES) -> Any:
+        """Return an input, the same each time; for a tuple of shapes a tuple of inputs."""
+        rng = np.random.default_rng(7)
+        if is_several(self.shape):
+            return tuple(self.draw(rng, (samples, *part)) for part in self.shape)
+        return self.draw(rng, (samples, *self.shape))
 
 
 class LossCase(NamedTuple):
@@ -198,6 +206,13 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
         LayerCase(lambda: Residual(Sequential(Linear(3, 4), Tanh(), Dropout(0.3), Linear(4, 3), rng=1)), (2, 3)),
     ],
+    Fork: [LayerCase(lambda: Fork(Linear(3, 2), Tanh(), Linear(3, 4)), (3,))],
+    Parallel: [LayerCase(lambda: Parallel(Linear(3, 2), Tanh()), ((3,), (2, 4)))],
+    Concatenate: [
+        LayerCase(Concatenate, ((3,), (2,), (4,))),
+        LayerCase(lambda: Concatenate(axis=1), ((3, 2), (1, 2))),
+    ],
+    Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
     Chain: [LayerCase(lambda: Chain(Linear(3, 4), Tanh(), rng=1), (3,))],
     Sequential: [
         LayerCase(Sequential, (3,)),

@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -86,6 +86,11 @@ def guarded(name: str, method: str) -> Iterator[None]:
             raise
         raise ShapeError(f"{name}: {text}") from error
     except Exception as error:
+        if isinstance(error, RecursionError) and method.startswith("backward"):
+            raise ContractError(
+                f"{name}: {method} calls itself without end; backward must not call self.backward_parameters, whose "
+                "default calls backward"
+            ) from None
         if isinstance(error, ValueError) and "read-only" in str(error):
             raise ContractError(
                 f"{name}: {method} writes to its argument, its parameters or buffers, or an array that was "
@@ -109,6 +114,7 @@ class _Guard:
 
     def __init__(self, view: View[Any], seen: Seen, masks: bool) -> None:
         self.seen, self.masks, self.comparing = seen, masks, False
+        self.runs: dict[_CheckedLayer, _Runs] = {}
         self._buffers = view.buffers
         self._depth = 0
 
@@ -122,6 +128,7 @@ class _Guard:
             yield
             return
         trainable = {name: p for name, p in wanted.items() if p.trainable}
+        self.runs = {}
         for parameter in trainable.values():
             parameter.grad[...] = np.nan
         with ExitStack() as locks:
@@ -138,6 +145,20 @@ class _Guard:
                 f"{missed[0]}.grad was never assigned: the backward method of its layer was not called"
                 + (f" (nor {', '.join(missed[1:])})" if missed[1:] else "")
             )
+        for layer, runs in self.runs.items():
+            if runs.earlier and runs.last == layer.digests():
+                raise GradientError(
+                    f"{layer.name}: its backward ran twice in this pass, and the second gradient replaced the first; "
+                    "call layer.backward_again(grad, cache) the second time"
+                )
+
+
+class _Runs(NamedTuple):
+    """The backward calls of a layer in one pass: whether one but the last gave a gradient, and the last, as digests."""
+
+    earlier: bool = False
+    nonzero: bool = False
+    last: list[bytes] | None = None
 
 
 class _CheckedLayer:
@@ -196,6 +217,7 @@ class _CheckedLayer:
             with guarded(self.name, "backward"):
                 dx: Arrays = self.original["backward"](each(read_only, grad), cache)
             self._check_assigned("backward", grad, cache)
+            self._note_run()
         self._check_dx(dx, grad, cache)
         if not _finite(dx) and _finite(grad):
             raise NonFiniteError(f"{self.name}: its dE/dx is the first gradient that is not finite")
@@ -204,11 +226,14 @@ class _CheckedLayer:
 
     def backward_parameters(self, grad: Arrays, cache: Any) -> None:
         """Call backward_parameters on a read-only grad; check what it assigned."""
+        before = self.guard.runs.get(self)
         with self.guard.call(bufferslocked=True, wanted=self.below):
             self._fill(np.nan)
             with guarded(self.name, "backward_parameters"):
                 self.original["backward_parameters"](each(read_only, grad), cache)
             self._check_assigned("backward_parameters", grad, cache)
+            if self.guard.runs.get(self) is before:  # the default calls backward, which has noted it
+                self._note_run()
         self._compare("backward_parameters", "backward", grad, cache)
 
     # ---- checks
@@ -262,6 +287,19 @@ class _CheckedLayer:
         for name, parameter in self.parameters.items():
             if not is_finite(parameter.grad):
                 self._blame(name, parameter, method, grad, cache)
+
+    def digests(self) -> list[bytes]:
+        """Return the digests of the layer's own gradients."""
+        return [_digest(parameter.grad) for parameter in self.parameters.values() if parameter.trainable]
+
+    def _note_run(self) -> None:
+        """Record that the gradients were assigned; a second time in one pass must not lose the first."""
+        if self.parameters and not self.guard.comparing:
+            before = self.guard.runs.get(self)
+            nonzero = any(parameter.grad.any() for parameter in self.parameters.values() if parameter.trainable)
+            self.guard.runs[self] = (
+                _Runs(before.earlier or before.nonzero, nonzero, self.digests()) if before else _Runs(nonzero=nonzero)
+            )
 
     def _blame(self, name: str, parameter: Parameter, method: str, grad: Arrays, cache: Any) -> None:
         """Raise the reason why a gradient holds a NaN: never assigned, added to, or computed as NaN."""

@@ -153,12 +153,12 @@ class Tape:
 
     def add(self, *values: Value) -> Value:
         """Return the sum."""
-        y = reduce(np.add, (value.array for value in values))
+        y = reduce(np.add, _arrays("add", values))
         return self._step(values, (y,), None, lambda given, _: given * len(values))[0]
 
     def multiply(self, *values: Value) -> Value:
         """Return the product, whose gradient for each factor is that times all other factors."""
-        arrays = [value.array for value in values]
+        arrays = _arrays("multiply", values)
 
         def back(given: list[Any], _: bool) -> list[Any]:
             (g,) = given
@@ -169,7 +169,7 @@ class Tape:
 
     def concatenate(self, *values: Value, axis: int = -1) -> Value:
         """Return the values joined."""
-        arrays = [value.array for value in values]
+        arrays = _arrays("concatenate", values)
         cuts = np.cumsum([array.shape[axis] for array in arrays])[:-1]
 
         def back(given: list[Any], _: bool) -> list[Any]:
@@ -180,7 +180,8 @@ class Tape:
 
     def split(self, value: Value, *sizes: int, axis: int = -1) -> tuple[Value, ...]:
         """Return the pieces."""
-        pieces = np.split(value.array, np.cumsum(sizes)[:-1], axis=axis)
+        (array,) = _arrays("split", (value,))
+        pieces = np.split(array, np.cumsum(sizes)[:-1], axis=axis)
 
         def back(given: list[Any], _: bool) -> list[Any]:
             if all(g is None for g in given):
@@ -192,7 +193,7 @@ class Tape:
 
     def _step(self, values: Any, arrays: Any, layer: Layer | None, back: Any) -> tuple[Value, ...]:
         outputs = tuple(map(self.enter, arrays))
-        places = [_checked(layer, value).place for value in values]
+        places = [value.place for value in values]
         self.steps.append(_Step(places, [output.place for output in outputs], layer, back))
         return outputs
 
@@ -239,6 +240,10 @@ def _nothing(x: Numbers) -> Array | None:
 def _add(grads: dict[int, Array], place: int, g: Array | None) -> None:
     if g is not None:
         grads[place] = summed(grads[place], g) if place in grads else g
+
+
+def _arrays(owner: str, values: tuple[Any, ...]) -> list[Numbers]:
+    return [_checked(owner, value).array for value in values]
 
 
 def _checked(owner: object, value: Any) -> Value:

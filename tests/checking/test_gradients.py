@@ -34,6 +34,7 @@ from nanonet import (
     Tanh,
     check_gradients,
 )
+from nanonet.core.checks import is_several
 from tests.helpers import Quartic, Residual, Scale
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
 from tests.right_layers import RIGHT
@@ -69,20 +70,28 @@ def test_every_class_of_the_package_stands_in_the_registry(base: type[Any]) -> N
     assert not forgotten, f"enter {', '.join(forgotten)} in tests/registry.py: how it is made, and for which shapes"
 
 
+def input_arrays(layer: Layer, case: LayerCase) -> list[str]:
+    if is_several(case.shape):
+        return [f"dE/dx[{i}]" for i in range(len(case.shape))]
+    return [] if layer.integer_input else ["dE/dx"]
+
+
 @in_both_modes
 @pytest.mark.parametrize("case", params(LAYERS))
 def test_every_layer_has_the_gradients_of_its_forward_pass(case: LayerCase, training: bool) -> None:
     layer = case.make()
     found = report_of(layer, x=case.x(), training=training)
-    assert list(found) == [*([] if layer.integer_input else ["dE/dx"]), *parameter_arrays(layer)]
+    assert list(found) == [*input_arrays(layer, case), *parameter_arrays(layer)]
     assert all(comparison.complete for comparison in found.values())
 
 
 @pytest.mark.parametrize("case", params({cls: [c for c in cases if c.draw is normal] for cls, cases in LAYERS.items()}))
 def test_every_layer_can_be_checked_on_what_is_drawn_for_it(case: LayerCase) -> None:
-    dx = report_of(case.make(), input_shape=case.shape)["dE/dx"]
-    assert dx.analytic.shape[1:] == case.shape
-    assert len(dx.analytic) > 1
+    found = report_of(case.make(), input_shape=case.shape)
+    shapes = case.shape if is_several(case.shape) else (case.shape,)
+    for name, shape in zip(input_arrays(case.make(), case), shapes, strict=True):
+        assert found[name].analytic.shape[1:] == shape
+        assert len(found[name].analytic) > 1
 
 
 @pytest.mark.parametrize("case", params(LOSSES))
