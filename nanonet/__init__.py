@@ -50,6 +50,7 @@ from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
+from nanonet.losses.together import Together
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
@@ -140,6 +141,7 @@ __all__ = [
     "Step",
     "StepRate",
     "Tanh",
+    "Together",
     "Trace",
     "Trainer",
     "Uniform",

@@ -27,7 +27,6 @@ from nanonet import (
     Adam,
     AdamW,
     Add,
-    Array,
     BinaryCrossEntropy,
     Clip,
     Concatenate,
@@ -70,6 +69,7 @@ from nanonet import (
     Softsign,
     SquaredError,
     Tanh,
+    Together,
     Uniform,
     Zeros,
 )
@@ -127,18 +127,23 @@ class LossCase(NamedTuple):
     """A way to make a loss, the shape of its prediction, what to draw for both, and its target's shape if another."""
 
     make: Callable[[], Loss]
-    shape: Shape
+    shape: Any
     draw: Draw = normal
     draw_target: Draw = normal
-    target_shape: Shape | None = None
+    target_shape: Any = None
 
-    def prediction(self, samples: int = SAMPLES) -> Array:
-        """Return a prediction, the same each time."""
-        return self.draw(np.random.default_rng(7), (samples, *self.shape))
+    def prediction(self, samples: int = SAMPLES) -> Any:
+        """Return a prediction, the same each time; for a tuple of shapes a tuple."""
+        rng = np.random.default_rng(7)
+        if is_several(self.shape):
+            return tuple(self.draw(rng, (samples, *part)) for part in self.shape)
+        return self.draw(rng, (samples, *self.shape))
 
-    def target(self, samples: int = SAMPLES) -> npt.NDArray[Any]:
+    def target(self, samples: int = SAMPLES) -> Any:
         """Return a target, the same each time."""
         shape = self.shape if self.target_shape is None else self.target_shape
+        if is_several(shape):
+            return tuple(self.draw_target(np.random.default_rng(8), (samples, *part)) for part in shape)
         return self.draw_target(np.random.default_rng(8), (samples, *shape))
 
 
@@ -245,6 +250,13 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     ],
 }
 
+SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
+    Together: [
+        LossCase(lambda: Together(SquaredError(), Huber()), ((3,), (2, 2))),
+        LossCase(lambda: Together(SquaredError(), MeanSquaredError(), weights=(0.5, 2.0)), ((3,), ())),
+    ],
+}
+
 OPTIMIZERS: dict[type[Optimizer], list[OptimizerCase]] = {
     SGD: [
         OptimizerCase(lambda: SGD(0.1)),
@@ -281,7 +293,7 @@ INITIALIZERS: dict[type[Initializer], list[InitializerCase]] = {
 
 TABLES: dict[type[Any], Mapping[type[Any], list[Any]]] = {
     Layer: LAYERS,
-    Loss: LOSSES,
+    Loss: LOSSES | SEVERAL_LOSSES,
     Optimizer: OPTIMIZERS,
     Initializer: INITIALIZERS,
 }

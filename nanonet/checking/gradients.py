@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import Comparison, Terms, compare
-from nanonet.checking.layer_check import LayerCheck, as_gradient_error, blame_child
+from nanonet.checking.layer_check import LayerCheck, as_gradient_error, blame_child, named_parts
 from nanonet.checking.situations import (
     BATCH,
     FAR_OUT,
@@ -26,7 +26,7 @@ from nanonet.checking.situations import (
     sample,
 )
 from nanonet.checking.training_contract import checked_loss
-from nanonet.core.arrays import Array, Arrays, Patterns, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, as_shape, is_several
 from nanonet.core.errors import ContractError, GradientError
@@ -205,52 +205,67 @@ class _LossCheck:
         self.loss, self.rng, self.name = loss, rng, repr(loss)
         self.notes: list[str] = []
 
-    def run(self, shape: Shape | None, x: npt.ArrayLike | None, target: npt.ArrayLike | None) -> GradientReport:
+    def run(self, shape: Patterns | None, x: Any, target: Any) -> GradientReport:
         """Return the report, or raise the first error found."""
-        main = self.rng.normal(size=(BATCH, *(shape or (FEATURES,)))) if x is None else np.array(x, FLOAT)
-        aim = self.loss.draw_target(main.shape, self.rng) if target is None else target
+        main = (
+            self._drawn_prediction(shape or (FEATURES,)) if x is None else each(lambda part: np.array(part, FLOAT), x)
+        )
+        aim = self._drawn_target(main) if target is None else target
         found = self._check(main, aim)
-        one = main[:1].copy()
-        one_aim = self.loss.draw_target(one.shape, self.rng) if target is None else np.asarray(aim)[:1]
+        one = each(lambda part: part[:1].copy(), main)
+        one_aim = self._drawn_target(one) if target is None else each(lambda part: np.asarray(part)[:1], aim)
         self._check(one, one_aim, "on a batch of 1")
-        if x is None and target is None:
+        if x is None and target is None and not isinstance(main, tuple):
             self._check_far_out(far_out(main.shape[1:], self.rng))
         return GradientReport(self.name, found, self.notes)
 
+    def _drawn_prediction(self, shape: Patterns) -> Any:
+        if is_several(shape):
+            return tuple(map(self._drawn_prediction, shape))
+        return self.rng.normal(size=(BATCH, *shape))
+
+    def _drawn_target(self, prediction: Arrays) -> Any:
+        return self.loss.draw_target(each(lambda part: part.shape, prediction), self.rng)
+
     def _check_far_out(self, prediction: Array) -> None:
-        target = self.loss.draw_target(prediction.shape, self.rng)
+        target = self._drawn_target(prediction)
         with np.errstate(all="ignore"):
             if np.isfinite(self.loss.forward(prediction, *self.loss.check(prediction, target, None))[0]):
                 self._check(prediction, target, FAR_OUT)
             else:
                 self.notes.append(f"skipped {FAR_OUT}: it is not finite there")
 
-    def _check(self, prediction: Array, target: npt.ArrayLike, words: str = "") -> list[Comparison]:
-        weights = self.rng.uniform(0.5, 1.5, len(prediction))
-        return [self._compared(prediction, target, weight, words) for weight in (None, weights)]
+    def _check(self, prediction: Arrays, target: Any, words: str = "") -> list[Comparison]:
+        weights = self.rng.uniform(0.5, 1.5, batch_size_of(prediction))
+        return [found for weight in (None, weights) for found in self._compared(prediction, target, weight, words)]
 
-    def _compared(self, prediction: Array, target: npt.ArrayLike, weight: Array | None, words: str) -> Comparison:
+    def _compared(self, prediction: Arrays, target: Any, weight: Array | None, words: str) -> list[Comparison]:
         checked, weights = self.loss.check(prediction, target, weight)
         watched = checked_loss(self.loss)
         with as_gradient_error(self.name):
             value, cache = watched.forward(prediction, checked, weights)
             if not isinstance(value, float):
                 raise ContractError(f"{self.name}: forward must return a float and a cache, got {type(value).__name__}")
-            analytic = np.array(watched.backward(cache))
-            again = watched.backward(cache)
-        if analytic.shape != prediction.shape:
-            raise GradientError(f"{self.name}: backward must return shape {prediction.shape}, got {analytic.shape}")
-        if not np.array_equal(again, analytic, equal_nan=True):
+            analytic = named_parts("dE/dprediction", each(np.array, watched.backward(cache)))
+            again = named_parts("dE/dprediction", watched.backward(cache))
+        given = named_parts("dE/dprediction", prediction)
+        for name, part in given.items():
+            if name not in analytic or analytic[name].shape != part.shape:
+                got = " and ".join(str(array.shape) for array in analytic.values())
+                raise GradientError(f"{self.name}: backward must return shape {part.shape} for {name}, got {got}")
+        if not all(np.array_equal(again[name], part, equal_nan=True) for name, part in analytic.items()):
             raise GradientError(f"{self.name}: backward gives two results for one cache: does it keep state?")
 
         def change() -> Array:
             return np.array([self.loss.forward(prediction, checked, weights)[0] - value])
 
         terms = Terms(change, np.array([abs(value)]))
-        name = "dE/dprediction" if weight is None else "dE/dprediction, weighted"
-        found = compare(name, prediction, analytic, terms, self.rng)
-        if found.wrong is not None:
-            hint = diagnose(found, len(prediction), iter(()), iter(()))
-            text = f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else "")
-            raise GradientError(_worded(text, words))
-        return found
+        comparisons = []
+        for name, part in given.items():
+            found = compare(name if weight is None else f"{name}, weighted", part, analytic[name], terms, self.rng)
+            if found.wrong is not None:
+                hint = diagnose(found, len(part), iter(()), iter(()))
+                text = f"{self.name}: {found.message()}" + (f"\ndiagnosis: {hint}" if hint else "")
+                raise GradientError(_worded(text, words))
+            comparisons.append(found)
+        return comparisons

@@ -70,7 +70,7 @@ class LayerCheck:
         """Return copies of all gradients, by name."""
         dx = self.layer.backward(grad, cache)
         gradients = {f"dE/d{name}": parameter.grad.copy() for name, parameter in self.tree.parameters.items()}
-        return {name: part.copy() for name, part in _parts("dE/dx", dx).items()} | gradients
+        return {name: part.copy() for name, part in named_parts("dE/dx", dx).items()} | gradients
 
     def _change(self) -> Array:
         """Return the change of the terms of E from their original values, for the current x and parameters."""
@@ -124,13 +124,13 @@ class LayerCheck:
         ):
             if not _equal(now, then):
                 raise GradientError(f"{self.name}: its passes change the {what} in place; copy it first")
-        return _parts("dE/dx", first) | gradients
+        return named_parts("dE/dx", first) | gradients
 
     # ---- numerical derivatives
 
     def _places(self) -> dict[str, Array]:
         """Return the arrays that E depends on, by the name of their gradient."""
-        places = {name: part for name, part in _parts("dE/dx", self.x).items() if part.dtype.kind == "f"}
+        places = {name: part for name, part in named_parts("dE/dx", self.x).items() if part.dtype.kind == "f"}
         return places | {f"dE/d{name}": p.value for name, p in self.tree.parameters.items()}
 
     def _compared(self, name: str, place: Array, analytic: Array) -> Comparison:
@@ -138,7 +138,7 @@ class LayerCheck:
 
         If those differ, comparing the entries shows which is wrong, or that some are at a kink or a jump.
         """
-        by_entry = self.thorough or (name in _parts("dE/dx", self.x) and place.size <= FEW)
+        by_entry = self.thorough or (name in named_parts("dE/dx", self.x) and place.size <= FEW)
         found: Comparison
         if self.fast or not by_entry:
             found = project(name, place, analytic, self.terms, self.rng)
@@ -177,7 +177,7 @@ class LayerCheck:
 
     def _shares(self, found: Comparison) -> Iterator[Array]:
         """Yield the gradient of each single sample, to detect one that is not summed over the batch."""
-        if found.name in _parts("dE/dx", self.x) or isinstance(found, Projection):
+        if found.name in named_parts("dE/dx", self.x) or isinstance(found, Projection):
             return
         whole, batch = self.r, batch_size_of(self.x)
         for i in range(batch):
@@ -221,7 +221,7 @@ class LayerCheck:
         self.snapshot.restore()
         y, cache = self.layer.forward(each(_scattered, self.x), training=self.training)
         what = "{} gives another result for an array in another memory order, such as a transposed one"
-        self._same(_parts("y", y), _parts("y", self.y), what.format("forward"))
+        self._same(named_parts("y", y), named_parts("y", self.y), what.format("forward"))
         self._same(self._backward(each(_scattered, self.r), cache), analytic, what.format("backward"))
 
     def _same(self, found: dict[str, Array], expected: dict[str, Array], what: str, scale: float = 1.0) -> None:
@@ -234,7 +234,7 @@ class LayerCheck:
                 raise GradientError(f"{self.name}: {what} ({name})")
 
 
-def _parts(name: str, arrays: Arrays) -> dict[str, Array]:
+def named_parts(name: str, arrays: Arrays) -> dict[str, Array]:
     """Return arrays by name: one by the name itself, several with their index, such as "dE/dx[1]"; None is left out."""
     if not isinstance(arrays, tuple):
         return {} if arrays is None else {name: arrays}

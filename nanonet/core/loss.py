@@ -154,6 +154,11 @@ class Loss(Recorded, ABC):
         ValueError
             If the batch is empty, or a weight is negative or not finite. All weights may be 0: see ``total``.
         """
+        if isinstance(prediction, tuple):
+            raise TypeError(
+                f"{self}: the model has {len(prediction)} outputs; give each a loss of its own: "
+                f"Together({', '.join([repr(self)] * len(prediction))})"
+            )
         if prediction.ndim == 0 or len(prediction) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
         checked = self.check_target(prediction, target)

@@ -36,7 +36,7 @@ from nanonet import (
 )
 from nanonet.core.checks import is_several
 from tests.helpers import Quartic, Residual, Scale
-from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, normal, params, unregistered
+from tests.registry import LAYERS, LOSSES, SEVERAL_LOSSES, LayerCase, LossCase, normal, params, unregistered
 from tests.right_layers import RIGHT
 from tests.wrong_layers import WRONG, BatchNorm, Entrywise, FewOfMany, Gain
 
@@ -94,10 +94,12 @@ def test_every_layer_can_be_checked_on_what_is_drawn_for_it(case: LayerCase) -> 
         assert len(found[name].analytic) > 1
 
 
-@pytest.mark.parametrize("case", params(LOSSES))
+@pytest.mark.parametrize("case", params(LOSSES | SEVERAL_LOSSES))
 def test_every_loss_has_the_gradient_of_its_value(case: LossCase) -> None:
     found = report_of(case.make(), x=case.prediction(), target=case.target())
-    assert set(found) == {"dE/dprediction", "dE/dprediction, weighted"}
+    several = range(len(case.shape)) if is_several(case.shape) else None
+    names = ["dE/dprediction"] if several is None else [f"dE/dprediction[{i}]" for i in several]
+    assert list(found) == [*names, *(f"{name}, weighted" for name in names)]
     assert all(comparison.complete for comparison in found.values())
 
 
