@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_refused(prediction: Any, target: Any, error: type[
     ("make", "error", "message"),
     [
         (lambda: Together(), ValueError, "expected one loss or more"),
-        (lambda: Together(Any), TypeError, "expected loss 0 to be a Loss"),
+        (lambda: Together(3), TypeError, "expected loss 0 to be a Loss"),  # type: ignore[arg-type]  # what is refused
         (lambda: Together(SquaredError(), weights=(1.0, 2.0)), ValueError, "one weight for each of 1 losses, got 2"),
         (lambda: Together(SquaredError(), weights=(-1.0,)), ValueError, "each weight of 0 or more"),
     ],
