@@ -45,7 +45,8 @@ ENGLISH = {
 }
 
 JAPANESE = {
-    "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、入力 {i} から和 {j} への重みです。",
+    "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、入力 {i} から和 {j} "
+    "への重みです。",
     "bias": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、和 {j} のバイアスです。",
     "indices": "下付きの数字は層の番号、角括弧内の数字は添字を表し、どちらも 0 から始まります。",
     "rest": "`…` は、間の項をまとめて省略したものです。",
