@@ -226,8 +226,9 @@ def state_of(rng: np.random.Generator) -> Check:
     kind = type(rng.bit_generator).__name__
 
     def check(value: Any, place: str) -> dict[str, Any]:
-        if not isinstance(value, dict) or value.get("bit_generator") != kind:
-            raise misfit(place, f"a generator of the kind {kind}", _kind(value))
+        got = value.get("bit_generator") if isinstance(value, dict) else value
+        if not isinstance(value, dict) or got != kind:
+            raise misfit(place, f"a generator of the kind {kind}", got)
         try:
             state = generator_at(rng, value).bit_generator.state
         except Exception as error:  # whatever NumPy's own check raises
@@ -243,10 +244,6 @@ def state_of(rng: np.random.Generator) -> Check:
         return dict(state)
 
     return check
-
-
-def _kind(state: Any) -> Any:
-    return state.get("bit_generator") if isinstance(state, dict) else state
 
 
 def plain(state: Any) -> Any:
