@@ -38,7 +38,7 @@ from nanonet import (
     SquaredError,
     Tanh,
 )
-from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas
+from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.derivation import Section
 from nanonet.inspection.explanation.equations import Equation, Line, Quantity, word
 from nanonet.inspection.explanation.explanation import Explanation
@@ -459,11 +459,12 @@ def test_a_users_loss_has_formulas_like_a_built_in_one() -> None:
 def test_the_formula_of_every_activation_is_its_derivative(case: LayerCase) -> None:
     layer = case.make()
     assert isinstance(layer, Activation)
-    assert layer.derivative_formula is not None
+    derivative = stated(layer, "derivative_formula")
+    assert derivative is not None
     a = np.concatenate([np.linspace(-4, 4, 41), [0.0, -30.0, 30.0, 1e-9]])
     y = layer.function(a)
     known = {"a": Quantity(word("a", "[#]"), numbers=[*a]), "y": Quantity(word("y", "[#]"), numbers=[*y])}
-    formula = ClassFormula(layer, layer.derivative_formula, known, "1")
+    formula = ClassFormula(layer, derivative, known, "1")
     for j, slope in enumerate(layer.derivative(a, y)):
         line = formula.line(word("d"), slope, j)
         check_line(line)
@@ -537,10 +538,21 @@ def test_formulas_are_not_inherited_past_the_method_that_they_are_of() -> None:
         def draw_target(self, shape: Any, rng: Any) -> Any:
             return rng.normal(size=shape)
 
-    assert Steep.derivative_formula is None
-    assert (Twice.formula, Twice.derivative_formula) == (None, None)
-    assert Written.derivative_formula == "2 * (y - t)"
-    assert Renamed.derivative_formula == "y - t"
+    class Mixin(Twice, SquaredError):
+        pass
+
+    class Again(Written):
+        def counts(self, target: Array) -> Array | None:
+            return None
+
+    assert stated(Steep(), "derivative_formula") is None
+    assert (stated(Twice(), "formula"), stated(Twice(), "derivative_formula")) == (None, None)
+    assert stated(Mixin(), "formula") is None
+    assert stated(Written(), "derivative_formula") == "2 * (y - t)"
+    assert stated(Written(), "formula") is None
+    assert stated(Again(), "derivative_formula") is None
+    assert stated(Renamed(), "derivative_formula") == "y - t"
+    assert stated(Gaussian(), "derivative_formula") is None
 
 
 def test_a_formula_may_name_a_parameter() -> None:

@@ -30,6 +30,34 @@ from nanonet.inspection.explanation.writers import LatexWriter, TextWriter
 from nanonet.inspection.rounding import shortest
 from nanonet.losses.classification import CrossEntropy
 
+PASSES = ("function", "derivative", "forward", "backward")
+MEANS = ("counts", "divisor", "total", "mean", "shares")  # of a loss
+
+
+def stated(thing: Layer | Loss, name: str) -> str | None:
+    """Return the formula that an object's class states; None if there is none.
+
+    A parent's formula does not count if a class nearer in the method resolution order overrides a method that it
+    describes.
+
+    Examples
+    --------
+    >>> from nanonet import Sigmoid
+    >>> class Steep(Sigmoid):
+    ...     def derivative(self, a, y):
+    ...         return 2 * y * (1 - y)
+    >>> stated(Sigmoid(), "derivative_formula"), stated(Steep(), "derivative_formula")
+    ('y * (1 - y)', None)
+    """
+    described = PASSES + MEANS if isinstance(thing, Loss) else PASSES
+    for own in (vars(thing), *map(vars, type(thing).__mro__)):
+        if name in own:
+            formula: str | None = getattr(thing, name)
+            return formula
+        if any(method in own for method in described):
+            break
+    return None
+
 
 class ClassFormula:
     """A formula of a layer or a loss, with the values of its parts among the quantities."""
@@ -128,7 +156,7 @@ def loss_formulas(loss: Loss, prediction: Array, target: Array) -> tuple[str | N
     row = _target_row(prediction, target)
     if row is not None:
         known["t"] = Quantity(word("t", "[#]"), numbers=[*row])
-    formula, derivative = loss.formula, loss.derivative_formula
+    formula, derivative = stated(loss, "formula"), stated(loss, "derivative_formula")
     if not isinstance(loss, CrossEntropy) or row is None or formula != CrossEntropy.formula:
         return formula, derivative, known
     weighted = bool(loss.label_smoothing) or loss.class_weight is not None

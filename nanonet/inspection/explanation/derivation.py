@@ -12,7 +12,7 @@ from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas
+from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
 from nanonet.inspection.explanation.equations import (
     Equation,
     Line,
@@ -326,10 +326,10 @@ class _Derivation:
         slope = Symbol(f"f′({a.text})", f"f'({a.latex})")
         with np.errstate(all="ignore"):
             slopes = layer.derivative(above.input, above.output)[0]
-        formula = None
-        if layer.derivative_formula is not None:
+        formula, derivative = None, stated(layer, "derivative_formula")
+        if derivative is not None:
             known = {"a": Quantity(a, numbers=[*above.input[0]]), "y": Quantity(y, numbers=[*above.output[0]])}
-            formula = ClassFormula(layer, layer.derivative_formula, known, above.name)
+            formula = ClassFormula(layer, derivative, known, above.name)
         lines = [] if formula is None else formula.shared()
         for j in units:
             if formula is None:

@@ -1,5 +1,14 @@
 """Formulas: small Python expressions that are parsed and evaluated in 60 digits.
 
+A class states its formulas as attributes or properties, and ``trace.explain`` writes them out with numbers; without one
+only the value is shown:
+
+- an Activation ``derivative_formula``, f'(a), in a, y and the layer's own numbers: ``"-2 * a * y"``;
+- a Loss ``formula``, E of one sample, and ``derivative_formula``, dE/dy of one output, in y, t, n (the number of
+  outputs) and the loss's own numbers: ``"sum((y - t)**4)"`` and ``"4 * (y - t)**3"``.
+
+A subclass that overrides a method described by a formula has to state its own.
+
 The language: names, numbers, + - * / **, abs, exp, log, sqrt, tanh, erfc, max and min, ``A if a > 0 else B``, and, with
 one argument, ``sum(...)`` and ``max(...)`` over all units of a layer. Parts can be named first: ``s = sum(exp(y));
 exp(y) / s``. No code is executed: the text is parsed, and its syntax tree evaluated.
