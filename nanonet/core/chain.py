@@ -303,7 +303,7 @@ class Chain(Layer):
         try:
             y = self._infer(x)
         except Exception as error:
-            self.explain_failure(error, x, backward=False)
+            self.raise_cause(error, x, backward=False)
         return y.copy() if y.base is not None or y is x or self._owns(y) else y
 
     def _owns(self, array: Array) -> bool:
@@ -314,7 +314,7 @@ class Chain(Layer):
             self._held = self.vector.layout, buffers
         return any(array is buffer for buffer in buffers)
 
-    def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
+    def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""
         raise error
 

@@ -59,7 +59,7 @@ class Tree:
                 open_layers.pop()
                 continue
             inner = f"{path}.{name}" if path else name
-            self._enter(part, inner)
+            self._refuse_repeated(part, inner)
             self.parents[id(part)] = layer
             if isinstance(part, Layer):
                 if len(open_layers) > DEEPEST:
@@ -81,7 +81,7 @@ class Tree:
             case Random():
                 self.randoms[path] = state
 
-    def _enter(self, part: State | Layer, path: str) -> None:
+    def _refuse_repeated(self, part: State | Layer, path: str) -> None:
         first = self._seen.setdefault(id(part), path)
         kind = "layer" if isinstance(part, Layer) else type(part).__name__.lower()
         if first != path:

@@ -177,7 +177,7 @@ class Stepper:
             if isinstance(error, NonFiniteError):
                 raise self._diverged(x, target, weight, str(error), number, rate, retrace=touched == 0) from None
             if isinstance(error, Exception) and touched == 0 and not self.torn:
-                self.model.explain_failure(error, x, training=True)
+                self.model.raise_cause(error, x, training=True)
             raise
         return outcome
 

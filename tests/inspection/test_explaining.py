@@ -40,7 +40,7 @@ from nanonet import (
 )
 from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.derivation import Section
-from nanonet.inspection.explanation.equations import Equation, Line, Quantity, word
+from nanonet.inspection.explanation.equations import Equation, Quantity, WorkedLine, word
 from nanonet.inspection.explanation.explanation import Explanation
 from nanonet.inspection.explanation.formulas import evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
@@ -94,7 +94,7 @@ def recomputed(side: str) -> Decimal:
 WORDS = {"exp", "log", "tanh", "sqrt", "erfc", "max", "min", "if", "else", "e", "NaN", "inf"}
 
 
-def in_numbers(line: Line) -> str:
+def in_numbers(line: WorkedLine) -> str:
     """Return the side with the numbers put in, which is the result itself where there is nothing to compute."""
     side = line.sides[-2] if len(line.sides) > 1 else line.result
     letters = set(re.findall(r"[A-Za-z]+", side))
@@ -113,7 +113,7 @@ def rounded_like(value: Decimal, printed: str) -> Decimal:
         return value.quantize(Decimal((0, (1,), place)))
 
 
-def check_line(line: Line) -> None:
+def check_line(line: WorkedLine) -> None:
     """Check that both what is printed and the true value come to the printed result."""
     assert line.sides[-1] == line.result
     assert rounded_like(line.value, line.result) == Decimal(line.result), line
@@ -131,7 +131,7 @@ def check_lines(explanation: Explanation) -> None:
     assert len(derived) == len(set(derived)), "each is derived once"
 
 
-def line_of(explanation: Explanation, left: str) -> Line:
+def line_of(explanation: Explanation, left: str) -> WorkedLine:
     (line,) = [line for line in explanation.lines if line.left == left and line.relation == "="]
     return line
 
@@ -269,7 +269,7 @@ def test_every_line_of_any_dense_net_is_true_to_the_last_digit(drawn: Any, data:
     truth = oracle.sample_gradients(steps_of(model, kinds), x, target)
     layer = data.draw(st.integers(0, len(kinds) - 1))
     j, k = data.draw(st.integers(0, widths[layer + 1] - 1)), data.draw(st.integers(0, widths[layer] - 1))
-    lines: dict[str, Line] = {}
+    lines: dict[str, WorkedLine] = {}
     for name, entry in [(f"{2 * layer}.weight", (j, k)), (f"{2 * layer}.bias", (j,))]:
         explanation = trace.explain(name, entry, learning_rate=0.25)
         check_lines(explanation)

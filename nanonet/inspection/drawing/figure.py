@@ -27,7 +27,7 @@ BOLD = 1.12  # width of bold letters relative to regular ones
 
 
 @dataclass(frozen=True)
-class Line:
+class Stroke:
     """A straight line, in pixels; x to the right, y down."""
 
     x1: float
@@ -85,7 +85,7 @@ class Words:
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
 
 
-Shape = Line | Circle | Box | Words
+Mark = Stroke | Circle | Box | Words
 
 
 def text_width(text: str, size: float) -> float:
@@ -117,7 +117,7 @@ class Figure:
         Text alternatives for screen readers.
     """
 
-    def __init__(self, width: float, height: float, shapes: list[Shape], title: str, description: str) -> None:
+    def __init__(self, width: float, height: float, shapes: list[Mark], title: str, description: str) -> None:
         self.width, self.height, self.shapes = width, height, shapes
         self.title, self.description = title, description
 
@@ -201,9 +201,9 @@ def _rules(theme: int) -> list[str]:
     ]
 
 
-def _svg(shape: Shape) -> str:
+def _svg(shape: Mark) -> str:
     match shape:
-        case Line(x1, y1, x2, y2, colour, width, dashed):
+        case Stroke(x1, y1, x2, y2, colour, width, dashed):
             ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
             return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{_dashes(dashed)}/>'
         case Circle(x, y, radius, colour, fill):
@@ -234,12 +234,12 @@ def _dashes(dashed: bool) -> str:
 # ---- one shape in matplotlib
 
 
-def _place(axes: Any, shape: Shape, layer: int) -> None:
+def _place(axes: Any, shape: Mark, layer: int) -> None:
     from matplotlib import patches
 
     light = {name: shades[0] for name, shades in COLOURS.items()} | {None: "none"}
     match shape:
-        case Line(x1, y1, x2, y2, colour, width, dashed):
+        case Stroke(x1, y1, x2, y2, colour, width, dashed):
             axes.plot(
                 [x1, x2],
                 [y1, y2],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nanonet.inspection.drawing.figure import Line, Shape, Words, text_width
+from nanonet.inspection.drawing.figure import Mark, Stroke, Words, text_width
 from nanonet.inspection.rounding import printed
 
 SIZE, NAME, LEADING, SPACE, BRACKET = 9.0, 11.0, 14.0, 8.0, 4.0
@@ -34,13 +34,13 @@ class Matrix:
         self.width = max(self._inner, text_width(name, NAME))
         self.height = LEADING * len(self._cells) + 4
 
-    def shapes(self, x: float, y: float, colour: str) -> tuple[list[Shape], list[Words]]:
+    def shapes(self, x: float, y: float, colour: str) -> tuple[list[Mark], list[Words]]:
         """Return the brackets and the words, given the upper left corner."""
-        brackets: list[Shape] = []
+        brackets: list[Mark] = []
         x += (self.width - self._inner) / 2
         for edge, inward in ((x, BRACKET), (x + self._inner, -BRACKET)):
-            brackets.append(Line(edge, y, edge, y + self.height, colour))
-            brackets += [Line(edge, end, edge + inward, end, colour) for end in (y, y + self.height)]
+            brackets.append(Stroke(edge, y, edge, y + self.height, colour))
+            brackets += [Stroke(edge, end, edge + inward, end, colour) for end in (y, y + self.height)]
         title = Words(x + self._inner / 2, y - 6, self.name, NAME, "middle", colour, italic=True)
         return brackets, [title, *self._numbers(x, y, colour)]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.core.objects import called
 from nanonet.inspection.drawing.columns import Column, Dense, columns_of
-from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Line, Shape, Words, text_width
+from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Mark, Stroke, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix
 from nanonet.inspection.drawing.measures import LEADING, TEXT, fitted, index, radius, row_width
 from nanonet.inspection.drawing.placing import Bounds, overlap, spots
@@ -42,9 +42,9 @@ class _Plan:
     def __init__(self, trace: Record, columns: list[Column]) -> None:
         self.trace, self.columns = trace, columns
         self.has_gradients = trace.has_gradients
-        self.lines: list[Shape] = []
-        self.units: list[Shape] = []
-        self.labels: list[Shape] = []
+        self.lines: list[Mark] = []
+        self.units: list[Mark] = []
+        self.labels: list[Mark] = []
         self.taken: list[Bounds] = []  # boxes that are occupied
         self.radius = max(RADIUS, *(radius(column) for column in columns))
         heights = [self._height(i) for i in range(len(columns))]
@@ -210,11 +210,11 @@ class _Plan:
         start, end = left + self._half(i - 1), right - self._half(i)
         if self.columns[i].link == "straight" and before and after:
             for j in self.columns[i].shown:
-                self.lines.append(Line(start, before[j], end, after[j], "muted", 1.5))
+                self.lines.append(Stroke(start, before[j], end, after[j], "muted", 1.5))
             return
-        self.lines.append(Line(start + 4, self.middle, end - 8, self.middle, "muted", 3))
+        self.lines.append(Stroke(start + 4, self.middle, end - 8, self.middle, "muted", 3))
         for side in (-6, 6):
-            self.lines.append(Line(end - 16, self.middle + side, end - 6, self.middle, "muted", 3))
+            self.lines.append(Stroke(end - 16, self.middle + side, end - 6, self.middle, "muted", 3))
 
     def _edges(self, i: int, link: Dense) -> Iterator[tuple[int, int, float, float | None]]:
         """Yield (from, to, weight, gradient) of every shown edge; from is -1 for a bias."""
@@ -230,7 +230,7 @@ class _Plan:
 
     def _edge(self, i: int, k: int, j: int, left: float, right: float, weight: float, width: float) -> None:
         colour = "muted" if weight == 0 or weight != weight else "plus" if weight > 0 else "minus"
-        self.lines.append(Line(*self._ends(i, k, j, left, right), colour, width, dashed=weight < 0))
+        self.lines.append(Stroke(*self._ends(i, k, j, left, right), colour, width, dashed=weight < 0))
 
     def _coloured(self, i: int, link: Dense, left: float, right: float) -> None:
         """Draw every edge, styled by the sign and size of its weight."""
@@ -284,8 +284,8 @@ class _Plan:
         width = max(text_width(line, HEAD) * BOLD for line in lines) + 24
         bend = loss - 50  # beyond the targets, so that no line runs behind one
         for end, y in outputs + ends:
-            self.lines.append(Line(end, y, bend, y, "muted", 1))
-            self.lines.append(Line(bend, y, loss, self.middle, "muted", 1))
+            self.lines.append(Stroke(end, y, bend, y, "muted", 1))
+            self.lines.append(Stroke(bend, y, loss, self.middle, "muted", 1))
         top = self.middle - 10 * len(lines) - 8
         self.units.append(Box(loss, top, width, 20 * len(lines) + 16, "ink", "unit", 4))
         for line, text in enumerate(lines):
@@ -355,7 +355,7 @@ class _Plan:
             if x > MARGIN and x + width > max(right, 520):
                 x, y = MARGIN, y + 20
             if colour in ("plus", "minus"):
-                self.lines.append(Line(x, y - 4, x + 24, y - 4, colour, 2, dashed=colour == "minus"))
+                self.lines.append(Stroke(x, y - 4, x + 24, y - 4, colour, 2, dashed=colour == "minus"))
             elif symbol:
                 self._write(Words(x, y, symbol, TEXT + 1, colour=colour, italic=True))
             self._write(Words(x + mark, y, text, TEXT, colour=colour if colour == "back" else "muted"))
@@ -382,7 +382,7 @@ class _Plan:
                 yield "", "∂E/∂w below it", "back"
         if any(self._has_bias(i) for i in range(len(self.columns))):
             yield "1", "gives the biases", "ink"
-        drawn = {line.colour for line in self.lines if isinstance(line, Line)}
+        drawn = {line.colour for line in self.lines if isinstance(line, Stroke)}
         for colour, meaning in (("plus", "weight above 0"), ("minus", "weight below 0")):
             if colour in drawn:
                 yield "", meaning, colour

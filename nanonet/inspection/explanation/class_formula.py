@@ -15,11 +15,11 @@ from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.inspection.explanation.equations import (
     Equation,
-    Line,
     Number,
     Quantities,
     Quantity,
     Symbol,
+    WorkedLine,
     layered,
     sizes,
     word,
@@ -100,12 +100,12 @@ class ClassFormula:
             else:
                 self.quantities[name] = Quantity(word(name), cast(value[()]))
 
-    def shared(self) -> list[Line]:
+    def shared(self) -> list[WorkedLine]:
         """Return the lines of the parts that are the same for all units."""
         single = [part for part in self.parts if self.quantities[part.name].number is not None]
         return [Equation(part.expression, self.quantities).line(self.quantities[part.name].symbol) for part in single]
 
-    def of_unit(self, unit: int) -> list[Line]:
+    def of_unit(self, unit: int) -> list[WorkedLine]:
         """Return the lines of the parts of one unit."""
         parts = [part for part in self.parts if self.quantities[part.name].number is None]
         symbols = [self.quantities[part.name].symbol.at(unit) for part in parts]
@@ -114,7 +114,7 @@ class ClassFormula:
             for part, symbol in zip(parts, symbols, strict=True)
         ]
 
-    def line(self, left: Symbol, truth: Number, unit: int | None = None) -> Line:
+    def line(self, left: Symbol, truth: Number, unit: int | None = None) -> WorkedLine:
         """Return the line of the formula itself."""
         if unit is None and per_unit(self.expression, sizes(self.quantities)):
             raise ValueError(f"{self.owner}: {self.formula!r} is a number for each output; E is one: try sum(...)")

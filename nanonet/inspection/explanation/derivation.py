@@ -15,11 +15,11 @@ from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
 from nanonet.inspection.explanation.equations import (
     Equation,
-    Line,
     Number,
     Quantities,
     Quantity,
     Symbol,
+    WorkedLine,
     derivative_by,
     escaped,
     layered,
@@ -43,13 +43,13 @@ class Section:
         Describes the step in words; formulas in backticks.
     rule : Symbol or None
         The general formula, for a unit j, as text and in LaTeX.
-    lines : list of Line
+    lines : list of WorkedLine
         Its equations.
     """
 
     title: str
     rule: Symbol | None = None
-    lines: list[Line] = field(default_factory=list)
+    lines: list[WorkedLine] = field(default_factory=list)
 
 
 # ---- the path
@@ -194,7 +194,9 @@ class _Derivation:
 
     # ---- sections
 
-    def _say(self, *keys: str, rule: Symbol | None = None, lines: list[Line] | None = None, **words: object) -> None:
+    def _say(
+        self, *keys: str, rule: Symbol | None = None, lines: list[WorkedLine] | None = None, **words: object
+    ) -> None:
         """Add a section with a title made of these phrases."""
         if any(REST in side for line in lines or [] for side in line.sides) and not self.rest_explained:
             keys, self.rest_explained = (*keys, "rest"), True

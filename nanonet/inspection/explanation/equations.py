@@ -94,7 +94,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Line:
+class WorkedLine:
     """One equation: left = in symbols = in numbers = result.
 
     Attributes
@@ -136,10 +136,10 @@ class Line:
         return abs(self.value - passed) <= max(map(abs, numbers)) / 1000
 
 
-def taken(left: Symbol, number: Number) -> Line:
+def taken(left: Symbol, number: Number) -> WorkedLine:
     """Return a line for a number taken from the pass."""
     printed = shortest(number, DIGITS[0])
-    return Line(left.text, (printed,), (), printed, exact(number), "", left.latex, (LatexWriter.number(printed),))
+    return WorkedLine(left.text, (printed,), (), printed, exact(number), "", left.latex, (LatexWriter.number(printed),))
 
 
 class Equation:
@@ -163,12 +163,12 @@ class Equation:
         """The exact value."""
         return evaluate(self.flat, {name: exact(number) for name, number in self.numbers.items()})
 
-    def line(self, left: Symbol, truth: Number | None = None, relation: str = "=") -> Line:
+    def line(self, left: Symbol, truth: Number | None = None, relation: str = "=") -> WorkedLine:
         """Return the line with enough digits; truth is the number in the pass, or None for the expression's value."""
         truth = self.value if truth is None else truth
         printed, result, value, in_pass = self._settled(truth)
         symbols = {name: self._symbol(name) for name in self.numbers}
-        return Line(
+        return WorkedLine(
             left.text,
             self._sides(TextWriter, lambda symbol: symbol.text, printed, result),
             tuple(Term(symbols[name].text, text, exact(self.numbers[name])) for name, text in printed.items()),

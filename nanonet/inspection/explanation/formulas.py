@@ -24,14 +24,14 @@ from typing import NamedTuple
 WORKING = Context(prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # NaN raises nothing
 
 
-class Step(NamedTuple):
+class Part(NamedTuple):
     """A part of a formula with its name; the last part, the formula's value, has no name."""
 
     name: str
     expression: ast.expr
 
 
-def parse(formula: str, owner: str) -> list[Step]:
+def parse(formula: str, owner: str) -> list[Part]:
     """Return the parts of a formula in order.
 
     Raises
@@ -53,9 +53,9 @@ def parse(formula: str, owner: str) -> list[Step]:
     steps = []
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            steps.append(Step(statement.targets[0].id, statement.value))
+            steps.append(Part(statement.targets[0].id, statement.value))
         elif isinstance(statement, ast.Expr):
-            steps.append(Step("", statement.value))
+            steps.append(Part("", statement.value))
         else:
             raise ValueError(f"{owner}: {formula!r} is not a formula: {ast.unparse(statement)!r} is not part of one")
     if not steps or [step.name for step in steps].index("") != len(steps) - 1:
