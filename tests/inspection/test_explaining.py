@@ -40,11 +40,11 @@ from nanonet import (
 )
 from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.derivation import Section
-from nanonet.inspection.explanation.equations import Equation, Quantity, WorkedLine, word
+from nanonet.inspection.explanation.equations import Equation, Quantity, WorkedLine
 from nanonet.inspection.explanation.explanation import Explanation
 from nanonet.inspection.explanation.formulas import evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
-from nanonet.inspection.explanation.writers import LatexWriter, TextWriter
+from nanonet.inspection.explanation.writers import LatexWriter, TextWriter, word
 from tests import oracle
 from tests.helpers import Quartic
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
-from nanonet.inspection.record import LayerTrace, Record
+from nanonet.inspection.record import LayerTrace, Record, is_plain
 
 MOST = 8  # units of a layer that are shown in full; of a wider one the first and last
 FIRST, LAST = 3, 2
@@ -64,22 +63,11 @@ class Column:
 def columns_of(trace: Record) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
     columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
-    if type(trace.model).forward is not Chain.forward:  # its layers may not form a chain
+    if not is_plain(trace.model, Chain, "forward"):  # its layers may not form a chain
         return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
-    for layer in _leaves(trace):
+    for layer in trace.leaves("", "forward"):
         columns += _next(columns[-1], layer)
     return columns
-
-
-def _leaves(trace: Record) -> Iterator[LayerTrace]:
-    """Yield the layers of the chain, with nested chains expanded."""
-    skipped: list[str] = []
-    for name, layer in trace.items():
-        if any(name.startswith(f"{outer}.") for outer in skipped):
-            continue
-        if not (isinstance(layer.layer, Chain) and type(layer.layer).forward is Chain.forward):
-            skipped.append(name)
-            yield layer
 
 
 def _next(before: Column, layer: LayerTrace) -> list[Column]:
