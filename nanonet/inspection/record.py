@@ -89,19 +89,16 @@ class Record(Mapping[str, LayerTrace]):
     # ---- access to layers
 
     def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
-        name = self._name(key)
-        if name in self._layers:
-            return self._layers[name]
-        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
-
-    def _name(self, key: object) -> str:
+        name = key
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             if not -len(self.model) <= key < len(self.model):
                 raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
-            return str(int(key) % len(self.model))
-        if isinstance(key, str):
-            return key
-        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+            name = str(int(key) % len(self.model))
+        if not isinstance(name, str):
+            raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+        if name not in self._layers:
+            raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
+        return self._layers[name]
 
     def __contains__(self, key: object) -> bool:
         return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
@@ -173,8 +170,9 @@ class Recorder:
             return dx
         record.grad_output = before
         if np.shape(dx) != record.input.shape:
+            who = f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)
             wanted = f"dE/dx of the shape of x, {record.input.shape}"
-            raise ValueError(f"{self._called}: backward must return {wanted}, got {np.shape(dx)}")
+            raise ValueError(f"{who}: backward must return {wanted}, got {np.shape(dx)}")
         record.grad_input = np.array(dx)
         return dx
 
@@ -194,7 +192,3 @@ class Recorder:
         if open_calls:
             return open_calls[-1]
         return self.calls[-1][1] if self.calls else None
-
-    @property
-    def _called(self) -> str:
-        return f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)

@@ -188,17 +188,14 @@ class Figure:
 
 
 def _style() -> str:
-    light, dark = ("".join(_rules(i)) for i in (0, 1))
+    """Return the fonts, and a fill class and a stroke class for each colour, on a white and on a dark page."""
     fonts = f".nanonet text{{font-family:{SANS}}}.nanonet .i{{font-family:{SERIF};font-style:italic}}"
+    light, dark = ("".join(_colours(name, shades[i]) for name, shades in COLOURS.items()) for i in (0, 1))
     return f"{fonts}.nanonet .b{{font-weight:bold}}{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
 
 
-def _rules(theme: int) -> list[str]:
-    """Return a fill class and a stroke class for each colour."""
-    return [
-        f".nanonet .f-{name}{{fill:{shades[theme]}}}.nanonet .s-{name}{{stroke:{shades[theme]}}}"
-        for name, shades in COLOURS.items()
-    ]
+def _colours(name: str, shade: str) -> str:
+    return f".nanonet .f-{name}{{fill:{shade}}}.nanonet .s-{name}{{stroke:{shade}}}"
 
 
 def _svg(shape: Mark) -> str:
@@ -240,24 +237,15 @@ def _place(axes: Any, shape: Mark, layer: int) -> None:
     light = {name: shades[0] for name, shades in COLOURS.items()} | {None: "none"}
     match shape:
         case Stroke(x1, y1, x2, y2, colour, width, dashed):
-            axes.plot(
-                [x1, x2],
-                [y1, y2],
-                color=light[colour],
-                lw=width * PIXEL,
-                ls=(0, (5, 3)) if dashed else "-",
-                zorder=layer,
-            )
+            style = (0, (5, 3)) if dashed else "-"
+            axes.plot([x1, x2], [y1, y2], color=light[colour], lw=width * PIXEL, ls=style, zorder=layer)
         case Circle(x, y, radius, colour, fill):
             axes.add_patch(patches.Circle((x, y), radius, fc=light[fill], ec=light[colour], lw=PIXEL, zorder=layer))
-        case Box(x, y, width, height, colour, fill, radius, dashed):
-            style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
-            axes.add_patch(
-                patches.FancyBboxPatch(
-                    (x, y), width, height, boxstyle=style, fc=light[fill], ec=light[colour], lw=PIXEL,
-                    ls="--" if dashed else "-", zorder=layer,
-                )
-            )  # fmt: skip
+        case Box(x, y, width, height, outline, fill, radius, dashed):
+            corners = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
+            box = patches.FancyBboxPatch((x, y), width, height, corners, fc=light[fill], ec=light[outline], lw=PIXEL)
+            box.set(linestyle="--" if dashed else "-", zorder=layer)
+            axes.add_patch(box)
         case Words(x, y, text, size, anchor, colour, italic, bold):
             place = {"start": "left", "middle": "center", "end": "right"}[anchor]
             axes.text(

@@ -15,7 +15,7 @@ from nanonet.core.layer import Activation
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
-from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, general, taken
+from nanonet.inspection.explanation.equations import Equation, Number, Quantity, WorkedLine, general, taken
 from nanonet.inspection.explanation.formulas import REST, parse, shown
 from nanonet.inspection.explanation.writers import Symbol, derivative_by, escaped, layered, word
 from nanonet.inspection.record import LayerTrace, Record, is_plain, is_within
@@ -95,22 +95,15 @@ def _rule(left: Symbol, right: Symbol, by: Symbol, unit: str = "j") -> Symbol:
 # ---- the derivation
 
 
-def derivation(
-    trace: Record, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
-) -> list[Section]:
-    """Return the sections that lead from the loss of one sample to one entry of a parameter."""
-    made = _Derivation(trace, name, place, phrases)
-    symbol = made.begun()
-    if rate is not None:
-        made.update(symbol, rate)
-    return made.sections
-
-
 _G, _PRODUCT, _SUM, _UPDATE = (parse(text, "")[0].expression for text in ("g", "g * x", "sum(g * x)", "w - rate * g"))
 
 
-class _Derivation:
-    def __init__(self, trace: Record, name: str, place: tuple[int, ...], phrases: Mapping[str, str]) -> None:
+class Derivation:
+    """The sections that lead from the loss of one sample to one entry of a parameter, and its SGD update for a rate."""
+
+    def __init__(
+        self, trace: Record, name: str, place: tuple[int, ...], rate: float | None, phrases: Mapping[str, str]
+    ) -> None:
         self.trace, self.name, self.place, self.phrases = trace, name, place, phrases
         self.parameter = Tree(trace.model).parameters[name]
         self.gradient: Number = self.parameter.grad[place]
@@ -118,6 +111,9 @@ class _Derivation:
         self.indices = ", ".join(map(str, place))
         self.sections: list[Section] = []
         self.rest_explained = False
+        symbol = self._begun()
+        if rate is not None:
+            self._update(symbol, rate)
 
     def _say(self, *keys: str, rule: Symbol | None = None, lines: list[WorkedLine], **words: object) -> None:
         """Add a section with a title made of these phrases."""
@@ -126,7 +122,7 @@ class _Derivation:
         title = "\n".join(self.phrases[key].format(**words) for key in keys)
         self.sections.append(Section(title, rule, lines))
 
-    def begun(self) -> Symbol:
+    def _begun(self) -> Symbol:
         """Add the sections down to the gradient, and return the symbol of the entry."""
         owned = {f"{record.name}.{own}": record for record in self.trace.values() for own in record.parameters}
         owner = owned.get(self.name)
@@ -202,15 +198,11 @@ class _Derivation:
             lines = [line for j in (None, *everyone) for line in written.parts_of(j)]
             lines.append(written.line(word("E"), value))
         self._say(*keys, loss=called(loss), target="t[j]", lines=lines)
-        self._errors(top, units, derivative, known)
-
-    def _errors(self, top: LayerTrace, units: list[int], derivative: str | None, known: Quantities) -> None:
-        assert self.trace.loss is not None
         grad, output = _grad(top), _output(top)
         if derivative is None:
             self._say("error number", lines=[taken(grad.at(j), _back(top)[j]) for j in units])
             return
-        written = ClassFormula(self.trace.loss, derivative, known)
+        written = ClassFormula(loss, derivative, known)
         lines = written.parts_of(None)
         for j in units:
             lines += [*written.parts_of(j), written.line(grad.at(j), _back(top)[j], j)]
@@ -264,8 +256,7 @@ class _Derivation:
 
     # ---- the end
 
-    def update(self, symbol: Symbol, rate: float) -> None:
-        """Add the section of one SGD update."""
+    def _update(self, symbol: Symbol, rate: float) -> None:
         quantities = {
             "w": Quantity(symbol, self.parameter.value[self.place]),
             "rate": Quantity(word("learning_rate"), rate),

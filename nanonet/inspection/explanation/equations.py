@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nanonet.inspection.explanation.formulas import REST, evaluate, has_sum, names, spread
+from nanonet.inspection.explanation.formulas import REST, evaluate, names, spread
 from nanonet.inspection.explanation.writers import Symbol, numeral, symbolic
 from nanonet.inspection.rounding import rounded, shortest
 
@@ -176,7 +176,7 @@ class Equation:
         return self.quantities[base].symbol.at(index or unit or str(self.unit))
 
     def _sides(self, printed: Mapping[str, str], result: str) -> list[Symbol]:
-        """Return the expression in symbols, expanded if it has a sum, and in numbers, and its result."""
+        """Return the expression in symbols, and with its sums expanded; in numbers; and its result."""
 
         def number(name: str, index: str) -> Symbol:
             shown, symbol = numeral(printed[name]), self._symbol(name, index)
@@ -184,10 +184,8 @@ class Equation:
                 return shown
             return Symbol(f"({symbol.text} = {shown.text})", f"({symbol.latex} = {shown.latex})")
 
-        sides = [symbolic(self.expression, self._symbol)]
-        if has_sum(self.expression):
-            sides.append(symbolic(self.flat, self._symbol))
-        return [*sides, symbolic(self.flat, number), numeral(result)]
+        symbols = [symbolic(expression, self._symbol) for expression in (self.expression, self.flat)]
+        return [*symbols, symbolic(self.flat, number), numeral(result)]
 
 
 def _distinct(sides: list[str]) -> tuple[str, ...]:

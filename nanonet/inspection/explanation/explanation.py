@@ -12,7 +12,7 @@ import numpy as np
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import finite_number
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.derivation import Section, derivation
+from nanonet.inspection.explanation.derivation import Derivation, Section
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES
 from nanonet.inspection.record import Record, nearest
@@ -143,9 +143,8 @@ def explain(
     if name not in parameters:
         raise KeyError(f"explain: there is no parameter {name!r}{nearest(str(name), parameters)}")
     place = _place(entry, parameters[name].shape, name)
-    sections = derivation(trace, name, place, rate, LANGUAGES[lang])
-    gradient = float(parameters[name].grad[place])
-    return Explanation(sections, gradient, LANGUAGES[lang], str(trace.model.dtype))
+    derived = Derivation(trace, name, place, rate, LANGUAGES[lang])
+    return Explanation(derived.sections, float(derived.gradient), LANGUAGES[lang], str(trace.model.dtype))
 
 
 def _place(entry: object, shape: Shape, name: str) -> tuple[int, ...]:

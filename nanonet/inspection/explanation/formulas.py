@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import NamedTuple
 
+from nanonet.inspection.shortening import picked
+
 WORKING = Context(prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # NaN raises nothing
 
 
@@ -133,12 +135,7 @@ def shown(count: int) -> list[int]:
     >>> shown(3), shown(20)
     ([0, 1, 2], [0, 1, 2, 19])
     """
-    return list(range(count)) if count <= MOST else [*range(FIRST), count - 1]
-
-
-def has_sum(expression: ast.expr) -> bool:
-    """Tell whether the expression has a sum or maximum over all units."""
-    return any(_runs_over_units(node) for node in ast.walk(expression))
+    return picked(count, MOST, FIRST, 1)
 
 
 def per_unit(expression: ast.AST, vectors: Mapping[str, int]) -> bool:
