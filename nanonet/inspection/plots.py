@@ -97,7 +97,9 @@ def plot_decision_boundary(
     places = positive_int(resolution, BOUNDARY, "resolution")
     across, up = (_edges(column, places) for column in points.T)
     grid = np.stack(np.meshgrid(_centres(across), _centres(up)), axis=-1)
-    scores = _scores(model.predict(grid.reshape(-1, 2), batch_size=4096), bar).reshape(*grid.shape[:2], -1)
+    scores = model.predict(grid.reshape(-1, 2), batch_size=4096).reshape(*grid.shape[:2], -1)
+    if bar is not None:  # for a single output, the first class's score is the threshold
+        scores = np.concatenate([np.full_like(scores, bar), scores], axis=-1)
     ax = axes_for(ax, BOUNDARY)
     _draw_regions(ax, across, up, scores)
     _draw_samples(ax, points, labels, names)
@@ -170,12 +172,6 @@ def _edges(column: Floats, places: int) -> Floats:
 def _centres(edges: Floats) -> Floats:
     centres: Floats = (edges[1:] + edges[:-1]) / 2
     return centres
-
-
-def _scores(prediction: Array, threshold: float | None) -> Array:
-    """Return one score per class; for a single output the first class's score is the threshold."""
-    scores = prediction.reshape(len(prediction), -1)
-    return scores if threshold is None else np.hstack([np.full_like(scores, threshold), scores])
 
 
 def _draw_regions(ax: Any, across: Floats, up: Floats, scores: Array) -> None:

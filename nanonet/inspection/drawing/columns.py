@@ -18,6 +18,7 @@ from nanonet.inspection.record import LayerTrace, Record, is_plain
 from nanonet.inspection.shortening import picked
 
 LABELLED = 4  # maximum number of units per layer for labels on edges
+WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have labels, and between two others
 
 
 @dataclass
@@ -34,8 +35,8 @@ class Column:
         A weight from every unit to every unit: those of a dense layer; a line from unit to unit; or an arrow.
     labelled : bool
         Whether the weights of its link are written on the edges.
-    roomy : bool
-        Whether any edge at the column has a label.
+    space : float
+        Between two units.
     has_one : bool
         Whether it has the constant unit 1, whose weights are the biases of the next column.
     centre : float
@@ -48,7 +49,7 @@ class Column:
     rows: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     link: LayerTrace | str = "bundle"
     labelled: bool = False
-    roomy: bool = False
+    space: float = TIGHT
     has_one: bool = False
     centre: float = 0.0
     places: dict[int, float] = field(default_factory=dict)
@@ -73,8 +74,9 @@ def columns_of(trace: Record) -> list[Column]:
         columns += _next(columns[-1], layer)
     for before, column in pairwise(columns):
         if isinstance(column.link, LayerTrace):
-            column.labelled = column.roomy = max(before.count, column.count) <= LABELLED
-            before.roomy = before.roomy or column.labelled
+            column.labelled = max(before.count, column.count) <= LABELLED
+            if column.labelled:
+                before.space = column.space = WIDE
             before.has_one = "bias" in column.link.parameters
     return columns
 

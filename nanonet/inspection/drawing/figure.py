@@ -61,7 +61,6 @@ class Box:
     colour: str | None = None
     fill: str = "paper"
     radius: float = 0.0
-    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,13 +201,14 @@ def _svg(shape: Mark) -> str:
     match shape:
         case Stroke(x1, y1, x2, y2, colour, width, dashed):
             ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-            return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{_dashes(dashed)}/>'
+            dashes = ' stroke-dasharray="5 3"' if dashed else ""
+            return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{dashes}/>'
         case Circle(x, y, radius, colour, fill):
             return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="f-{fill} s-{colour}"/>'
-        case Box(x, y, width, height, colour, fill, radius, dashed):
+        case Box(x, y, width, height, colour, fill, radius):
             outline = f" s-{colour}" if colour else ""
             place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"'
-            return f'<rect {place} class="f-{fill}{outline}"{_dashes(dashed)}/>'
+            return f'<rect {place} class="f-{fill}{outline}"/>'
         case Words(x, y, text, size, anchor, colour, italic, bold):
             kinds = f"f-{colour}{' i' * italic}{' b' * bold}"
             place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
@@ -224,10 +224,6 @@ def _printable(text: str) -> str:
     return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def _dashes(dashed: bool) -> str:
-    return ' stroke-dasharray="5 3"' if dashed else ""
-
-
 # ---- one shape in matplotlib
 
 
@@ -237,15 +233,14 @@ def _place(axes: Any, shape: Mark, layer: int) -> None:
     light = {name: shades[0] for name, shades in COLOURS.items()} | {None: "none"}
     match shape:
         case Stroke(x1, y1, x2, y2, colour, width, dashed):
-            style = (0, (5, 3)) if dashed else "-"
-            axes.plot([x1, x2], [y1, y2], color=light[colour], lw=width * PIXEL, ls=style, zorder=layer)
+            dashes = (0, (5, 3)) if dashed else "-"
+            axes.plot([x1, x2], [y1, y2], color=light[colour], lw=width * PIXEL, ls=dashes, zorder=layer)
         case Circle(x, y, radius, colour, fill):
             axes.add_patch(patches.Circle((x, y), radius, fc=light[fill], ec=light[colour], lw=PIXEL, zorder=layer))
-        case Box(x, y, width, height, outline, fill, radius, dashed):
+        case Box(x, y, width, height, outline, fill, radius):
             corners = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
-            box = patches.FancyBboxPatch((x, y), width, height, corners, fc=light[fill], ec=light[outline], lw=PIXEL)
-            box.set(linestyle="--" if dashed else "-", zorder=layer)
-            axes.add_patch(box)
+            style: dict[str, Any] = {"fc": light[fill], "ec": light[outline], "lw": PIXEL, "zorder": layer}
+            axes.add_patch(patches.FancyBboxPatch((x, y), width, height, corners, **style))
         case Words(x, y, text, size, anchor, colour, italic, bold):
             place = {"start": "left", "middle": "center", "end": "right"}[anchor]
             axes.text(

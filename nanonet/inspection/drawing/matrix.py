@@ -42,8 +42,7 @@ class Matrix:
         for edge, inward in ((x, BRACKET), (x + self.inner, -BRACKET)):
             brackets.append(Stroke(edge, y, edge, y + self.height, colour))
             brackets += [Stroke(edge, end, edge + inward, end, colour) for end in (y, y + self.height)]
-        title = Words(x + self.inner / 2, y - 6, self.name, NAME, "middle", colour, italic=True)
-        words = [title]
+        words = [Words(x + self.inner / 2, y - 6, self.name, NAME, "middle", colour, italic=True)]
         for row, texts in enumerate(self._cells):
             right = x + 6
             for text, width in zip(texts, self._widths, strict=True):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array
 from nanonet.core.objects import called
 from nanonet.inspection.drawing.columns import Column, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Mark, Stroke, Words, text_width
@@ -19,7 +18,6 @@ from nanonet.inspection.rounding import printed
 from nanonet.inspection.shortening import with_gaps
 
 RADIUS = 46.0  # minimum radius of a unit
-WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have numbers, and between two others
 ONE = 15.0  # radius of the constant unit 1, whose weights are the biases
 DOTS = 46.0  # height of the note on omitted units
 BETWEEN = 26.0  # distance between two matrices
@@ -46,14 +44,10 @@ class _Plan:
         self.taken: list[Bounds] = []  # boxes that are occupied
         self.radius = max(RADIUS, *(radius(column) for column in columns))
         heights = [self._height(column) for column in columns]
-        ones = [column.has_one * (2 * ONE + self._space(column)) for column in columns]
+        ones = [column.has_one * (2 * ONE + column.space) for column in columns]
         self.top = MARGIN + 16 * max(len(column.heading) for column in columns) + 14
         self.middle = self.top + max(height / 2 + one for height, one in zip(heights, ones, strict=True))
         self.bottom = self.middle + max(heights) / 2
-
-    def _space(self, column: Column) -> float:
-        """Return the distance between two units."""
-        return WIDE if column.roomy else TIGHT
 
     def _height(self, column: Column) -> float:
         """Return the height of a column, without the unit 1 above it."""
@@ -61,7 +55,7 @@ class _Plan:
             return 80.0
         shown = len(column.shown)
         left_out = DOTS if shown < column.count else 0.0
-        return shown * 2 * self.radius + (shown - 1) * self._space(column) + left_out
+        return shown * 2 * self.radius + (shown - 1) * column.space + left_out
 
     def _half(self, column: Column) -> float:
         """Return half the width of a column."""
@@ -109,8 +103,7 @@ class _Plan:
             self._block(column, x)
             return
         self._heading(column, x)
-        space = self._space(column)
-        y = self.middle - self._height(column) / 2
+        y, space = self.middle - self._height(column) / 2, column.space
         if column.has_one:
             column.places[-1] = y - space - ONE
             self._circle(x, column.places[-1], ONE, "muted", "paper")
@@ -352,13 +345,9 @@ class _Plan:
 def _edges(before: Column, column: Column) -> Iterator[tuple[tuple[int, int], Bounds, list[float]]]:
     """Yield (from, to) of every shown edge, from -1 for a bias; its ends; its weight and, if known, the gradient."""
     assert isinstance(column.link, LayerTrace)
-    arrays = [_with_bias(arrays) for arrays in (column.link.parameters, column.link.gradients) if arrays]
+    held = [arrays for arrays in (column.link.parameters, column.link.gradients) if arrays]
+    both = [np.column_stack([arrays[own] for own in ("weight", "bias") if own in arrays]) for arrays in held]
     for j in column.shown:
         for k, y in before.places.items():
             ends = before.centre, y, column.centre, column.places[j]
-            yield (k, j), ends, [float(array[j, k]) for array in arrays]
-
-
-def _with_bias(arrays: Mapping[str, Array]) -> Array:
-    """Return a weight with the bias, if there is one, as its last column."""
-    return np.column_stack([arrays[name] for name in ("weight", "bias") if name in arrays])
+            yield (k, j), ends, [float(array[j, k]) for array in both]  # the bias is the last column

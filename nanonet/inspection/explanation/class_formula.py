@@ -13,14 +13,14 @@ from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
-from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, general, sizes
+from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, sizes
 from nanonet.inspection.explanation.formulas import names, parse, per_unit
 from nanonet.inspection.explanation.writers import Symbol, layered, word
 from nanonet.inspection.rounding import shortest
 from nanonet.losses.classification import CrossEntropy
 
-PASSES = ("function", "derivative", "forward", "backward")
-MEANS = ("counts", "divisor", "total", "mean", "shares")  # of a loss
+DESCRIBED = ("function", "derivative", "forward", "backward")  # the methods that a formula describes
+AVERAGED = ("counts", "divisor", "total", "mean", "shares")  # further ones of a loss
 
 
 def stated(thing: Layer | Loss, name: str) -> str | None:
@@ -38,7 +38,7 @@ def stated(thing: Layer | Loss, name: str) -> str | None:
     >>> stated(Sigmoid(), "derivative_formula"), stated(Steep(), "derivative_formula")
     ('y * (1 - y)', None)
     """
-    described = PASSES + MEANS if isinstance(thing, Loss) else PASSES
+    described = DESCRIBED + AVERAGED if isinstance(thing, Loss) else DESCRIBED
     for own in (vars(thing), *map(vars, type(thing).__mro__)):
         if name in own:
             formula: str | None = getattr(thing, name)
@@ -106,10 +106,6 @@ class ClassFormula:
             owner = type(self.owner).__name__
             raise ValueError(f"{owner}: {self.formula!r} is a number for each output; E is one: try sum(...)")
         return Equation(self.expression, self.quantities, unit).line(left, truth)
-
-    def general(self) -> Symbol:
-        """Return the general formula, for a unit j."""
-        return general(self.expression, self.quantities)
 
 
 SOFTMAX = CrossEntropy.formula.rpartition(";")[0]  # m, s and p

@@ -207,7 +207,8 @@ class Derivation:
         for j in units:
             lines += [*written.parts_of(j), written.line(grad.at(j), _back(top)[j], j)]
         lines = [line for line in lines if line not in self.sections[-1].lines]
-        key, rule = "error signal" if top.symbol == "a" else "error", _rule(grad, written.general(), output)
+        rule = _rule(grad, general(written.expression, written.quantities), output)
+        key = "error signal" if top.symbol == "a" else "error"
         self._say(key, output=output.at("j").text, layer=top.name, rule=rule, lines=lines)
 
     # ---- through one layer
