@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nanonet.checking.contract import checked
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
-from nanonet.checking.snapshot import Snapshot
+from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError

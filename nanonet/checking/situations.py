@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.snapshot import Snapshot
+from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import example
 from nanonet.core.layer import Activation, Layer

@@ -1,10 +1,13 @@
-"""Checks before and in the first step of a fit: the model on a few samples, the loss, and the optimizer's rule."""
+"""Checks before and in the first step of a fit: the parts of the model, a few samples, the loss and the rule."""
 
 from __future__ import annotations
 
 import copy
+import dis
 import functools
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,12 +16,155 @@ from nanonet.checking.contract import checked, guarded, locked
 from nanonet.checking.view import twin_of
 from nanonet.core.arrays import Array, read_only
 from nanonet.core.errors import ContractError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import OURS, Layer, found, is_own
 from nanonet.core.loss import Loss
+from nanonet.core.objects import attributes, called, entries
 from nanonet.core.optimizer import Optimizer, Step
+from nanonet.core.parameter import Parameter, State
+from nanonet.core.tree import Tree
+from nanonet.core.vector import home_of
 
+FURTHEST = 6  # maximum depth of the search
+CHANGED = (
+    "since the model was built: a list, tuple or dict of layers was changed; after such a change rebuild the model, "
+    "Sequential(...)"
+)
+OPAQUE = (str, bytes, int, float, complex, type, ModuleType)  # not searched, nor are NumPy's objects
 PATIENT = 400  # number of steps if it has not done so by then
 PROBES = 20  # number of steps within which an optimizer must change its state
+
+
+def refuse_overlooked(model: Layer) -> Tree:
+    """Return all parts of a model, checking that every layer and parameter it computes with is one of them.
+
+    Raises
+    ------
+    ContractError
+        If a layer refers to a trainable layer or parameter that is not part of the model, or if the model's lists of
+        layers have changed since it was built.
+    """
+    tree = Tree(model)
+    _refuse_changed(tree)
+    known = {id(layer) for layer in tree.layers.values()} | set(tree.parents)
+    for path, layer in _of_users(tree):
+        for place, hidden in _hidden(layer, known):
+            what = called(hidden) if isinstance(hidden, Layer) else repr(hidden)
+            raise ContractError(
+                f"{_named(path, layer)}: {what}, which it reaches through {place}, is not part of the model and would "
+                "never be trained or saved; keep it as an attribute of the layer, or in a list, tuple, deque, dict or "
+                "dataclass that is one; if this is intended, freeze its parameters"
+            )
+    return tree
+
+
+def _refuse_changed(tree: Tree) -> None:
+    """Raise ContractError if the parts of the model have changed since it was built."""
+    home = home_of(tree.root)
+    place, name = home.offset if home is not None else 0, type(tree.root).__name__
+    for path, state in (*tree.parameters.items(), *tree.buffers.items(), *tree.randoms.items()):
+        if not state.is_built or (isinstance(state, Parameter) and state.offset != place):
+            raise ContractError(f"{name}: {path} has moved {CHANGED}")
+        place += state.size if isinstance(state, Parameter) else 0
+    if home is not None and place != home.offset + home.size:
+        raise ContractError(f"{name}: {home.offset + home.size - place} parameters were removed {CHANGED}")
+
+
+def warn_of_plain_arrays(tree: Tree) -> None:
+    """Warn about attributes that look like weights but would not be trained."""
+    for path, layer in _of_users(tree):
+        for name in _plain_arrays(layer):
+            warnings.warn(
+                f"{_named(path, layer)}: self.{name} is a plain array, which is neither trained nor saved; write "
+                f"self.{name} = Parameter(...) to train it, or Buffer(...) for a constant; no warning is given "
+                "for a read-only array",
+                stacklevel=2,
+            )
+
+
+def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
+    """Return the layers of user-defined classes, by path."""
+    return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
+
+
+def _named(path: str, layer: Layer) -> str:
+    return f"layer {path}, {called(layer)}" if path else called(layer)
+
+
+def _plain_arrays(layer: Layer) -> Iterator[str]:
+    """Yield the names of attributes that are writable float arrays."""
+    for name, value in attributes(layer):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and value.flags.writeable:
+            yield name
+
+
+def _hidden(layer: Layer, known: set[int]) -> Iterator[tuple[str, Layer | State]]:
+    """Yield the trainable layers and parameters that are reachable from a layer but not found by Tree."""
+    seen = set(known)
+    waiting = [(f"self.{name}", value, 0) for name, value in attributes(layer)]
+    for cls in type(layer).__mro__:
+        if not is_own(cls):
+            label = f"{cls.__name__}."
+            waiting += [(f"{label}{name}", value, 0) for name, value in vars(cls).items() if name != "__dict__"]
+    while waiting:
+        place, value, depth = waiting.pop()
+        if id(value) in seen or isinstance(value, OPAQUE) or _is_numpys(value) or depth > FURTHEST:
+            continue
+        seen.add(id(value))
+        if isinstance(value, (Layer, State)):
+            if _has_trainable(value):
+                yield place, value
+        else:
+            waiting += [(f"{place}{step}", inner, depth + 1) for step, inner in _reached(value)]
+
+
+def _is_numpys(value: object) -> bool:
+    holds_objects = isinstance(value, np.ndarray) and value.dtype.hasobject
+    return type(value).__module__.partition(".")[0] == "numpy" and not holds_objects
+
+
+def _has_trainable(thing: Layer | State) -> bool:
+    parameters = Tree(thing).parameters.values() if isinstance(thing, Layer) else [thing]
+    return any(isinstance(parameter, Parameter) and parameter.trainable for parameter in parameters)
+
+
+def _reached(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the objects that an object refers to: entries, attributes, and a function's closure and globals."""
+    if isinstance(value, FunctionType):
+        yield from _reached_by_function(value)
+    elif isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+        yield "", value.__func__
+    elif isinstance(value, functools.partial):
+        yield from ((" (partial)", part) for part in (value.func, *value.args, *value.keywords.values()))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((" (a set, which has no order)", entry) for entry in value)
+    elif isinstance(value, Mapping) or any(True for _ in entries(value)):
+        pairs = value.items() if isinstance(value, Mapping) else entries(value)
+        yield from ((f"[{key!r:.20}]", entry) for key, entry in pairs)
+    elif isinstance(value, np.ndarray):
+        yield from ((" (an array of objects)", entry) for entry in (value.ravel() if value.dtype.hasobject else ()))
+    else:
+        yield from ((f".{name}", inner) for name, inner in attributes(value))
+
+
+def _reached_by_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    cells: tuple[CellType, ...] = function.__closure__ or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        try:
+            yield f" (closure over {name})", cell.cell_contents
+        except ValueError:  # empty: not assigned yet
+            continue
+    for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+        yield " (default argument)", value
+    for name in _globals_of(function):
+        inner = function.__globals__.get(name)
+        if next(found("", inner), None) is not None:
+            yield f" (global {name})", inner
+
+
+def _globals_of(function: FunctionType) -> set[str]:
+    """Return the global names that a function uses; co_names would also contain attribute names."""
+    return {str(step.argval) for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}
 
 
 def preflight(model: Layer, x: Array) -> Array:

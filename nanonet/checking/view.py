@@ -1,4 +1,4 @@
-"""View: a private twin of a layer and all layers below it, with the same numbers, whose methods can be replaced."""
+"""View and Snapshot: a private twin of a model, whose methods can be replaced, and a copy of what a pass changes."""
 
 from __future__ import annotations
 
@@ -125,3 +125,18 @@ def locked_buffer(buffer: Buffer) -> Iterator[None]:
         yield
     finally:
         buffer.settle(value, buffer.home)
+
+
+class Snapshot:
+    """A copy of the buffers and generator states of a model, which can be restored."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._buffers = [(buffer, buffer.value.copy()) for buffer in tree.buffers.values()]
+        self._states = [(bits, bits.state) for bits in (r.generator.bit_generator for r in tree.randoms.values())]
+
+    def restore(self) -> None:
+        """Restore the buffers and generators."""
+        for buffer, value in self._buffers:
+            buffer.value = value
+        for bits, state in self._states:
+            bits.state = state

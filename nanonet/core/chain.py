@@ -73,7 +73,6 @@ class Chain(Layer):
 
     _accepted: Shape | None = None  # the input shape that was checked last
     _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with trainable parameters
-    _held: tuple[object, tuple[npt.NDArray[Any], ...]] = (None, ())  # the layout, and the arrays of all buffers
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
         self.layers, self.rng = layers, rng
@@ -87,7 +86,7 @@ class Chain(Layer):
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan", "_held")}
+        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan")}
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,11 +210,7 @@ class Chain(Layer):
 
     def backward_parameters(self, grad: Array, cache: list[Any]) -> None:
         """Assign the gradients, stopping at the lowest layer with trainable parameters."""
-        if (
-            checked_views
-            and type(self).backward_parameters is Chain.backward_parameters
-            and (view := _checked(self)) is not None
-        ):
+        if checked_views and (view := _checked(self, "backward_parameters")) is not None:
             return view.backward_parameters(grad, cache)
         lowest = self._lowest_trainable()
         if lowest is None:
@@ -304,15 +299,7 @@ class Chain(Layer):
             y = self._infer(x)
         except Exception as error:
             self.raise_cause(error, x, backward=False)
-        return y.copy() if y.base is not None or y is x or self._owns(y) else y
-
-    def _owns(self, array: Array) -> bool:
-        """Return whether an array is the value of a buffer."""
-        layout, buffers = self._held
-        if layout is not self.vector.layout:
-            buffers = tuple(buffer.value for buffer in Tree(self).buffers.values())
-            self._held = self.vector.layout, buffers
-        return any(array is buffer for buffer in buffers)
+        return y.copy() if y.base is not None or y is x else y  # parameters and buffers are views
 
     def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""

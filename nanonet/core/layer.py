@@ -12,7 +12,7 @@ from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import OURS as OURS
-from nanonet.core.objects import Recorded, attributes, entries, obey_override, refuse_hiding, set_attribute
+from nanonet.core.objects import Recorded, attributes, entries, obey_override, set_attribute
 from nanonet.core.parameter import State
 from nanonet.core.vector import Vector
 
@@ -129,8 +129,6 @@ class Layer(Recorded, ABC):
         if name == "input_shape" and not isinstance(value, tuple | None):
             raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
         old = self._attribute(name)
-        if name not in vars(self):
-            refuse_hiding(self, name)
         if name == "trainable" and self._home is not None and name not in vars(self):
             raise TypeError(
                 f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, as_weights
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Recorded, obey_override, refuse_hiding
+from nanonet.core.objects import Recorded, obey_override
 
 
 class Loss(Recorded, ABC):
@@ -50,11 +50,6 @@ class Loss(Recorded, ABC):
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in self.__dict__:
-            refuse_hiding(self, name)
-        super().__setattr__(name, value)
 
     def __str__(self) -> str:
         return repr(self).removesuffix("()")  # its name in errors

@@ -94,6 +94,11 @@ class Recorded:
                 made.__dict__["_arguments"] = Arguments(positional, keywords)
             return made
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__dict__:
+            _refuse_hiding(self, name)
+        super().__setattr__(name, value)
+
     @shortened
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._arguments})"
@@ -103,7 +108,7 @@ arguments_of: Callable[[Recorded], Arguments] = attrgetter("_arguments")
 """The arguments of the call that made an object."""
 
 
-def refuse_hiding(thing: object, name: str) -> None:
+def _refuse_hiding(thing: object, name: str) -> None:
     """Raise TypeError for an attribute that would hide a method that nanonet calls."""
     kind = type(thing)
     ours = [vars(cls)[name] for cls in kind.__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.objects import Recorded, obey_override, refuse_hiding
+from nanonet.core.objects import Recorded, obey_override
 from nanonet.core.parameter import Parameter
 
 LearningRate = float | Callable[[int], float]
@@ -94,11 +94,6 @@ class Optimizer(Recorded, ABC):
             raise TypeError(f"{name}: expected decays as a callable of (name, parameter), got {self.decays!r}")
         self.clip_norm = _limit(settings.get("clip_norm"), name, "clip_norm")
         self.clip_value = _limit(settings.get("clip_value"), name, "clip_value")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in self.__dict__:
-            refuse_hiding(self, name)
-        super().__setattr__(name, value)
 
     @property
     def learning_rate(self) -> LearningRate:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +25,11 @@ OF_THE_MODEL = ("_home", "_memory", "_start", "_grad")  # attributes that a copy
 class State:
     """Base of Parameter, Buffer and Random: declared as a layer's attribute, initialized when a model is built."""
 
-    __slots__ = ("__weakref__", "_home", "label")
+    __slots__ = ("__weakref__", "_home", "_init", "label")
 
-    def __init__(self) -> None:
+    def __init__(self, init: Init) -> None:
         self.label = type(self).__name__
+        self._init: Init | None = init  # None once it is built
         self._home: Vector | None = None  # that of the owning layer
 
     def __getattr__(self, name: str) -> Any:
@@ -56,7 +56,7 @@ class State:
     @property
     def is_built(self) -> bool:
         """Whether it has numbers."""
-        raise NotImplementedError
+        return self._init is None
 
     def twin(self, **numbers: Any) -> State:
         """Return a twin that differs only in the attributes given, for a view of a model."""
@@ -77,8 +77,7 @@ class State:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
-            if value is not None or name not in ("_value", "_generator"):  # as files of an earlier version have it
-                set_attribute(self, name, value)
+            set_attribute(self, name, value)
         self._home = None
 
 
@@ -137,15 +136,14 @@ class Parameter(State):
     Parameter((3,), not built)
     """
 
-    __slots__ = ("_grad", "_init", "_memory", "_start", "_trainable", "_value", "order", "shape")
+    __slots__ = ("_grad", "_memory", "_start", "_trainable", "_value", "order", "shape")
 
     def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, order: Literal["C", "F"] = "C") -> None:
-        super().__init__()
         self.shape = as_shape(shape, "Parameter")
+        super().__init__(_starting(init, self.shape, "Parameter"))
         if order not in ("C", "F"):
             raise ValueError(f'Parameter: expected order "C" or "F", got {order!r:.60}')
         self.order = order
-        self._init: Init | None = _starting(init, self.shape, "Parameter")
         self._trainable = _true_or_false(trainable, "Parameter")
         self._value: Array
         self._grad: Array
@@ -174,10 +172,6 @@ class Parameter(State):
         if numbers is not self._grad:
             copy_in(self._grad, numbers, f"{self.label}.grad")
 
-    if not TYPE_CHECKING:  # read several times per step: attrgetter avoids a Python function call
-        value = property(attrgetter("_value"), value.fset, doc=value.__doc__)
-        grad = property(attrgetter("_grad"), grad.fset, doc=grad.__doc__)
-
     @property
     def trainable(self) -> bool:
         """Whether training updates it."""
@@ -200,11 +194,6 @@ class Parameter(State):
     def offset(self) -> int:
         """Its start index in the outermost model's vector."""
         return self._start
-
-    @property
-    def is_built(self) -> bool:
-        """Whether it has numbers."""
-        return self._init is None
 
     def first_numbers(self, rng: np.random.Generator) -> npt.NDArray[Any]:
         """Return its value if it is built, else its initial values."""
@@ -250,12 +239,11 @@ class Buffer(State):
         Default: the model's.
     """
 
-    __slots__ = ("_dtype", "_init", "_value", "shape")
+    __slots__ = ("_dtype", "_value", "shape")
 
     def __init__(self, shape: int | Shape, init: Init, dtype: npt.DTypeLike | None = None) -> None:
-        super().__init__()
         self.shape = as_shape(shape, "Buffer")
-        self._init: Init | None = _starting(init, self.shape, "Buffer")
+        super().__init__(_starting(init, self.shape, "Buffer"))
         self._dtype = None if dtype is None else np.dtype(dtype)
         self._value: npt.NDArray[Any]
 
@@ -269,19 +257,14 @@ class Buffer(State):
         if numbers is not self._value:
             copy_in(self._value, numbers, f"{self.label}.value")
 
-    @property
-    def is_built(self) -> bool:
-        """Whether it has numbers."""
-        return self._init is None
-
     def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Return a copy of its value if it is built, else its initial values, in its dtype."""
         numbers = self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
         return np.array(numbers, dtype=self._dtype or dtype, order="C")
 
     def settle(self, value: npt.NDArray[Any], home: Vector | None) -> None:
-        """Take value as its own array."""
-        self._value, self._init, self._home = value, None, home
+        """Take value as its own array, through a view, by which ``predict`` knows it from a result."""
+        self._value, self._init, self._home = value[...], None, home
 
     def __repr__(self) -> str:
         return f"Buffer({self.shape}, {self._value.dtype if self.is_built else 'not built'})"
@@ -296,7 +279,7 @@ class Random(State):
     __slots__ = ("_generator",)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(())
         self._generator: np.random.Generator
 
     @property
@@ -304,18 +287,9 @@ class Random(State):
         """The generator; a forward pass draws from it only if ``training``."""
         return self._generator
 
-    @property
-    def is_built(self) -> bool:
-        """Whether it has its generator."""
-        try:
-            object.__getattribute__(self, "_generator")
-        except AttributeError:
-            return False
-        return True
-
     def settle(self, generator: np.random.Generator, home: Vector) -> None:
         """Take generator as its own."""
-        self._generator, self._home = generator, home
+        self._generator, self._init, self._home = generator, None, home
 
     def __repr__(self) -> str:
         return f"Random({'' if self.is_built else 'not built'})"

@@ -27,20 +27,16 @@ class Tree:
 
     def __init__(self, root: Layer) -> None:
         self.root = root
+        self.parts: dict[str, State | Layer] = {}
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, Buffer] = {}
         self.randoms: dict[str, Random] = {}
         self.spans: dict[str, tuple[int, int]] = {}  # where each layer's parameters lie in the vector
         self.parents: dict[int, Layer] = {}  # the layer that owns each part, by the part's id
-        self._size = 0
+        self.size = 0  # the total number of parameter entries
         self._seen: dict[int, str] = {id(root): "the model"}
         self._visit(root)
-
-    @property
-    def size(self) -> int:
-        """The total number of parameter entries."""
-        return self._size
 
     def states(self) -> Iterator[tuple[str, Parameter | Buffer]]:
         """Yield the parameters and buffers, which files hold, by name."""
@@ -49,13 +45,13 @@ class Tree:
 
     def _visit(self, root: Layer) -> None:
         """Visit all parts, depth first, without recursion."""
-        self.layers[""] = root
+        self.parts[""] = self.layers[""] = root
         open_layers = [("", root, 0, root.owned_parts())]
         while open_layers:
             path, layer, start, parts = open_layers[-1]
             name, part = next(parts, ("", None))
             if part is None:
-                self.spans[path] = (start, self._size)
+                self.spans[path] = (start, self.size)
                 open_layers.pop()
                 continue
             inner = f"{path}.{name}" if path else name
@@ -65,7 +61,7 @@ class Tree:
                 if len(open_layers) > DEEPEST:
                     raise ValueError(f"{self._root}: layers are nested more than {DEEPEST} deep, at {inner:.60}...")
                 self.layers[inner] = part
-                open_layers.append((inner, part, self._size, part.owned_parts()))
+                open_layers.append((inner, part, self.size, part.owned_parts()))
             else:
                 self._take(part, inner, f"{type(layer).__name__}.{name}")
 
@@ -75,21 +71,19 @@ class Tree:
         match state:
             case Parameter():
                 self.parameters[path] = state
-                self._size += state.size
+                self.size += state.size
             case Buffer():
                 self.buffers[path] = state
             case Random():
                 self.randoms[path] = state
 
     def _refuse_repeated(self, part: State | Layer, path: str) -> None:
-        first = self._seen.setdefault(id(part), path)
-        kind = "layer" if isinstance(part, Layer) else type(part).__name__.lower()
-        if first != path:
+        if (first := self._seen.setdefault(id(part), path)) != path:
             raise ValueError(
-                f"{self._root}: the same {kind}, {part!r}, is used at {first} and at {path}; "
-                f"for an independent copy write copy.deepcopy({kind})"
+                f"{self._root}: the same {_kind(part)}, {part!r}, is used at {first} and at {path}; "
+                f"for an independent copy write copy.deepcopy({_kind(part)})"
             )
-        if path in self.layers or path in self.parameters or path in self.buffers or path in self.randoms:
+        if self.parts.setdefault(path, part) is not part:
             raise ValueError(f"{self._root}: two parts have the name {path}")
 
     @property
@@ -98,23 +92,18 @@ class Tree:
 
     def refuse_foreign(self) -> None:
         """Raise ValueError if a part belongs to a model that is not entirely in this tree."""
-        inside = {id(layer) for layer in self.layers.values()}
-
-        def check(path: str, part: State | Layer, owner: object) -> None:
-            if owner is not None and id(owner) not in inside:
-                kind = "layer" if isinstance(part, Layer) else type(part).__name__.lower()
+        inside = {id(None), *map(id, self.layers.values())}
+        for path, part in self.parts.items():
+            home = home_of(part)
+            if home is not None and id(home.owner()) not in inside:
                 raise ValueError(
-                    f"{self._root}: {kind} {path}, {part!r}, belongs to another model; add that model as a whole, "
-                    f"or write copy.deepcopy({kind}) for a copy with the same numbers"
+                    f"{self._root}: {_kind(part)} {path}, {part!r}, belongs to another model; add that model as a "
+                    f"whole, or write copy.deepcopy({_kind(part)}) for a copy with the same numbers"
                 )
 
-        for path, layer in self.layers.items():
-            if (home := home_of(layer)) is not None:
-                check(path, layer, home.owner())
-        for states in (self.parameters, self.buffers, self.randoms):
-            for path, state in states.items():
-                if state.home is not None:
-                    check(path, state, state.home.owner())
+
+def _kind(part: State | Layer) -> str:
+    return "layer" if isinstance(part, Layer) else type(part).__name__.lower()
 
 
 def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
@@ -133,17 +122,15 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
         start += parameter.size
     buffers = [(buffer, buffer.first_numbers(dtype, rng)) for buffer in tree.buffers.values()]
     unbuilt = [random for random in tree.randoms.values() if not random.is_built]
-    generators = rng.spawn(len(unbuilt)) if unbuilt else []
+    spawned = iter(rng.spawn(len(unbuilt)) if unbuilt else [])
 
     homes = _settle_layers(tree, memory)
     for parameter, start in places:
         parameter.move_to(memory, start, homes[id(parameter)])
     for buffer, value in buffers:
         buffer.settle(value, homes[id(buffer)])
-    for random, generator in zip(unbuilt, generators, strict=True):
-        random.settle(generator, homes[id(random)])
     for random in tree.randoms.values():
-        random.settle(random.generator, homes[id(random)])
+        random.settle(random.generator if random.is_built else next(spawned), homes[id(random)])
 
 
 def _settle_layers(tree: Tree, memory: Memory) -> dict[int, Vector]:

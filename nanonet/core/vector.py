@@ -29,10 +29,6 @@ def copy_in(place: npt.NDArray[Any], numbers: object, label: str) -> None:
     place[...] = array
 
 
-def _nobody() -> None:
-    return None
-
-
 sketched: ContextVar[bool] = ContextVar("sketched", default=False)
 """Whether models are built as sketches: with names and shapes, but one shared 0 in place of all numbers."""
 
@@ -86,7 +82,7 @@ class Vector:
 
     def __init__(self, layer: Any, source: Memory | Vector, start: int, stop: int, keeper: object = None) -> None:
         self._layer: Callable[[], Any] = weakref.ref(layer)
-        self._parent: Callable[[], Any] = _nobody
+        self._parent: Callable[[], Any] = lambda: None
         self._keeper = keeper  # a slice keeps the owner of its layers alive
         self.move_to(source, start, stop)
 

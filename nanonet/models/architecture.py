@@ -24,7 +24,7 @@ SCALARS = (bool, int, float, str, type(None))
 NESTED = 32  # maximum nesting of a page, whose readers are recursive
 VISITS = 1 << 18  # layers of a model, each counted once per chain around it, like the time to build them
 NOT_THERE = type("NotThere", (), {"__repr__": lambda self: "missing"})()
-KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan", "_held"}  # nanonet's own attributes of a layer
+KEPT_ANYWAY = {"_arguments", "_home", "_accepted", "_plan"}  # nanonet's own attributes of a layer
 
 Call = dict[str, Any]
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.contract import checked
-from nanonet.checking.snapshot import Snapshot
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
+from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, is_finite
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.overlooked import refuse_overlooked, warn_of_plain_arrays
+from nanonet.checking.training_contract import refuse_overlooked, warn_of_plain_arrays
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.errors import NonFiniteError
