@@ -298,10 +298,10 @@ class Chain(Layer):
         try:
             y = self._infer(x)
         except Exception as error:
-            self.explain_failure(error, x, backward=False)
+            self.raise_cause(error, x, backward=False)
         return y.copy() if y.base is not None or y is x else y  # parameters and buffers are views
 
-    def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
+    def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""
         raise error
 

@@ -6,7 +6,7 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.checks import agreed
@@ -223,21 +223,14 @@ class Activation(Layer):
     ...         return -2 * a * y
     >>> report = check_gradients(Gaussian())  # raises GradientError if it is wrong
 
-    Attributes
-    ----------
-    derivative_formula : str or None
-        f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
-        None: only the value is shown. nanonet/inspection/explanation/formulas.py defines the syntax.
+    With the class attribute ``derivative_formula = "-2 * a * y"``, ``trace.explain`` writes f'(a) out; see
+    nanonet/inspection/explanation/formulas.py.
     """
-
-    derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
-        passes = ("function", "derivative", "forward", "backward")
-        obey_override(cls, Activation, chosen=passes, dependent=("derivative_formula",))
 
     @abstractmethod
     def function(self, a: Array) -> Array:

@@ -180,7 +180,7 @@ class Stepper:
                 retrace = None if touched else partial(self._gradients, *again)
                 raise divergence(str(error), x, number, rate, retrace) from None
             if isinstance(error, Exception) and touched == 0 and not self.torn:
-                self.model.explain_failure(error, x, training=True)
+                self.model.raise_cause(error, x, training=True)
             raise
         return outcome
 
