@@ -89,7 +89,7 @@ class Uninterrupted(Callback):
 class Reports(Callback):
     """Says on stdout which step was saved last, as soon as the save is over."""
 
-    told_last = True
+    called_last = True
 
     def fit_begin(self, trainer: Trainer) -> None:
         print("trains", flush=True)

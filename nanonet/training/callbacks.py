@@ -260,7 +260,7 @@ class Checkpoint(Callback):
     'run.best.npz'
     """
 
-    told_last = True
+    called_last = True
 
     def __init__(
         self,

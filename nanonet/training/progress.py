@@ -62,7 +62,7 @@ def _in_notebook() -> bool:
 class Display:
     """Base of the displays: how much of a fit is done, and the current numbers."""
 
-    told_last: ClassVar[bool] = False
+    called_last: ClassVar[bool] = False
 
     def __init__(self, epochs: int, quiet: float) -> None:
         self.epochs, self.quiet = epochs, quiet

@@ -47,8 +47,10 @@ class Callback(Recorded):
     ...             print(trainer.epoch, trainer.history["loss"][-1])
     """
 
-    told_last: ClassVar[bool] = False
+    called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
+
+    __setattr__ = object.__setattr__  # an attribute may take the place of a hook
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
         """Return the state to save in a checkpoint: numbers and arrays by name."""
@@ -296,7 +298,7 @@ class Trainer:
             expect(callback, Callback, "fit: expected a callback")
         if verbose != 0 or isinstance(verbose, bool):
             hooks.append(progress(epochs, verbose))
-        hooks = sorted([*given, *hooks], key=lambda callback: callback.told_last)
+        hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last)
         self.stepper.refuse_torn()
         with self._refusable():
             tree = refuse_overlooked(self.model)

@@ -117,7 +117,7 @@ def other(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
 class SaveAt(Callback):
     """Saves after chosen batches, when all other callbacks were called."""
 
-    told_last = True
+    called_last = True
 
     def __init__(self, folder: Path, positions: list[tuple[int, int]] | None = None) -> None:
         self.folder, self.positions = folder, positions
@@ -816,7 +816,7 @@ def test_an_error_of_a_callback_that_goes_on_refuses_the_fit_which_can_be_repeat
 class Notes(Callback):
     """Notes, after all others, how many steps and epochs a file holds; nothing where there is none."""
 
-    told_last = True
+    called_last = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
