@@ -12,14 +12,14 @@ from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import OURS as OURS
-from nanonet.core.objects import Recorded, attributes, entries, obey_override, set_attribute
+from nanonet.core.objects import Extensible, attributes, entries, obey_override, set_attribute
 from nanonet.core.parameter import State
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # checked first, since most attributes have these types
 
 
-class Layer(Recorded, ABC):
+class Layer(Extensible, ABC):
     """One step of a network: a function of its input and its parameters, and its derivative.
 
     Write ``__init__`` (no ``super().__init__()`` needed), ``forward`` and ``backward``:

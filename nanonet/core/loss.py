@@ -12,10 +12,10 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, as_weights
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Recorded, obey_override
+from nanonet.core.objects import Extensible, obey_override
 
 
-class Loss(Recorded, ABC):
+class Loss(Extensible, ABC):
     """E = Σ wᵢ eᵢ / Σ wᵢ over the samples of a batch, with wᵢ = 1 unless weights are given.
 
     Write eᵢ and its derivative; the base class does the rest:

@@ -50,8 +50,6 @@ class Callback(Recorded):
     called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
 
-    __setattr__ = object.__setattr__  # an attribute may take the place of a hook
-
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
         """Return the state to save in a checkpoint: numbers and arrays by name."""
         return {}
