@@ -133,7 +133,7 @@ class Digests(Callback):
 
 def state(trainer: Trainer) -> str:
     """Return everything that a step changes, generators of batches aside."""
-    numbers = [array.tobytes() for array in (trainer.model.vector.value, *trainer._states.values())]
+    numbers = [array.tobytes() for array in (trainer.model.vector.value, *trainer.stepper.states.values())]
     buffers = [layer.mean.value.tobytes() for layer in trainer.model if isinstance(layer, Centred)]
     return repr((trainer.steps, numbers, buffers))
 

@@ -61,7 +61,7 @@ def data() -> tuple[Array, Array]:
 
 def digest(trainer: Trainer) -> str:
     """Return all that a training goes on with, bit for bit; it knows nothing of files."""
-    states = {name: numbers.tobytes() for name, numbers in trainer._states.items()}
+    states = {name: numbers.tobytes() for name, numbers in trainer.stepper.states.items()}
     generators = [rng.bit_generator.state for rng in (trainer.model.rng, trainer.rng)]
     told = trainer.steps, trainer.epoch, trainer.batch, trainer.batch_loss, dict(trainer.history)
     return hashlib.sha256(repr((picture(trainer.model), states, generators, told)).encode()).hexdigest()
@@ -89,7 +89,7 @@ class Uninterrupted(Callback):
 class Reports(Callback):
     """Says on stdout which step was saved last, as soon as the save is over."""
 
-    told_last = True
+    called_last = True
 
     def fit_begin(self, trainer: Trainer) -> None:
         print("trains", flush=True)

@@ -61,7 +61,7 @@ def checked(model: L, *, live: bool = False, masks: bool = False, seen: Seen | N
     return view.root
 
 
-def explain(model: Layer, x: Arrays, training: bool = False, *, backward: bool = True) -> None:
+def recheck(model: Layer, x: Arrays, training: bool = False, *, backward: bool = True) -> None:
     """Repeat a failed pass on a checked view, which raises what it finds wrong; otherwise return."""
     try:
         with np.errstate(all="ignore"):
@@ -71,7 +71,7 @@ def explain(model: Layer, x: Arrays, training: bool = False, *, backward: bool =
                 view.backward(each(lambda part: np.ones_like(part) if part.dtype.kind == "f" else None, y), cache)
     except (ContractError, ShapeError):
         raise
-    except Exception:  # most likely the failure to be explained, which the caller raises
+    except Exception:  # most likely the failure itself, which the caller raises
         return
 
 

@@ -314,10 +314,10 @@ class Chain(Layer):
         try:
             y = self._infer(x)
         except Exception as error:
-            self.explain_failure(error, x, backward=False)
+            self.raise_cause(error, x, backward=False)
         return _own(y, x) if isinstance(y, np.ndarray) else tuple(_own(part, x) for part in y)
 
-    def explain_failure(self, error: Exception, x: Arrays, training: bool = False, *, backward: bool = True) -> Any:
+    def raise_cause(self, error: Exception, x: Arrays, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""
         raise error
 

@@ -6,20 +6,20 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.checks import agreed
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import OURS as OURS
-from nanonet.core.objects import Recorded, attributes, entries, obey_override, set_attribute
+from nanonet.core.objects import Extensible, attributes, entries, obey_override, set_attribute
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.vector import Vector
 
 PLAIN = frozenset({int, float, bool, str, type(None)})  # checked first, since most attributes have these types
 
 
-class Layer(Recorded, ABC):
+class Layer(Extensible, ABC):
     """One step of a network: a function of its input and its parameters, and its derivative.
 
     Write ``__init__`` (no ``super().__init__()`` needed), ``forward`` and ``backward``:
@@ -253,21 +253,14 @@ class Activation(Layer):
     ...         return -2 * a * y
     >>> report = check_gradients(Gaussian())  # raises GradientError if it is wrong
 
-    Attributes
-    ----------
-    derivative_formula : str or None
-        f'(a) as ``trace.explain`` writes it: an expression in a, y and the layer's own numbers, "-2 * a * y" above.
-        None: only the value is shown. nanonet/inspection/explanation/formulas.py defines the syntax.
+    With the class attribute ``derivative_formula = "-2 * a * y"``, ``trace.explain`` writes f'(a) out; see
+    nanonet/inspection/explanation/formulas.py.
     """
-
-    derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
-        passes = ("function", "derivative", "forward", "backward")
-        obey_override(cls, Activation, chosen=passes, dependent=("derivative_formula",))
 
     @abstractmethod
     def function(self, a: Array) -> Array:

@@ -12,13 +12,10 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, as_weights
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Recorded, obey_override
-
-_SAID_BY_FORMULAS = ("function", "derivative", "forward", "backward", "counts", "divisor", "total", "mean", "shares")
-"""The methods that the formulas describe: overriding one invalidates the parent's formulas."""
+from nanonet.core.objects import Extensible, obey_override
 
 
-class Loss(Recorded, ABC):
+class Loss(Extensible, ABC):
     """E = Σ wᵢ eᵢ / Σ wᵢ over the samples of a batch, with wᵢ = 1 unless weights are given.
 
     Write eᵢ and its derivative; the base class does the rest:
@@ -38,25 +35,21 @@ class Loss(Recorded, ABC):
     >>> Quartic()([[3.0]], [[1.0]])
     16.0
 
+    With the class attributes ``formula = "sum((y - t)**4)"`` and ``derivative_formula = "4 * (y - t)**3"``,
+    ``trace.explain`` writes them out; see nanonet/inspection/explanation/formulas.py.
+
     Attributes
     ----------
     integer_target : bool
         Whether the target holds integers, such as class labels: one for each row of the prediction.
-    formula, derivative_formula : str or None
-        E of one sample and dE/dy of one output, as ``trace.explain`` writes them: expressions in y, t, n (the number of
-        outputs) and the loss's own numbers; "sum((y - t)**4)" and "4 * (y - t)**3" above. None: only the values are
-        shown. nanonet/inspection/explanation/formulas.py defines the syntax.
     """
 
     integer_target: ClassVar[bool] = False
-    formula: ClassVar[str | None] = None
-    derivative_formula: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
-        obey_override(cls, Loss, chosen=_SAID_BY_FORMULAS, dependent=("formula", "derivative_formula"))
 
     def __str__(self) -> str:
         return repr(self).removesuffix("()")  # its name in errors

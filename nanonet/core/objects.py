@@ -94,14 +94,18 @@ class Recorded:
                 made.__dict__["_arguments"] = Arguments(positional, keywords)
             return made
 
+    @shortened
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._arguments})"
+
+
+class Extensible(Recorded):
+    """Base of the classes whose methods nanonet calls: no attribute may take the place of one."""
+
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self.__dict__:
             _refuse_hiding(self, name)
         super().__setattr__(name, value)
-
-    @shortened
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._arguments})"
 
 
 arguments_of: Callable[[Recorded], Arguments] = attrgetter("_arguments")

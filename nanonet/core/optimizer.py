@@ -11,7 +11,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.objects import Recorded, obey_override
+from nanonet.core.objects import Extensible, obey_override
 from nanonet.core.parameter import Parameter
 
 LearningRate = float | Callable[[int], float]
@@ -41,7 +41,7 @@ class Settings(TypedDict, total=False):
     clip_value: float | None
 
 
-class Optimizer(Recorded, ABC):
+class Optimizer(Extensible, ABC):
     """An update rule that moves parameters against their gradient. It holds only settings; a Trainer holds its state.
 
     Write ``update`` for flat arrays, changing ``value`` and the state in place, and name the state vectors in

@@ -58,7 +58,7 @@ class Tree:
                 open_layers.pop()
                 continue
             inner = f"{path}.{name}" if path else name
-            self._enter(part, inner)
+            self._refuse_repeated(part, inner)
             self.parents[id(part)] = layer
             if isinstance(part, Layer):
                 if len(open_layers) > DEEPEST:
@@ -80,7 +80,7 @@ class Tree:
             case Random():
                 self.randoms[path] = state
 
-    def _enter(self, part: State | Layer, path: str) -> None:
+    def _refuse_repeated(self, part: State | Layer, path: str) -> None:
         if (first := self._seen.setdefault(id(part), path)) != path:
             raise ValueError(
                 f"{self._root}: the same {_kind(part)}, {part!r}, is used at {first} and at {path}; "

@@ -97,7 +97,9 @@ def plot_decision_boundary(
     places = positive_int(resolution, BOUNDARY, "resolution")
     across, up = (_edges(column, places) for column in points.T)
     grid = np.stack(np.meshgrid(_centres(across), _centres(up)), axis=-1)
-    scores = _scores(model.predict(grid.reshape(-1, 2), batch_size=4096), bar).reshape(*grid.shape[:2], -1)
+    scores = model.predict(grid.reshape(-1, 2), batch_size=4096).reshape(*grid.shape[:2], -1)
+    if bar is not None:  # for a single output, the first class's score is the threshold
+        scores = np.concatenate([np.full_like(scores, bar), scores], axis=-1)
     ax = axes_for(ax, BOUNDARY)
     _draw_regions(ax, across, up, scores)
     _draw_samples(ax, points, labels, names)
@@ -137,12 +139,10 @@ def _threshold(model: Chain, outputs: int, threshold: float | None) -> float | N
         return None
     if threshold is not None:
         return finite_number(threshold, BOUNDARY, "threshold")
-    return 0.5 if _ends_in_sigmoid(model) else 0.0
-
-
-def _ends_in_sigmoid(layer: Layer) -> bool:
-    inner = layer.layers[-1:] if isinstance(layer, Chain) else ()
-    return isinstance(layer, Sigmoid) or any(map(_ends_in_sigmoid, inner))
+    last: Layer = model
+    while isinstance(last, Chain) and len(last) > 0:
+        last = last[-1]
+    return 0.5 if isinstance(last, Sigmoid) else 0.0
 
 
 def _labels(target: npt.ArrayLike, samples: int, outputs: int) -> tuple[npt.NDArray[Any], Sequence[int]]:
@@ -174,12 +174,6 @@ def _centres(edges: Floats) -> Floats:
     return centres
 
 
-def _scores(prediction: Array, threshold: float | None) -> Array:
-    """Return one score per class; for a single output the first class's score is the threshold."""
-    scores = prediction.reshape(len(prediction), -1)
-    return scores if threshold is None else np.hstack([np.full_like(scores, threshold), scores])
-
-
 def _draw_regions(ax: Any, across: Floats, up: Floats, scores: Array) -> None:
     from matplotlib.colors import ListedColormap
 
@@ -189,15 +183,10 @@ def _draw_regions(ax: Any, across: Floats, up: Floats, scores: Array) -> None:
     style = {"cmap": colours, "alpha": 0.25, "vmin": -0.5, "vmax": classes - 0.5, "interpolation": "nearest"}
     ax.imshow(predicted, extent=(across[0], across[-1], up[0], up[-1]), origin="lower", aspect="auto", **style)
     for k in range(classes - 1):  # the last class has its boundaries with those before it
-        lead = _lead(scores, k)
+        with np.errstate(invalid="ignore"):  # the margin of class k over the best other class
+            lead = np.ma.masked_invalid(scores[..., k] - np.delete(scores, k, axis=-1).max(axis=-1))
         if lead.min() < 0 < lead.max():
             ax.contour(_centres(across), _centres(up), lead, levels=[0], colors=[ax.xaxis.label.get_color()])
-
-
-def _lead(scores: Array, k: int) -> np.ma.MaskedArray[Any, Any]:
-    """Return the margin of class k over the best other class, masked where not finite."""
-    with np.errstate(invalid="ignore"):
-        return np.ma.masked_invalid(scores[..., k] - np.delete(scores, k, axis=-1).max(axis=-1))
 
 
 def _draw_samples(ax: Any, points: Floats, labels: npt.NDArray[Any], names: Sequence[int]) -> None:

@@ -14,10 +14,16 @@ from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
 from nanonet.core.objects import called
+from nanonet.core.tree import Tree
 from nanonet.layers.linear import Linear
 
 
-@dataclass
+def is_plain(layer: Layer, kind: type[Any], *methods: str) -> bool:
+    """Tell whether a layer is of a kind, and overrides none of these methods."""
+    return isinstance(layer, kind) and all(getattr(type(layer), name) is getattr(kind, name) for name in methods)
+
+
+@dataclass(eq=False)
 class LayerTrace:
     """The numbers of one layer in one pass.
 
@@ -52,13 +58,12 @@ class LayerTrace:
     @property
     def is_dense(self) -> bool:
         """Whether its output is x Wᵀ + b: a Linear, or a subclass that does not override forward."""
-        return type(self.layer).forward is Linear.forward if isinstance(self.layer, Linear) else False
+        return is_plain(self.layer, Linear, "forward")
 
     @property
     def is_elementwise(self) -> bool:
         """Whether it is an elementwise Activation."""
-        plain = isinstance(self.layer, Activation) and type(self.layer).forward is Activation.forward
-        return plain and self.output.shape == self.input.shape
+        return is_plain(self.layer, Activation, "forward") and self.output.shape == self.input.shape
 
     def __repr__(self) -> str:
         return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
@@ -84,19 +89,16 @@ class Record(Mapping[str, LayerTrace]):
     # ---- access to layers
 
     def __getitem__(self, key: int | np.integer[Any] | str) -> LayerTrace:
-        name = self._name(key)
-        if name in self._layers:
-            return self._layers[name]
-        raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
-
-    def _name(self, key: object) -> str:
+        name = key
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             if not -len(self.model) <= key < len(self.model):
                 raise IndexError(f"trace: there is no layer {key}; the model has {len(self.model)}")
-            return str(int(key) % len(self.model))
-        if isinstance(key, str):
-            return key
-        raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+            name = str(int(key) % len(self.model))
+        if not isinstance(name, str):
+            raise TypeError(f'trace: expected a layer\'s number or name, such as 0 or "0", got {key!r:.60}')
+        if name not in self._layers:
+            raise KeyError(f"trace: there is no layer {key!r}{nearest(name, self._layers)}")
+        return self._layers[name]
 
     def __contains__(self, key: object) -> bool:
         return key in self._layers or (isinstance(key, int) and str(key) in self._layers)
@@ -107,10 +109,24 @@ class Record(Mapping[str, LayerTrace]):
     def __len__(self) -> int:
         return len(self._layers)
 
+    def leaves(self, root: str, *methods: str) -> list[LayerTrace]:
+        """Return the layers of a chain in order; chains within it that override none of the methods are expanded."""
+        found: list[str] = []
+        for name, layer in Tree(self.model).layers.items():
+            hidden = found and is_within(name, found[-1])
+            if is_within(name, root) and not hidden and not is_plain(layer, Chain, *methods):
+                found.append(name)
+        return [self[name] for name in found if name in self]
+
     @property
     def has_gradients(self) -> bool:
         """Whether there was a backward pass."""
         return self.value is not None
+
+
+def is_within(name: str, outer: str) -> bool:
+    """Tell whether a name is that of a layer, or of a part of it."""
+    return outer in ("", name) or name.startswith(f"{outer}.")
 
 
 def nearest(name: str, names: Mapping[str, Any]) -> str:
@@ -154,8 +170,9 @@ class Recorder:
             return dx
         record.grad_output = before
         if np.shape(dx) != record.input.shape:
+            who = f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)
             wanted = f"dE/dx of the shape of x, {record.input.shape}"
-            raise ValueError(f"{self._called}: backward must return {wanted}, got {np.shape(dx)}")
+            raise ValueError(f"{who}: backward must return {wanted}, got {np.shape(dx)}")
         record.grad_input = np.array(dx)
         return dx
 
@@ -175,7 +192,3 @@ class Recorder:
         if open_calls:
             return open_calls[-1]
         return self.calls[-1][1] if self.calls else None
-
-    @property
-    def _called(self) -> str:
-        return f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)

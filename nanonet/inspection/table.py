@@ -3,55 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy.typing as npt
 
 from nanonet.core.errors import shape_text
 from nanonet.core.objects import called
 from nanonet.inspection.html import table
-from nanonet.inspection.record import LayerTrace, Record
+from nanonet.inspection.record import Record
 from nanonet.inspection.rounding import written
+from nanonet.inspection.shortening import picked, with_gaps
 
-WIDEST, LONGEST = 8, 8  # columns and rows of an array that are shown in full; of a larger one the first and last
-FIRST, LAST = 4, 2
+SHOWN = (8, 4, 2)  # how many rows or columns of an array are shown in full; else how many at the start and the end
 FIGURE_SPACE = "\u2007"  # as wide as a digit, and not collapsed in HTML
 
 
-class Entry(NamedTuple):
-    """One entry of the table: a layer, which has no numbers, or a named array."""
-
-    layer: str
-    label: str
-    shape: str = ""
-    numbers: list[list[str]] | None = None
+Cells = tuple[str, str, str, str]  # layer, label, shape and numbers
 
 
-def entries(trace: Record) -> Iterator[Entry]:
-    """Yield the entries of the table, from x to the target."""
-    yield _batch("x", trace.x)
+def _rows(trace: Record) -> Iterator[Cells]:
+    """Yield the rows of the table, from x to the target."""
+    yield from _batch("x", trace.x)
     if trace.grad_x is not None:
-        yield _batch("dE/dx", trace.grad_x)
+        yield from _batch("dE/dx", trace.grad_x)
     for layer in trace.values():
-        yield Entry(layer.name, one_line(called(layer.layer)))
-        yield from _numbers(layer)
+        yield layer.name, one_line(called(layer.layer)), "", ""
+        for name, value in layer.parameters.items():
+            yield from _array(name, str(value.shape), value)
+            if name in layer.gradients:
+                yield from _array(f"dE/d{name}", str(value.shape), layer.gradients[name])
+        yield from _batch(layer.symbol, layer.output)
+        if layer.grad_output is not None:
+            yield from _batch("g = dE/da" if layer.symbol == "a" else "dE/dy", layer.grad_output)
     if trace.target is not None:
-        yield _batch("t", trace.target)
+        yield from _batch("t", trace.target)
 
 
-def _numbers(layer: LayerTrace) -> Iterator[Entry]:
-    for name, value in layer.parameters.items():
-        yield Entry("", name, str(value.shape), _cells(value))
-        if name in layer.gradients:
-            yield Entry("", f"dE/d{name}", str(value.shape), _cells(layer.gradients[name]))
-    yield _batch(layer.symbol, layer.output)
-    if layer.grad_output is not None:
-        yield _batch("g = dE/da" if layer.symbol == "a" else "dE/dy", layer.grad_output)
+def _batch(label: str, array: npt.NDArray[Any]) -> Iterator[Cells]:
+    return _array(label, shape_text(array.shape[1:]), array)
 
 
-def _batch(label: str, array: npt.NDArray[Any]) -> Entry:
-    return Entry("", label, shape_text(array.shape[1:]), _cells(array))
+def _array(label: str, shape: str, array: npt.NDArray[Any]) -> Iterator[Cells]:
+    """Yield an array row by row, the first with its label and shape."""
+    for i, numbers in enumerate(_aligned(_cells(array))):
+        yield ("", label, shape, numbers) if i == 0 else ("", "", "", numbers)
 
 
 def title(trace: Record) -> list[str]:
@@ -69,30 +64,20 @@ def title(trace: Record) -> list[str]:
 
 def trace_table(trace: Record) -> str:
     """Return a title, and one line per row of numbers."""
-    shown = list(entries(trace))
-    layer = max(len(entry.layer) for entry in shown)
-    label = max(len(entry.label) for entry in shown if entry.numbers is not None)
-    shape = max(len(entry.shape) for entry in shown)
-    lines = [*title(trace), ""]
-    for entry in shown:
-        if entry.numbers is None:
-            lines.append(f"{entry.layer:{layer}}   {entry.label}")
-            continue
-        for i, row in enumerate(_aligned(entry.numbers)):
-            label_text, shape_text_ = (entry.label, entry.shape) if i == 0 else ("", "")
-            lines.append(f"{'':{layer}}   {label_text:{label}}  {shape_text_:{shape}}  {row}".rstrip())
-    return "\n".join(lines)
+    rows = list(_rows(trace))
+    layer = max(len(row[0]) for row in rows)
+    label = max(len(row[1]) for row in rows if not row[0])
+    shape = max(len(row[2]) for row in rows)
+    lines = [f"{name:{layer}}   {own:{label}}  {size:{shape}}  {numbers}".rstrip() for name, own, size, numbers in rows]
+    return "\n".join([*title(trace), "", *lines])
 
 
 def trace_html(trace: Record) -> str:
     """Return the table for a notebook."""
-    rows = []
-    for entry in entries(trace):
-        numbers = [""] if entry.numbers is None else _aligned(entry.numbers)
-        for i, row in enumerate(numbers):
-            aligned = row.replace(" ", FIGURE_SPACE)
-            shape = entry.shape.replace(" ", "\u00a0")
-            rows.append([entry.layer, entry.label, shape, aligned] if i == 0 else ["", "", "", aligned])
+    rows = [
+        [layer, label, shape.replace(" ", "\u00a0"), numbers.replace(" ", FIGURE_SPACE)]
+        for layer, label, shape, numbers in _rows(trace)
+    ]
     return table(" ".join(title(trace)), ["", "", "shape", "numbers"], rows)
 
 
@@ -103,20 +88,19 @@ def _cells(array: npt.NDArray[Any]) -> list[list[str]]:
     """Return an array as rows of text; of a large one the first and last, and how many are omitted."""
     width = array.shape[-1] if array.ndim > 1 else array.size
     rows = array.reshape(array.size // width if width else 1, width)
-    picked = _picked(len(rows), LONGEST)
     cells: list[list[str]] = []
-    for before, i in pairwise([-1, *picked]):
-        if i != before + 1:
-            cells.append([f"... {i - before - 1} more rows ..."])
+    for omitted, i in with_gaps(picked(len(rows), *SHOWN)):
+        if omitted:
+            cells.append([f"... {omitted} more rows ..."])
         cells.append(_row(rows[i]))
     return cells
 
 
 def _row(numbers: npt.NDArray[Any]) -> list[str]:
     cells = []
-    for before, k in pairwise([-1, *_picked(len(numbers), WIDEST)]):
-        if k != before + 1:
-            cells.append(f"... {k - before - 1} more ...")
+    for omitted, k in with_gaps(picked(len(numbers), *SHOWN)):
+        if omitted:
+            cells.append(f"... {omitted} more ...")
         number = numbers[k]
         cells.append(str(number) if numbers.dtype.kind in "iu" else written(float(number)))
     return cells
@@ -128,11 +112,6 @@ def one_line(text: str, most: int = 60) -> str:
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
-def _picked(count: int, most: int) -> list[int]:
-    """Return the indices that are shown."""
-    return list(range(count)) if count <= most else [*range(FIRST), *range(count - LAST, count)]
-
-
 def _aligned(cells: list[list[str]]) -> list[str]:
     """Return each row as one string, with columns aligned at the decimal point."""
     full = [row for row in cells if not (len(row) == 1 and row[0].startswith("..."))]
@@ -141,14 +120,10 @@ def _aligned(cells: list[list[str]]) -> list[str]:
     tails = [max(len(cell) - len(_head(cell)) for cell in column) for column in columns]
     lines = []
     for row in cells:
-        if len(row) != len(columns):
-            lines.append(" ".join(row))
-            continue
-        parts = [
-            " " * (head - len(_head(cell))) + cell + " " * (tail - len(cell) + len(_head(cell)))
-            for cell, head, tail in zip(row, heads, tails, strict=True)
-        ]
-        lines.append("  ".join(parts).rstrip())
+        if len(row) == len(columns):
+            padded = zip(row, heads, tails, strict=True)
+            row = [f"{'':{head - len(_head(cell))}}{cell:{len(_head(cell)) + tail}}" for cell, head, tail in padded]
+        lines.append("  ".join(row).rstrip())
     return lines
 
 

@@ -174,7 +174,7 @@ def trace_of(model: Chain, x: object, target: object = None, loss: Loss | None =
                 value, loss_cache = loss.forward(prediction, checked)
                 view.root.backward(loss.backward(loss_cache), cache)
     except Exception as error:
-        twin.explain_failure(error, entered)
+        twin.raise_cause(error, entered)
     for record in found:
         own = {name: part for name, part in record.layer.owned_parts() if isinstance(part, Parameter)}
         record.parameters = {name: parameter.value.copy() for name, parameter in own.items()}

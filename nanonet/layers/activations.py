@@ -160,7 +160,7 @@ class Clip(Activation):
             raise ValueError(f"Clip: expected low <= high, got {low} and {high}")
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on which bounds are set
+    def derivative_formula(self) -> str:  # it depends on which bounds are set
         """f'(a) for the bounds that are set."""
         if self.high == math.inf:
             return "1 if a > low else 0"
@@ -304,7 +304,7 @@ class Softplus(Activation):
         self.threshold = math.inf if threshold == math.inf else finite_number(threshold, "Softplus", "threshold")
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on the settings
+    def derivative_formula(self) -> str:  # it depends on the settings
         """f'(a) for these settings."""
         z = "a" if self.beta == 1 else "beta * a"
         curve = f"1 / (1 + exp(-{z}))" if self.beta == 1 else f"1 / (1 + exp(-({z})))"

@@ -45,7 +45,7 @@ class GELU(Activation):
         self.approximate = bool(approximate)
 
     @property
-    def derivative_formula(self) -> str:  # type: ignore[override]  # it depends on approximate
+    def derivative_formula(self) -> str:  # it depends on approximate
         """f'(a) for the exact or the approximate form."""
         if self.approximate:
             return (

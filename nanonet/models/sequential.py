@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.contract import explain
+from nanonet.checking.contract import recheck
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError
@@ -109,7 +109,7 @@ class Sequential(Chain):
             value, loss_cache = loss.forward(prediction, checked, weight)
             self.backward_parameters(loss.backward(loss_cache), cache)
         except Exception as error:
-            self.explain_failure(error, entered, training)
+            self.raise_cause(error, entered, training)
         return value, self.vector.grad.copy()
 
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
@@ -143,10 +143,10 @@ class Sequential(Chain):
         """
         return trace_of(self, x, target, loss)
 
-    def explain_failure(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
-        """Raise the strict contract's explanation of a failed pass, or else the error itself."""
+    def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
+        """Raise what the strict contract finds wrong in a failed pass, or else the error itself."""
         if not isinstance(error, (ContractError, ShapeError)):
-            explain(self, x, training, backward=backward)
+            recheck(self, x, training, backward=backward)
         raise error
 
     def fit(

@@ -1,7 +1,8 @@
 """Training a model.
 
-Read step first (one atomic step), with blocks and interrupts; then trainer (Trainer, and the Callback whose hooks it
-calls). data, intake and epoch supply the batches; metrics, history and progress record and display the numbers,
-evaluation measures held-out data; callbacks has the built-in callbacks; checkpoint, checkpoint_format, schema and
-resumed save and resume training; subject is the protocol through which they access a trainer.
+Read step first (one atomic step, and the blocks of the vector that it updates), with interrupts; then data (arrays and
+iterables of batches) and feed (the data of one fit, and an epoch trained on it); then trainer (Trainer, and the
+Callback whose hooks it calls). history records the numbers, metrics has the measures beside the loss and evaluates
+held-out data, progress displays them, callbacks has the built-in callbacks, and divergence says where a step went
+wrong; checkpoint, checkpoint_format and resumed save and resume training.
 """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.storage.archive import npz_path
-from nanonet.training.schema import LARGEST
+from nanonet.training.checkpoint_format import LARGEST
 from nanonet.training.trainer import Callback, Trainer
 
 
@@ -132,7 +132,7 @@ class EarlyStopping(Monitor):
         """Restore the best number and model."""
         super().fit_resumed(trainer, state)
         model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
-        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.tree.states()}
+        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.stepper.tree.states()}
         if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
             raise ValueError(f"{self}: the best model in the checkpoint does not fit the model being trained")
         self.state = model or None
@@ -260,7 +260,7 @@ class Checkpoint(Callback):
     'run.best.npz'
     """
 
-    told_last = True
+    called_last = True
 
     def __init__(
         self,

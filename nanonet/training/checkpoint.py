@@ -21,72 +21,75 @@ from nanonet.storage.archive import npz_path, open_archive, write_archive
 from nanonet.storage.stored import Stored
 from nanonet.training.checkpoint_format import (
     CHANGING,
+    FLOATS,
     FORMAT,
     KIND,
     Numbers,
     contradictions,
     numbers_of,
+    one_of,
     page_table,
     plain,
     state_of,
+    table,
     under,
 )
-from nanonet.training.epoch import Epoch
+from nanonet.training.feed import Epoch, Splits
 from nanonet.training.history import History
-from nanonet.training.resumed import Adjustable, Kept, Resumed, named
-from nanonet.training.schema import one_of, table
-from nanonet.training.subject import Remembering, Subject
+from nanonet.training.resumed import Adjustable, Kept, Resumed, described
+from nanonet.training.step import Stepper
 
 # ---- from a trainer to a file
 
 
-def store(trainer: Subject, path: str | os.PathLike[str]) -> None:
+class TrainingState(NamedTuple):
+    """What a checkpoint holds of a trainer, beside the model and the state of its stepper."""
+
+    rng: np.random.Generator
+    splits: Splits
+    history: History
+    epoch: int
+    underway: Epoch | None
+    resumed: Resumed
+
+
+def store(path: str | os.PathLike[str], stepper: Stepper, state: TrainingState) -> None:
     """Write a trainer's state; see :meth:`nanonet.Trainer.save`."""
     place = npz_path(path, "Trainer.save")
-    left = trainer.resumed or Resumed(kept=_kept(trainer), completed=trainer.completed)
-    write_archive(place, _page(trainer, left), dict(_arrays(trainer, left)))
+    write_archive(place, _page(stepper, state), dict(_arrays(stepper, state)))
 
 
-def _kept(trainer: Subject) -> Iterator[Kept]:
-    """Yield the callbacks of the last fit, with their state unless the fit ran to completion."""
-    given = set(map(id, trainer.callbacks))
-    for member in trainer.members:
-        if id(member.callback) in given:
-            state = None if trainer.completed else _state(member.callback)
-            yield Kept(*named(member.callback), member.undone, state)
-
-
-def _state(callback: Remembering) -> Numbers:
-    """Return a callback's state as arrays, or raise for the entry that is not one."""
+def kept(callback: Any, undone: Adjustable, *, completed: bool) -> Kept:
+    """Return a callback of the last fit, with its state, as arrays, unless the fit ran to completion."""
     state = {}
-    for name, value in callback.state_dict().items():
+    for name, value in {} if completed else callback.state_dict().items():
         try:
             state[name] = as_numbers(value, callback, f"state_dict()[{name!r}]")
         except ShapeError as error:
             raise TypeError(str(error)) from None
-    return state
+    return Kept(*described(callback), undone, None if completed else state)
 
 
-def _page(trainer: Subject, left: Resumed) -> dict[str, Any]:
+def _page(stepper: Stepper, state: TrainingState) -> dict[str, Any]:
     """Return what is not an array, following :func:`nanonet.training.checkpoint_format.page_table`."""
-    epoch, history = trainer.underway, trainer.history
+    rng, splits, history, number, epoch, resumed = state
     page: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
         "nanonet": __version__,
         "numpy": np.__version__,
-        "optimizer": named(trainer.optimizer),
-        "loss": named(trainer.loss),
-        "layers": _classes(trainer),
-        "frozen": [name for name, parameter in trainer.tree.parameters.items() if not parameter.trainable],
-        "steps": int(trainer.steps),
-        "epoch": int(trainer.epoch),
+        "optimizer": described(stepper.optimizer),
+        "loss": described(stepper.loss),
+        "layers": _classes(stepper),
+        "frozen": [name for name, parameter in stepper.tree.parameters.items() if not parameter.trainable],
+        "steps": int(stepper.steps),
+        "epoch": int(number),
         "interrupted": bool(history.interrupted),
         "stopped": str(history.stopped or ""),
-        "completed": left.completed,
-        "generators": {name: plain(rng.bit_generator.state) for name, rng in _generators(trainer)},
-        "splits": [[*key, plain(state)] for key, state in trainer.intake.splits.items()],
-        "callbacks": [{"class": one.name, "call": one.call, "undone": _plain(one.undone)} for one in left.kept],
+        "completed": resumed.completed,
+        "generators": {name: plain(one.bit_generator.state) for name, one in _generators(stepper, rng)},
+        "splits": [[*key, plain(drawn)] for key, drawn in splits.items()],
+        "callbacks": [{"class": one.name, "call": one.call, "undone": _plain(one.undone)} for one in resumed.kept],
         "underway": None,
     }
     if epoch is not None and epoch.done:
@@ -96,9 +99,9 @@ def _page(trainer: Subject, left: Resumed) -> dict[str, Any]:
     return page
 
 
-def _classes(trainer: Subject) -> dict[str, str]:
+def _classes(stepper: Stepper) -> dict[str, str]:
     """Return the class of every layer by its path."""
-    return {path: class_name(type(layer)) for path, layer in trainer.tree.layers.items()}
+    return {path: class_name(type(layer)) for path, layer in stepper.tree.layers.items()}
 
 
 def class_name(cls: type[Layer]) -> str:
@@ -116,104 +119,91 @@ def _plain(adjustable: Adjustable) -> dict[str, Any]:
     return {"trainable": dict(adjustable.trainable), "rate_factor": factor if known else None}
 
 
-def _arrays(trainer: Subject, left: Resumed) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _arrays(stepper: Stepper, state: TrainingState) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield all arrays and floats, as arrays by name."""
-    yield from _changing(trainer)
-    for name in ("batch_loss", "learning_rate", "rate_factor"):
-        yield f"trainer/{name}", np.asarray(getattr(trainer, name), float)
-    for name, numbers in trainer.history.items():
+    yield from _changing(stepper)
+    for name in FLOATS:
+        yield f"trainer/{name}", np.asarray(getattr(stepper, name), float)
+    for name, numbers in state.history.items():
         yield f"history/{name}", np.asarray(numbers, float)
-    if trainer.underway is not None and trainer.underway.done:
-        for name, sums in trainer.underway.means.sums.items():
+    if state.underway is not None and state.underway.done:
+        for name, sums in state.underway.means.sums.items():
             yield f"underway/{name}", np.asarray(sums, float)
-    for i, one in enumerate(left.kept):
+    for i, one in enumerate(state.resumed.kept):
         for name, value in (one.state or {}).items():
             yield f"callback/{i}/{name}", value
 
 
-def _changing(trainer: Subject) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _changing(stepper: Stepper) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Yield the arrays that training changes, by name, from the model and the optimizer's state."""
-    for name, parameter in trainer.tree.parameters.items():
+    for name, parameter in stepper.tree.parameters.items():
         yield f"parameter/{name}", parameter.value
-    for name, buffer in trainer.tree.buffers.items():
+    for name, buffer in stepper.tree.buffers.items():
         yield f"buffer/{name}", buffer.value
-    for name, state in trainer.state_arrays():
+    for name, state in stepper.state_arrays():
         yield f"state/{name}", state
 
 
-def _generators(trainer: Subject) -> Iterator[tuple[str, np.random.Generator]]:
+def _generators(stepper: Stepper, rng: np.random.Generator) -> Iterator[tuple[str, np.random.Generator]]:
     """Yield every generator by name; the trainer's, which may be the model's, is restored after it."""
-    yield "model", trainer.model.rng
-    yield "trainer", trainer.rng
-    for name, random in trainer.tree.randoms.items():
+    yield "model", stepper.model.rng
+    yield "trainer", rng
+    for name, random in stepper.tree.randoms.items():
         yield f"layer/{name}", random.generator
 
 
 # ---- from a file to a trainer
 
 
-def restore(trainer: Subject, path: str | os.PathLike[str]) -> Resumed:
-    """Restore a trainer's state from a file, atomically; see :meth:`nanonet.Trainer.resume`."""
+@contextmanager
+def restored(path: str | os.PathLike[str], stepper: Stepper, rng: np.random.Generator) -> Iterator[TrainingState]:
+    """Restore a stepper and a trainer's generator from a file, and yield the rest; see :meth:`nanonet.Trainer.resume`.
+
+    Signals are deferred in the block, so that only a change of the file can interrupt it.
+    """
     place = npz_path(path, "Trainer.resume")
-    with open_archive(place) as (page, stored):
-        contents = _checked(place, page, stored, trainer)
-        with trainer.shield:  # signals are deferred, so that only a change of the file can interrupt it
-            trainer.torn = f"{place} was changed while it was read"
-            resumed = _take_over(trainer, contents, stored)
-            trainer.torn = ""
-        return resumed
+    with open_archive(place) as (raw, stored):
+        page, frozen, numbers, state = _checked(place, raw, stored, stepper, rng)
+        with stepper.shield:
+            stepper.torn = f"{place} was changed while it was read"
+            for name, target in _changing(stepper):
+                stored.copy_into(target, name)
+            for name, generator in _generators(stepper, rng):
+                generator.bit_generator.state = page["generators"][name]
+            for name, parameter in stepper.tree.parameters.items():
+                parameter.trainable = name not in frozen
+            for name in FLOATS:
+                setattr(stepper, name, float(numbers[f"trainer/{name}"]))
+            stepper.steps = page["steps"]
+            stepper.forget_bounds()
+            yield state
+            stepper.torn = ""
 
 
-class Contents(NamedTuple):
-    """The contents of a checkpoint beside the arrays that training changes, known to fit a trainer."""
-
-    page: Mapping[str, Any]
-    numbers: Numbers
-    frozen: frozenset[str]
-    history: History
-    resumed: Resumed
-
-
-def _checked(path: Path, raw: Mapping[str, Any], stored: Stored, trainer: Subject) -> Contents:
+def _checked(
+    path: Path, raw: Mapping[str, Any], stored: Stored, stepper: Stepper, rng: np.random.Generator
+) -> tuple[Mapping[str, Any], frozenset[str], Numbers, TrainingState]:
     """Return the contents of a file, or raise ValueError if any entry is invalid; nothing is changed."""
     _check_format(path, raw)
-    version, generators = raw["format"], dict(_generators(trainer))
+    version, generators = raw["format"], dict(_generators(stepper, rng))
     with _refusal(path):
         page, numbers = page_table(version)(raw, ""), numbers_of(stored)
         for contradiction in contradictions(page, numbers):
             raise ValueError(contradiction)
-    _check_classes(path, page, trainer)
-    _check_forms(path, page, stored, trainer)
+    _check_classes(path, page, stepper)
+    _check_forms(path, page, stored, stepper)
     _check_generators(path, page, generators)
-    states = table({name: state_of(rng) for name, rng in generators.items()})
+    states = table({name: state_of(one) for name, one in generators.items()})
     with _refusal(path):
-        page = page_table(version, states, state_of(trainer.rng), one_of(*trainer.tree.parameters))(raw, "")
-        frozen = _frozen(page, trainer)
-        _check_finite(stored, frozen, trainer)
+        page = page_table(version, states, state_of(rng), one_of(*stepper.tree.parameters))(raw, "")
+        here = (name for name, parameter in stepper.tree.parameters.items() if not parameter.trainable)
+        frozen = frozenset(page.get("frozen", here))  # a file of format 1 leaves them as they are
+        _check_finite(stored, frozen, stepper)
+    splits = {(samples, fraction): drawn for samples, fraction, drawn in page["splits"]}
     epoch = _epoch(page["underway"], under("underway/", numbers))
     resumed = Resumed(epoch, _kept_in(page, numbers), page.get("completed", False))
-    return Contents(page, numbers, frozen, _history(page, under("history/", numbers)), resumed)
-
-
-def _take_over(trainer: Subject, contents: Contents, stored: Stored) -> Resumed:
-    """Set the trainer's state; everything has been checked."""
-    page, numbers, frozen, history, resumed = contents
-    epoch = resumed.epoch
-    for name, target in _changing(trainer):
-        stored.copy_into(target, name)
-    for name, rng in _generators(trainer):
-        rng.bit_generator.state = page["generators"][name]
-    for name, parameter in trainer.tree.parameters.items():
-        parameter.trainable = name not in frozen
-    trainer.steps, trainer.epoch, trainer.batch = page["steps"], page["epoch"], epoch.done if epoch else 0
-    trainer.batch_loss = float(numbers["trainer/batch_loss"])
-    trainer.learning_rate = float(numbers["trainer/learning_rate"])
-    trainer.rate_factor = float(numbers["trainer/rate_factor"])
-    trainer.intake.splits = {(samples, fraction): state for samples, fraction, state in page["splits"]}
-    trainer.history, trainer.underway = history, epoch
-    trainer.forget_bounds()
-    trainer.completed, trainer.callbacks, trainer.members = False, [], []
-    return resumed
+    history = _history(page, under("history/", numbers))
+    return page, frozen, numbers, TrainingState(rng, splits, history, page["epoch"], epoch, resumed)
 
 
 def _check_format(path: Path, page: Mapping[str, Any]) -> None:
@@ -237,20 +227,20 @@ def _refusal(path: Path) -> Iterator[None]:
         raise ValueError(f"{whose}{error}; nothing was changed") from None
 
 
-def _check_classes(path: Path, page: Mapping[str, Any], trainer: Subject) -> None:
-    for kind, here in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
+def _check_classes(path: Path, page: Mapping[str, Any], stepper: Stepper) -> None:
+    for kind, here in (("loss", stepper.loss), ("optimizer", stepper.optimizer)):
         name, call = page[kind]
         if name != type(here).__name__:
             raise ValueError(f"{path}: its {kind} was {call}, that of this trainer is {here!r}; nothing was changed")
 
 
-def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, trainer: Subject) -> None:
+def _check_forms(path: Path, page: Mapping[str, Any], stored: Stored, stepper: Stepper) -> None:
     """Raise ValueError listing every difference in a layer's class or an array's name, shape or dtype."""
     here, saved = (
         {f"layer {layer or '(the model)'}": name for layer, name in classes.items()}
-        for classes in (_classes(trainer) if "layers" in page else {}, page.get("layers", {}))
+        for classes in (_classes(stepper) if "layers" in page else {}, page.get("layers", {}))
     )
-    here |= {name: f"{target.dtype} {target.shape}" for name, target in _changing(trainer)}
+    here |= {name: f"{target.dtype} {target.shape}" for name, target in _changing(stepper)}
     saved |= {name: str(form) for name, form in stored.forms.items() if name.startswith(CHANGING)}
     lines = [f"  {name}: only in the file" for name in saved if name not in here]
     lines += [f"  {name}: not in the file" for name in here if name not in saved]
@@ -271,17 +261,11 @@ def _check_generators(path: Path, page: Mapping[str, Any], generators: Mapping[s
         raise ValueError(f"{path}: saved from a model with other generators; nothing was changed: {other}")
 
 
-def _frozen(page: Mapping[str, Any], trainer: Subject) -> frozenset[str]:
-    """Return the frozen parameters; a file of format 1 leaves them as they are."""
-    here = (name for name, parameter in trainer.tree.parameters.items() if not parameter.trainable)
-    return frozenset(page.get("frozen", here))
-
-
-def _check_finite(stored: Stored, frozen: frozenset[str], trainer: Subject) -> None:
+def _check_finite(stored: Stored, frozen: frozenset[str], stepper: Stepper) -> None:
     """Raise ValueError if a trainable parameter or its optimizer state is not finite."""
-    starts = [f"state/{name}" for name, start in trainer.optimizer.states().items() if math.isfinite(start)]
+    starts = [f"state/{name}" for name, start in stepper.optimizer.states().items() if math.isfinite(start)]
     for kind in ("parameter", *starts):
-        for name in trainer.tree.parameters:
+        for name in stepper.tree.parameters:
             if name not in frozen and not is_finite(stored[f"{kind}/{name}"]):
                 raise ValueError(f"{kind}/{name}: expected finite numbers")
 

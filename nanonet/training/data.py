@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from nanonet.core.arrays import is_finite
 from nanonet.core.checks import as_generator, as_numbers, as_weights, positive_int
 from nanonet.core.errors import ShapeError
 
@@ -21,7 +22,7 @@ class Batch(NamedTuple):
     weight: npt.NDArray[Any] | None = None
 
 
-class Arrays:
+class Dataset:
     """Samples in arrays of equal length; a memory-mapped array is read batch by batch.
 
     Parameters
@@ -60,12 +61,11 @@ class Arrays:
         if len(self.x) == 0:
             raise ValueError(f"fit: {kind}x holds no samples")
         if self.weight is not None:
-            self._check_weight(self.weight)
-
-    def _check_weight(self, weight: npt.NDArray[Any]) -> None:
-        if weight.ndim != 1:
-            raise ShapeError(f"fit: expected {self.kind}sample_weight of shape ({len(self.x)},), got {weight.shape}")
-        as_weights(weight, "fit", f"{self.kind}sample_weight")
+            if self.weight.ndim != 1:
+                raise ShapeError(
+                    f"fit: expected {kind}sample_weight of shape ({len(self.x)},), got {self.weight.shape}"
+                )
+            as_weights(self.weight, "fit", f"{kind}sample_weight")
 
     def __len__(self) -> int:
         return len(self.x) if self.chosen is None else len(self.chosen)
@@ -75,7 +75,7 @@ class Arrays:
         """Whether it is memory-mapped, and so not checked as a whole."""
         return isinstance(self.x, np.memmap) or isinstance(self.target, np.memmap)
 
-    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
         """Split at random into two parts, the second with the given fraction of the samples.
 
         Raises
@@ -91,9 +91,9 @@ class Arrays:
         order = rng.permutation(len(self))
         return self.part(np.sort(order[held:])), self.part(np.sort(order[:held]))
 
-    def part(self, chosen: npt.NDArray[np.intp]) -> Arrays:
+    def part(self, chosen: npt.NDArray[np.intp]) -> Dataset:
         """Return the chosen samples, without copying them."""
-        return Arrays(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
+        return Dataset(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
         """Yield all samples once, shuffled by rng if given; the last batch may be smaller.
@@ -106,10 +106,8 @@ class Arrays:
             order = drawn if order is None else order[drawn]
         for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, start + batch_size)
-            yield self._batch(piece if order is None else order[piece])
-
-    def _batch(self, chosen: slice | npt.NDArray[np.intp]) -> Batch:
-        return Batch(self.x[chosen], self.target[chosen], None if self.weight is None else self.weight[chosen])
+            chosen = piece if order is None else order[piece]
+            yield Batch(self.x[chosen], self.target[chosen], None if self.weight is None else self.weight[chosen])
 
 
 def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
@@ -117,6 +115,17 @@ def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     if array.ndim == 0:
         raise ShapeError(f"fit: expected {name} of shape (samples, ...), got a single number")
     return array
+
+
+def check_finite(x: npt.NDArray[Any], target: npt.NDArray[Any], kind: str) -> None:
+    """Raise ValueError, with the index, if x or target holds NaN or infinity."""
+    for name, array in (("x", x), ("target", target)):
+        if array.dtype.kind == "f" and not is_finite(array):
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            hint = ""
+            if np.isinf(array[place]) and array.dtype == np.float32:
+                hint = "; numbers beyond 3.4e38 need a model with dtype=np.float64"
+            raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}{hint}")
 
 
 def _is_row(entry: Any) -> bool:
@@ -128,14 +137,13 @@ class Stream:
     """An iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
-        if isinstance(batches, np.ndarray):
-            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
         if not isinstance(batches, Iterable):
             raise TypeError(
                 "fit: expected x and target, or an iterable of (x, target) batches, "
                 f"got {type(batches).__name__} and no target"
             )
-        if isinstance(batches, (list, tuple)) and batches and _is_row(batches[0]):
+        rows = isinstance(batches, (list, tuple)) and batches and _is_row(batches[0])
+        if rows or isinstance(batches, np.ndarray):
             raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
         self._batches = batches
 
@@ -155,7 +163,7 @@ class Stream:
                 raise TypeError(
                     f"fit: expected batch {number} as (x, target) or (x, target, weight), got {type(batch).__name__}"
                 )
-            made = Arrays(*batch, kind=f"batch {number}: ")
+            made = Dataset(*batch, kind=f"batch {number}: ")
             if made.x.ndim == 2:
                 width = made.x.shape[1] if width is None else width
                 if made.x.shape[1] != width:
@@ -203,5 +211,5 @@ def batches(
     [3] [30] None
     """
     positive_int(batch_size, "batches", "batch_size")
-    data = Arrays(x, target, sample_weight)
+    data = Dataset(x, target, sample_weight)
     return data.batches(batch_size, as_generator(rng, "batches") if shuffle else None)

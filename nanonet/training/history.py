@@ -1,10 +1,11 @@
-"""History: the losses and metrics of every epoch."""
+"""History: the losses and metrics of every epoch, and Means, from which an epoch's are computed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nanonet.core.loss import nothing_counts
 from nanonet.inspection.html import shortened, sparkline, table
 from nanonet.inspection.plots import axes_for
 
@@ -113,3 +114,27 @@ def _draw(ax: Any, numbers: Mapping[str, list[float]], style: str, first: int) -
         marker = "o" if len(values) == 1 else ""
         drawn += ax.plot(epochs, values, style, marker=marker, color=f"C{i}", label=name.replace("_", " "))
     return drawn
+
+
+class Means:
+    """Weighted means of named numbers.
+
+    Attributes
+    ----------
+    sums : dict
+        By name, the sum of weight times value, and the sum of the weights.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, value: float, weight: float) -> None:
+        """Add a value with its weight."""
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        self.sums[name] = total + weight * value, weights + weight
+
+    def values(self, what: str) -> dict[str, float]:
+        """Return the means, or raise ValueError, starting with ``what``, if no sample counts."""
+        if not any(weights for _, weights in self.sums.values()):
+            raise nothing_counts(what)
+        return {name: total / weights for name, (total, weights) in self.sums.items()}

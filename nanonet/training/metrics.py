@@ -1,18 +1,26 @@
-"""Metrics: measures reported beside the loss; plain functions of (prediction, target)."""
+"""Metrics: measures reported beside the loss, plain functions of (prediction, target), and evaluation by them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
 from nanonet.core.checks import as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
+from nanonet.core.loss import Loss
+from nanonet.training.data import Dataset, check_finite
+from nanonet.training.history import Means
+from nanonet.training.step import mean_loss
 
 Metric = Callable[[Any, Any], float]
+
+CHUNK = 4096  # samples per forward pass of an evaluation
 
 
 def accuracy(prediction: npt.ArrayLike, target: npt.ArrayLike, *, threshold: float = 0.0) -> float:
@@ -155,28 +163,6 @@ def _winners(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return winners
 
 
-class Means:
-    """Weighted means of named numbers.
-
-    Attributes
-    ----------
-    sums : dict
-        By name, the sum of weight times value, and the sum of the weights.
-    """
-
-    def __init__(self) -> None:
-        self.sums: dict[str, tuple[float, float]] = {}
-
-    def add(self, name: str, value: float, weight: float) -> None:
-        """Add a value with its weight."""
-        total, weights = self.sums.get(name, (0.0, 0.0))
-        self.sums[name] = total + weight * value, weights + weight
-
-    def values(self) -> dict[str, float]:
-        """Return the means."""
-        return {name: total / weights for name, (total, weights) in self.sums.items()}
-
-
 def by_name(metrics: Sequence[Metric]) -> dict[str, Metric]:
     """Return metrics by name, or raise if one is not a metric."""
     if callable(metrics) or isinstance(metrics, str):
@@ -201,7 +187,13 @@ def _name(metric: Any) -> str:
     return str(getattr(metric, "__name__", type(metric).__name__))
 
 
-def measured(name: str, value: Any) -> float:
+def look_at(metrics: Mapping[str, Metric], target: Any, measures: dict[str, float], prediction: Array) -> None:
+    """Compute the metrics before the step is taken, so that a failing metric prevents the step."""
+    for name, metric in metrics.items():
+        measures[name] = _number(name, metric(prediction, target))
+
+
+def _number(name: str, value: Any) -> float:
     """Return a metric's value as a float, or raise TypeError if it is not a number."""
     try:
         if np.ndim(value) == 0:
@@ -209,3 +201,25 @@ def measured(name: str, value: Any) -> float:
     except (TypeError, ValueError):
         pass
     raise TypeError(f"fit: the metric {name!r} must return a number, got {type(value).__name__}")
+
+
+def evaluation(
+    model: Chain, loss: Loss, data: Dataset, metrics: Mapping[str, Metric], batch_size: int = CHUNK, name: str = "fit"
+) -> dict[str, float]:
+    """Return the loss and the metrics on data in inference mode; metrics get all predictions at once."""
+    means, predictions, targets = Means(), [], []
+    for x, target, weight in data.batches(batch_size):
+        entered = model.enter(x)
+        if data.on_disk:
+            check_finite(entered, target, data.kind)
+        with np.errstate(all="ignore"):
+            prediction = model.predict(entered)
+            value, divisor, _ = mean_loss(loss, prediction, target, weight)
+        means.add("loss", value, divisor)
+        if metrics:
+            predictions.append(prediction)
+            targets.append(target)
+    measures = means.values(f"{name}: no {data.kind}sample counts")
+    if metrics:
+        look_at(metrics, np.concatenate(targets), measures, np.concatenate(predictions))
+    return measures

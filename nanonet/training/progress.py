@@ -5,28 +5,39 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from nanonet.training.subject import Subject
+from nanonet.training.history import History
 
 QUIET = 2.0  # seconds before the first line, so that a short fit prints nothing
 PAUSE = 1.0  # seconds between two lines
 
 
+class Watched(Protocol):
+    """What a display shows of a trainer; see :class:`nanonet.Trainer`."""
+
+    history: History
+    names: tuple[str, ...]
+    steps: int
+    epoch: int
+    batch: int
+    batches: int | None
+    batch_loss: float
+    learning_rate: float
+
+
 def progress(epochs: int, verbose: int | None) -> Display:
-    """Return the display of a fit.
+    """Return the display of a fit that is not silent.
 
     Parameters
     ----------
     epochs : int
         Number of epochs of the fit.
     verbose : int or None
-        0: never print; None: print once the fit has run for 2 s; 1: print from the start.
+        None: print once the fit has run for 2 s; 1: print from the start.
     """
-    if isinstance(verbose, bool) or verbose not in (None, 0, 1):
+    if isinstance(verbose, bool) or verbose not in (None, 1):
         raise ValueError(f"fit: expected verbose of None, 0 or 1, got {verbose!r}")
-    if verbose == 0:
-        return Display(epochs, 0.0)
     quiet = QUIET if verbose is None else 0.0
     isatty = getattr(sys.stderr, "isatty", lambda: False)
     bar = _tqdm() if _in_notebook() or isatty() else None
@@ -49,82 +60,72 @@ def _in_notebook() -> bool:
 
 
 class Display:
-    """Shows the progress of a fit; this base shows nothing."""
+    """Base of the displays: how much of a fit is done, and the current numbers."""
 
-    told_last: ClassVar[bool] = False
+    called_last: ClassVar[bool] = False
 
     def __init__(self, epochs: int, quiet: float) -> None:
         self.epochs, self.quiet = epochs, quiet
 
-    def fit_begin(self, trainer: Subject) -> None:
-        """Before the first epoch."""
-
-    def epoch_begin(self, trainer: Subject) -> None:
-        """Before an epoch."""
-
-    def step_end(self, trainer: Subject) -> None:
-        """After a step."""
-
-    def epoch_end(self, trainer: Subject) -> None:
-        """After an epoch."""
-
-    def fit_end(self, trainer: Subject) -> None:
-        """After the last epoch."""
-
-
-class Reporting(Display):
-    """Base of the displays that show something: how much is done, and the current numbers."""
-
-    def fit_begin(self, trainer: Subject) -> None:
+    def fit_begin(self, trainer: Watched) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
         self.first = trainer.history.epochs  # epochs of earlier fits
 
-    def fit_end(self, trainer: Subject) -> None:
+    def epoch_begin(self, trainer: Watched) -> None:
+        """Show nothing."""
+
+    def step_end(self, trainer: Watched) -> None:
+        """Show the progress, if due."""
+
+    def epoch_end(self, trainer: Watched) -> None:
+        """Show the epoch's numbers, if due."""
+
+    def fit_end(self, trainer: Watched) -> None:
         """Report an interruption by Ctrl-C, since no exception does."""
         if trainer.history.interrupted:
             print(f"interrupted in epoch {trainer.epoch}, after step {trainer.steps}", file=sys.stderr, flush=True)
 
-    def done(self, trainer: Subject, *, whole: bool) -> float:
+    def done(self, trainer: Watched, *, whole: bool) -> float:
         """Return the number of finished epochs of this fit."""
         turn = trainer.epoch - self.first
         return turn if whole else turn - 1 + (trainer.batch / trainer.batches if trainer.batches else 0)
 
-    def numbers(self, trainer: Subject) -> dict[str, float]:
+    def numbers(self, trainer: Watched) -> dict[str, float]:
         """Return the numbers of the last finished epoch, and the learning rate."""
         named = {name: trainer.history[name][-1] for name in trainer.names}
         return named | {"learning_rate": trainer.learning_rate}
 
 
-class Lines(Reporting):
+class Lines(Display):
     """Plain lines on stderr; if any was printed, the last epoch is printed too."""
 
-    def fit_begin(self, trainer: Subject) -> None:
+    def fit_begin(self, trainer: Watched) -> None:
         """Start the clock."""
         super().fit_begin(trainer)
         self.next, self.printed, self.last = self.begun + self.quiet, False, ""
 
-    def step_end(self, trainer: Subject) -> None:
+    def step_end(self, trainer: Watched) -> None:
         """Report the batch, if due."""
         if time.monotonic() >= self.next:
             of = f"/{trainer.batches}" if trainer.batches else ""
             numbers = {"loss": trainer.batch_loss, "learning_rate": trainer.learning_rate}
             self._print(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
 
-    def epoch_end(self, trainer: Subject) -> None:
+    def epoch_end(self, trainer: Watched) -> None:
         """Report the epoch, if due."""
         self.last = f"{trainer.epoch}"
         if time.monotonic() >= self.next:
             self._print(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
             self.last = ""
 
-    def fit_end(self, trainer: Subject) -> None:
+    def fit_end(self, trainer: Watched) -> None:
         """Report the last epoch, if anything was printed before and it was not."""
         if self.printed and self.last:
             self._print(trainer, "", self.numbers(trainer), self.epochs)
         super().fit_end(trainer)
 
-    def _print(self, trainer: Subject, batch: str, numbers: Mapping[str, float], done: float) -> None:
+    def _print(self, trainer: Watched, batch: str, numbers: Mapping[str, float], done: float) -> None:
         passed = time.monotonic() - self.begun
         known = 0 < done < self.epochs
         left = f", about {duration(passed * (self.epochs - done) / done)} left" if known else ""
@@ -135,34 +136,34 @@ class Lines(Reporting):
         self.next, self.printed = time.monotonic() + PAUSE, True
 
 
-class Bar(Reporting):
+class Bar(Display):
     """A tqdm bar, one unit per epoch."""
 
     def __init__(self, epochs: int, quiet: float, tqdm: Any) -> None:
         super().__init__(epochs, quiet)
         self.tqdm = tqdm
 
-    def fit_begin(self, trainer: Subject) -> None:
+    def fit_begin(self, trainer: Watched) -> None:
         """Open the bar, which appears after the quiet time."""
         super().fit_begin(trainer)
         form = "{l_bar}{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]"
         self.bar = self.tqdm(total=self.epochs, delay=self.quiet, bar_format=form, leave=True)
         self.next = self.begun
 
-    def step_end(self, trainer: Subject) -> None:
+    def step_end(self, trainer: Watched) -> None:
         """Advance the bar, at most ten times per second."""
         now = time.monotonic()
         if now >= self.next:
             self.next = now + 0.1
             self.bar.update(self.done(trainer, whole=False) - self.bar.n)
 
-    def epoch_end(self, trainer: Subject) -> None:
+    def epoch_end(self, trainer: Watched) -> None:
         """Advance the bar and show the epoch's numbers."""
         numbers = {name: f"{value:.4g}" for name, value in self.numbers(trainer).items()}
         self.bar.set_postfix(numbers, refresh=False)
         self.bar.update(self.done(trainer, whole=True) - self.bar.n)
 
-    def fit_end(self, trainer: Subject) -> None:
+    def fit_end(self, trainer: Watched) -> None:
         """Close the bar."""
         self.bar.close()
         super().fit_end(trainer)

@@ -1,18 +1,20 @@
-"""Resumed: the state that the next fit of a resumed trainer starts from, including its callbacks."""
+"""Resumed: the state that the next fit of a resumed trainer starts from, including its callbacks.
+
+Callback and Trainer import this file, so here their type is Any.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from nanonet.training.epoch import Epoch
-from nanonet.training.subject import Hooks, Remembering, Subject
+from nanonet.training.feed import Epoch
+from nanonet.training.step import Stepper
 
-Numbers = Mapping[str, npt.NDArray[Any]]
+State = Mapping[str, npt.NDArray[Any]]
 
 
 class Adjustable(NamedTuple):
@@ -25,17 +27,17 @@ class Adjustable(NamedTuple):
     rate_factor: float | None
 
     @classmethod
-    def of(cls, trainer: Subject) -> Adjustable:
+    def of(cls, stepper: Stepper) -> Adjustable:
         """Return the current values."""
-        parameters = trainer.tree.parameters
-        return cls({name: parameter.trainable for name, parameter in parameters.items()}, trainer.rate_factor)
+        parameters = stepper.tree.parameters
+        return cls({name: parameter.trainable for name, parameter in parameters.items()}, stepper.rate_factor)
 
-    def restore(self, trainer: Subject) -> None:
+    def restore(self, stepper: Stepper) -> None:
         """Restore these values."""
         for name, trainable in self.trainable.items():
-            trainer.tree.parameters[name].trainable = trainable
+            stepper.tree.parameters[name].trainable = trainable
         if self.rate_factor is not None:
-            trainer.rate_factor = self.rate_factor
+            stepper.rate_factor = self.rate_factor
 
     def changed(self, now: Adjustable) -> Adjustable:
         """Return those of these values that differ now."""
@@ -57,49 +59,31 @@ class Kept:
         The result of its ``state_dict``; None if the fit ran to completion.
     """
 
-    def __init__(self, name: str, call: str | None, undone: Adjustable, state: Numbers | None) -> None:
+    def __init__(self, name: str, call: str | None, undone: Adjustable, state: State | None) -> None:
         self.name, self.call, self.undone, self.state = name, call, undone, state
 
 
 class Member:
     """A callback of a fit, from its ``fit_begin`` on; before is its saved state, in a resumed fit."""
 
-    def __init__(self, callback: Hooks, before: Kept | None = None) -> None:
+    def __init__(self, callback: Any, before: Kept | None = None) -> None:
         self.callback, self.before, self.undone = callback, before, Adjustable({}, None)
 
-    def begin(self, trainer: Subject) -> None:
+    def begin(self, trainer: Any) -> None:
         """Call fit_begin; for a resumed callback, undo what it adjusts a second time."""
-        adjustable = Adjustable.of(trainer)
+        adjustable = Adjustable.of(trainer.stepper)
         self.callback.fit_begin(trainer)
         if self.before is not None:
-            adjustable.restore(trainer)
-            self.before.undone.restore(trainer)
+            adjustable.restore(trainer.stepper)
+            self.before.undone.restore(trainer.stepper)
 
-    def end(self, trainer: Subject) -> None:
+    def end(self, trainer: Any) -> None:
         """Call fit_end, and record what it adjusts."""
-        adjustable = Adjustable.of(trainer)
+        adjustable = Adjustable.of(trainer.stepper)
         self.callback.fit_end(trainer)
-        self.undone = adjustable.changed(Adjustable.of(trainer))
+        self.undone = adjustable.changed(Adjustable.of(trainer.stepper))
         if self.before is not None:
             self.before.undone = self.undone
-
-
-@contextmanager
-def beginning(trainer: Subject) -> Iterator[list[Member]]:
-    """Yield the list for the members that have begun; a fit that is refused meanwhile leaves no trace."""
-    before = trainer.completed, trainer.callbacks, trainer.underway, trainer.members
-    history, adjustable, undo, begun = trainer.history, Adjustable.of(trainer), trainer.intake.memory(), list[Member]()
-    ended = history.interrupted, history.stopped
-    try:
-        yield begun
-    except BaseException:
-        for member in begun:
-            member.callback.fit_end(trainer)
-        undo()
-        adjustable.restore(trainer)
-        history.interrupted, history.stopped = ended
-        trainer.completed, trainer.callbacks, trainer.underway, trainer.members = before
-        raise
 
 
 class Resumed:
@@ -116,15 +100,30 @@ class Resumed:
     def __init__(self, epoch: Epoch | None = None, kept: Iterable[Kept] = (), completed: bool = False) -> None:
         self.epoch, self.kept, self.completed = epoch, list(kept), completed
 
-    def members(self, callbacks: Iterable[Hooks]) -> list[Member]:
+    def begin(self, trainer: Any, hooks: Iterable[Any], callbacks: Iterable[Any]) -> None:
+        """Begin the members of a fit; if one of them refuses it, none leaves a trace."""
+        adjustable, begun = Adjustable.of(trainer.stepper), trainer.members
+        try:
+            for member in self._members(hooks):
+                member.begin(trainer)
+                begun.append(member)
+            for callback, state in self._match(callbacks):
+                callback.fit_resumed(trainer, state)
+        except BaseException:
+            for member in begun:
+                member.callback.fit_end(trainer)
+            adjustable.restore(trainer.stepper)
+            raise
+
+    def _members(self, callbacks: Iterable[Any]) -> list[Member]:
         """Return each as a member of the fit; one with the class and repr of a saved one resumes it."""
         left, members = list(self.kept), []
         for callback in callbacks:
-            same = [i for i, one in enumerate(left) if (one.name, one.call) == named(callback)]
+            same = [i for i, one in enumerate(left) if (one.name, one.call) == described(callback)]
             members.append(Member(callback, left.pop(same[0]) if same else None))
         return members
 
-    def match(self, callbacks: Sequence[Remembering]) -> Iterator[tuple[Remembering, Numbers]]:
+    def _match(self, callbacks: Iterable[Any]) -> Iterator[tuple[Any, State]]:
         """Yield each callback that has a saved state, with that state, matching by class in order."""
         left = [(one.name, one.state) for one in self.kept if one.state is not None]
         for callback in callbacks:
@@ -133,6 +132,6 @@ class Resumed:
                 yield callback, left.pop(same[0])[1]
 
 
-def named(thing: object) -> tuple[str, str]:
+def described(thing: object) -> tuple[str, str]:
     """Return the class name of an object, and its repr without addresses."""
     return type(thing).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))

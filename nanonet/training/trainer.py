@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,22 +14,18 @@ import numpy.typing as npt
 from nanonet.checking.training_contract import refuse_overlooked, warn_of_plain_arrays
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int
-from nanonet.core.errors import NonFiniteError
 from nanonet.core.layer import OURS
-from nanonet.core.loss import Loss, nothing_counts
+from nanonet.core.loss import Loss
 from nanonet.core.objects import Recorded
 from nanonet.core.optimizer import Optimizer
-from nanonet.training.checkpoint import restore, store
-from nanonet.training.data import Arrays
-from nanonet.training.epoch import Epoch
-from nanonet.training.evaluation import CHUNK, look_at, measure
+from nanonet.training.checkpoint import TrainingState, kept, restored, store
+from nanonet.training.data import Dataset
+from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
-from nanonet.training.intake import Intake, Source, Validation
-from nanonet.training.metrics import Metric, by_name
+from nanonet.training.metrics import CHUNK, Metric, by_name, evaluation
 from nanonet.training.progress import Display, progress
-from nanonet.training.resumed import Member, Resumed, beginning
+from nanonet.training.resumed import Member, Resumed
 from nanonet.training.step import Stepper
-from nanonet.training.subject import Hooks
 
 
 class Callback(Recorded):
@@ -50,7 +47,7 @@ class Callback(Recorded):
     ...             print(trainer.epoch, trainer.history["loss"][-1])
     """
 
-    told_last: ClassVar[bool] = False
+    called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
@@ -80,7 +77,12 @@ class Callback(Recorded):
         """After the last epoch, also if the fit was stopped or interrupted."""
 
 
-class Trainer(Stepper):
+def _of_the_stepper(name: str) -> Any:
+    """Return a property of a trainer that reads and sets an attribute of its stepper."""
+    return property(attrgetter(f"stepper.{name}"), lambda trainer, value: setattr(trainer.stepper, name, value))
+
+
+class Trainer:
     """A model in training, with the optimizer's state.
 
     A step whose loss, gradient or updated parameters are NaN or infinite raises, and leaves the model, including
@@ -127,6 +129,14 @@ class Trainer(Stepper):
     (0.0, array([[5.]], dtype=float32))
     """
 
+    model: Chain = _of_the_stepper("model")
+    loss: Loss = _of_the_stepper("loss")
+    optimizer: Optimizer = _of_the_stepper("optimizer")
+    steps: int = _of_the_stepper("steps")
+    batch_loss: float = _of_the_stepper("batch_loss")
+    learning_rate: float = _of_the_stepper("learning_rate")
+    rate_factor: float = _of_the_stepper("rate_factor")
+
     def __init__(
         self,
         model: Chain,
@@ -136,7 +146,7 @@ class Trainer(Stepper):
         rng: int | np.random.Generator | None = None,
         micro_batch_size: int | None = None,
     ) -> None:
-        super().__init__(model, loss, optimizer, micro_batch_size)
+        self.stepper = Stepper(model, loss, optimizer, micro_batch_size)
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()
         self.names: tuple[str, ...] = ("loss",)
@@ -144,12 +154,24 @@ class Trainer(Stepper):
         self.batches: int | None = None
         self.completed = False
         self.callbacks: list[Callback] = []
-        self.intake = Intake(model, loss, self.rng)
+        self.splits: Splits = {}  # from which later fits take their validation samples
         self.underway: Epoch | None = None  # the current or interrupted epoch
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
 
-    # ---- checkpoints
+    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Take one step on a batch and return its loss, from before the update.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If the total weight of the batch is 0. Nothing is changed.
+        """
+        return self.stepper.step(x, target, sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
@@ -183,8 +205,12 @@ class Trainer(Stepper):
         >>> later.steps, later.history
         (3, History(3 epochs: loss 1.845 -> 1.29))
         """
-        self.refuse_torn()
-        store(self, path)
+        self.stepper.refuse_torn()
+        own = [member for member in self.members if isinstance(member.callback, Callback)]
+        saved = (kept(member.callback, member.undone, completed=self.completed) for member in own)
+        resumed = self.resumed or Resumed(kept=saved, completed=self.completed)
+        state = TrainingState(self.rng, self.splits, self.history, self.epoch, self.underway, resumed)
+        store(path, self.stepper, state)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Restore the state that another trainer saved; the next fit continues from there, bit for bit.
@@ -207,9 +233,10 @@ class Trainer(Stepper):
             Nothing is changed, unless the file is modified while it is read: the parameters are NaN then, so that no
             step is taken from a partial state.
         """
-        self.resumed = restore(self, path)
-
-    # ---- many steps
+        with restored(path, self.stepper, self.rng) as state:
+            _, self.splits, self.history, self.epoch, self.underway, self.resumed = state
+            self.batch = state.underway.done if state.underway else 0
+            self.completed, self.callbacks, self.members = False, [], []
 
     def fit(
         self,
@@ -234,10 +261,8 @@ class Trainer(Stepper):
         x, target : array
             Shape (samples, ...), of equal length. Memory-mapped arrays are read and checked batch by batch. Without
             target, x is an iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch.
-        epochs : int
-            Number of passes over all samples.
-        batch_size : int
-            Samples per step; the last batch of an epoch may be smaller.
+        epochs, batch_size : int
+            Number of passes over all samples, and samples per step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether to reshuffle the samples for each epoch.
         validation : (x, target), (x, target, weight) or float, optional
@@ -263,39 +288,44 @@ class Trainer(Stepper):
         """
         positive_int(epochs, "fit", "epochs")
         positive_int(batch_size, "fit", "batch_size")
-        named = by_name(metrics)
-        given = _callbacks(callbacks)
-        hooks: list[Hooks] = sorted([*given, progress(epochs, verbose)], key=lambda callback: callback.told_last)
-        resumed = self.resumed or Resumed()
-        self.refuse_torn()
-        with beginning(self) as begun:
+        named = by_name(metrics) if metrics else {}
+        if isinstance(callbacks, Callback):
+            raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
+        given, hooks = list(callbacks), list[Callback | Display]()
+        for callback in given:
+            expect(callback, Callback, "fit: expected a callback")
+        if verbose != 0 or isinstance(verbose, bool):
+            hooks.append(progress(epochs, verbose))
+        hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last)
+        self.stepper.refuse_torn()
+        with self._refusable():
             tree = refuse_overlooked(self.model)
-            data, held_out = self.intake.prepare(x, target, sample_weight, validation)
+            feed = Feed(self.model, self.loss, self.rng, self.splits)
+            feed.accept(x, target, sample_weight, validation)
             warn_of_plain_arrays(tree)
-            source = Source(data, batch_size, self.rng if shuffle else None, named)
-            if resumed.epoch is not None:
-                resumed.epoch.agree(source.settings)
+            feed.divide(batch_size, named, shuffle=shuffle)
+            self.underway = self.resumed.epoch if self.resumed else None
+            if self.underway is not None:
+                self.underway.agree(feed.settings)
             self.names = ("loss", *named)
-            if held_out is not None:
+            if feed.held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
-            self.completed, self.callbacks, self.underway, self.members = False, given, resumed.epoch, begun
-            self.forget_bounds()  # the model may have been changed since an earlier fit
-            for member in resumed.members(hooks):
-                member.begin(self)
-                begun.append(member)
-            for callback, state in resumed.match(given):
-                callback.fit_resumed(self, state)
+            self.completed, self.callbacks, self.members = False, given, []
+            self.stepper.forget_bounds()  # the model may have been changed since an earlier fit
+            if hooks:
+                (self.resumed or Resumed()).begin(self, hooks, given)
+        shield, begun = self.stepper.shield, self.members
         try:
-            with self.shield:
+            with shield:
                 try:
-                    self.shield.open()
+                    shield.open()
                     for turn in range(epochs):
-                        self._whole_epoch(source, held_out, named, hooks, first=turn == 0)
+                        self._epoch(feed, named, hooks, strict=turn == 0)
                         if self.history.stopped:
                             break
                 finally:
-                    self.shield.closed = True  # so that no signal arrives between here and its end
+                    shield.closed = True  # so that no signal arrives between here and its end
             self.completed = True
         except KeyboardInterrupt as interrupt:
             first = interrupt.__context__  # of a signal that came before it, such as a batch system's
@@ -321,76 +351,49 @@ class Trainer(Stepper):
     ) -> float:
         """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
         positive_int(batch_size, "evaluate", "batch_size")
-        data = Arrays(x, target, sample_weight)
-        return measure(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
+        data = Dataset(x, target, sample_weight)
+        return evaluation(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
 
-    def _whole_epoch(
-        self, source: Source, held_out: Arrays | None, metrics: dict[str, Metric], hooks: list[Hooks], *, first: bool
-    ) -> None:
-        epoch = self.underway
-        self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, source.count
+    @contextmanager
+    def _refusable(self) -> Iterator[None]:
+        """Leave no trace of a fit that is refused within the block."""
+        before, drawn, history = vars(self).copy(), self.rng.bit_generator.state, self.history
+        ended = history.interrupted, history.stopped
+        self.splits = dict(self.splits)
+        try:
+            yield
+        except BaseException:
+            self.rng.bit_generator.state = drawn
+            history.interrupted, history.stopped = ended
+            vars(self).update(before)
+            raise
+
+    def _epoch(self, feed: Feed, metrics: dict[str, Metric], hooks: list[Callback | Display], *, strict: bool) -> None:
+        stepper, shield, epoch = self.stepper, self.stepper.shield, self.underway
+        self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, feed.count
         if epoch is None:
             for callback in hooks:
                 callback.epoch_begin(self)
-            epoch = self.underway = source.epoch()
-        numbers = self._epoch(epoch, source, metrics, hooks, first=first)
-        source.count = self.batch
-        if held_out is not None:
-            measures = measure(self.model, self.loss, held_out, metrics)
-            numbers |= {f"validation_{name}": value for name, value in measures.items()}
-        self.shield.closed = True
-        self.history.append(numbers)
-        self.underway = self.resumed = None
-        self.shield.open()
-        for callback in hooks:
-            callback.epoch_end(self)
-
-    def _epoch(
-        self, epoch: Epoch, source: Source, metrics: dict[str, Metric], hooks: list[Hooks], *, first: bool
-    ) -> dict[str, float]:
-        """Train on the remaining batches and return the means of the losses and metrics over the whole epoch."""
-        means = epoch.means
-        listeners = [
-            callback for callback in hooks if type(callback).step_end not in (Callback.step_end, Display.step_end)
-        ]
-        others_may_write = source.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
+            epoch = self.underway = feed.epoch()
+        listeners = [callback for callback in hooks if type(callback).step_end is not Callback.step_end]
+        others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
-            self._after_user_code()
-        for self.batch, batch in enumerate(source.batches(epoch), epoch.done + 1):
-            x = batch.x
-            if source.unchecked:
-                x = self.model.enter(x)
-                Intake.check_finite(x, batch.target, f"batch {self.batch}: ")
-            take = self._strict_step if first else self._step
-            measures: dict[str, float] = {}
-            look = partial(look_at, metrics, batch.target, measures) if metrics else None
-            try:
-                outcome = take(x, *batch[1:], look)
-            except NonFiniteError as error:
-                where = f"training stopped at epoch {self.epoch}, batch {self.batch},"
-                located = NonFiniteError(str(error).replace("training stopped at", where))
-                located.history = self.history
-                raise located from None
-            if outcome.divisor == 0:  # its total weight is 0, and no step was taken
-                continue
-            first = False
-            means.add("loss", outcome.loss, outcome.divisor)
-            for name, value in measures.items():
-                means.add(name, value, len(x))
-            epoch.done, self.resumed = self.batch, None
-            self.shield.open()
+            stepper.expect_changes()
+        taken = feed.train(epoch, stepper, metrics, self.history, strict=strict)
+        for self.batch in taken:
+            self.resumed = None
+            shield.open()
             for callback in listeners:
                 callback.step_end(self)
             if others_may_write:
-                self._after_user_code()
-        if not means.sums:
-            raise nothing_counts(f"fit: no sample of epoch {self.epoch} counts")
-        return means.values()
-
-
-def _callbacks(callbacks: Sequence[Callback]) -> list[Callback]:
-    if isinstance(callbacks, Callback):
-        raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
-    for callback in callbacks:
-        expect(callback, Callback, "fit: expected a callback")
-    return list(callbacks)
+                stepper.expect_changes()
+        numbers = epoch.means.values(f"fit: no sample of epoch {self.epoch} counts")
+        if feed.held_out is not None:
+            measures = evaluation(self.model, self.loss, feed.held_out, metrics)
+            numbers |= {f"validation_{name}": value for name, value in measures.items()}
+        shield.closed = True
+        self.history.append(numbers)
+        self.underway = self.resumed = None
+        shield.open()
+        for callback in hooks:
+            callback.epoch_end(self)

@@ -76,7 +76,7 @@ def test_the_optimizers_state_is_named_and_shaped_like_the_weight() -> None:
     model, (x, target) = net(), batch()
     trainer = Trainer(model, loss=SquaredError(), optimizer=SGD(0.1, momentum=0.9))
     trainer.step(x, target)
-    velocity = dict(trainer.state_arrays())["velocity/0.weight"]
+    velocity = dict(trainer.stepper.state_arrays())["velocity/0.weight"]
     np.testing.assert_array_equal(velocity, first(model).weight.grad)
 
 
@@ -91,7 +91,7 @@ def test_files_hold_rows_and_fit_a_model_in_the_other_order(tmp_path: Path, monk
     after = Trainer(net(), loss=SquaredError(), optimizer=Adam(0.01))
     after.resume(tmp_path / "run.npz")
     np.testing.assert_array_equal(after.model(x), before.model(x))
-    for (name, one), (_, other) in zip(after.state_arrays(), before.state_arrays(), strict=True):
+    for (name, one), (_, other) in zip(after.stepper.state_arrays(), before.stepper.state_arrays(), strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert all(array.flags.c_contiguous for array in before.model.state_dict().values())
 

@@ -33,7 +33,7 @@ from nanonet import (
     Trace,
     Uniform,
 )
-from nanonet.inspection.drawing.figure import Box, Circle, Figure, Line, Words
+from nanonet.inspection.drawing.figure import Box, Circle, Figure, Stroke, Words
 from nanonet.inspection.rounding import written
 from tests import oracle
 from tests.core.test_recursion import Problem
@@ -183,8 +183,8 @@ def test_a_chain_of_any_layers_is_drawn_with_its_prediction_and_no_two_words_ove
     assert {text(float(numbers[j])) for numbers in (trace.prediction[0], target[0]) for j in shown} <= words
 
 
-def edges(figure: Figure) -> list[Line]:
-    return [shape for shape in figure.shapes if isinstance(shape, Line) and shape.colour in ("plus", "minus")]
+def edges(figure: Figure) -> list[Stroke]:
+    return [shape for shape in figure.shapes if isinstance(shape, Stroke) and shape.colour in ("plus", "minus")]
 
 
 # ---- what is shown
@@ -220,7 +220,7 @@ def test_a_weight_of_0_has_neither_colour() -> None:
     figure = Sequential(Linear(2, 5, weight=np.zeros((5, 2)), bias=False)).trace([X]).draw()
     assert edges(figure) == []
     assert "weight above 0" not in [words.text for words in figure.words]
-    assert {line.colour for line in figure.shapes if isinstance(line, Line)} >= {"muted"}
+    assert {line.colour for line in figure.shapes if isinstance(line, Stroke)} >= {"muted"}
 
 
 @pytest.mark.parametrize("widths", [(2, 3), (3, 7)])
@@ -229,7 +229,7 @@ def test_an_edge_leads_from_each_unit_to_each_unit(widths: tuple[int, int]) -> N
     circles = [shape for shape in figure.shapes if isinstance(shape, Circle)]
     left, right = ([(c.x, c.y) for c in circles if c.x == x] for x in sorted({c.x for c in circles}))
     assert (len(left), len(right)) == (widths[0] + 1, widths[1])
-    ends = [((line.x1, line.y1), (line.x2, line.y2)) for line in figure.shapes if isinstance(line, Line)]
+    ends = [((line.x1, line.y1), (line.x2, line.y2)) for line in figure.shapes if isinstance(line, Stroke)]
     assert all(ends.count((start, end)) == 1 for start in left for end in right)
 
 
@@ -260,7 +260,7 @@ def test_a_matrix_stands_between_its_brackets_row_below_row() -> None:
         row = 100.0 + 2 * rows
         assert [places[text(row + k, 3)].x for k in (0, 1)] == [left.x, right.x]
         assert places[text(row, 3)].y == places[text(row + 1, 3)].y == left.y + 14 * (j + (j > 2))
-    brackets = [line.x1 for line in figure.shapes if isinstance(line, Line) and line.x1 == line.x2]
+    brackets = [line.x1 for line in figure.shapes if isinstance(line, Stroke) and line.x1 == line.x2]
     assert min(brackets) < left.box[0]
     assert right.box[2] < max(brackets)
 

@@ -38,13 +38,13 @@ from nanonet import (
     SquaredError,
     Tanh,
 )
-from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas
+from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.derivation import Section
-from nanonet.inspection.explanation.equations import Equation, Line, Quantity, word
+from nanonet.inspection.explanation.equations import Equation, Quantity, WorkedLine
 from nanonet.inspection.explanation.explanation import Explanation
 from nanonet.inspection.explanation.formulas import evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
-from nanonet.inspection.explanation.writers import LatexWriter, TextWriter
+from nanonet.inspection.explanation.writers import LatexWriter, TextWriter, word
 from tests import oracle
 from tests.helpers import Quartic
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, concrete, params
@@ -94,7 +94,7 @@ def recomputed(side: str) -> Decimal:
 WORDS = {"exp", "log", "tanh", "sqrt", "erfc", "max", "min", "if", "else", "e", "NaN", "inf"}
 
 
-def in_numbers(line: Line) -> str:
+def in_numbers(line: WorkedLine) -> str:
     """Return the side with the numbers put in, which is the result itself where there is nothing to compute."""
     side = line.sides[-2] if len(line.sides) > 1 else line.result
     letters = set(re.findall(r"[A-Za-z]+", side))
@@ -113,7 +113,7 @@ def rounded_like(value: Decimal, printed: str) -> Decimal:
         return value.quantize(Decimal((0, (1,), place)))
 
 
-def check_line(line: Line) -> None:
+def check_line(line: WorkedLine) -> None:
     """Check that both what is printed and the true value come to the printed result."""
     assert line.sides[-1] == line.result
     assert rounded_like(line.value, line.result) == Decimal(line.result), line
@@ -131,7 +131,7 @@ def check_lines(explanation: Explanation) -> None:
     assert len(derived) == len(set(derived)), "each is derived once"
 
 
-def line_of(explanation: Explanation, left: str) -> Line:
+def line_of(explanation: Explanation, left: str) -> WorkedLine:
     (line,) = [line for line in explanation.lines if line.left == left and line.relation == "="]
     return line
 
@@ -269,7 +269,7 @@ def test_every_line_of_any_dense_net_is_true_to_the_last_digit(drawn: Any, data:
     truth = oracle.sample_gradients(steps_of(model, kinds), x, target)
     layer = data.draw(st.integers(0, len(kinds) - 1))
     j, k = data.draw(st.integers(0, widths[layer + 1] - 1)), data.draw(st.integers(0, widths[layer] - 1))
-    lines: dict[str, Line] = {}
+    lines: dict[str, WorkedLine] = {}
     for name, entry in [(f"{2 * layer}.weight", (j, k)), (f"{2 * layer}.bias", (j,))]:
         explanation = trace.explain(name, entry, learning_rate=0.25)
         check_lines(explanation)
@@ -459,11 +459,12 @@ def test_a_users_loss_has_formulas_like_a_built_in_one() -> None:
 def test_the_formula_of_every_activation_is_its_derivative(case: LayerCase) -> None:
     layer = case.make()
     assert isinstance(layer, Activation)
-    assert layer.derivative_formula is not None
+    derivative = stated(layer, "derivative_formula")
+    assert derivative is not None
     a = np.concatenate([np.linspace(-4, 4, 41), [0.0, -30.0, 30.0, 1e-9]])
     y = layer.function(a)
     known = {"a": Quantity(word("a", "[#]"), numbers=[*a]), "y": Quantity(word("y", "[#]"), numbers=[*y])}
-    formula = ClassFormula(layer, layer.derivative_formula, known, "1")
+    formula = ClassFormula(layer, derivative, known, "1")
     for j, slope in enumerate(layer.derivative(a, y)):
         line = formula.line(word("d"), slope, j)
         check_line(line)
@@ -537,10 +538,21 @@ def test_formulas_are_not_inherited_past_the_method_that_they_are_of() -> None:
         def draw_target(self, shape: Any, rng: Any) -> Any:
             return rng.normal(size=shape)
 
-    assert Steep.derivative_formula is None
-    assert (Twice.formula, Twice.derivative_formula) == (None, None)
-    assert Written.derivative_formula == "2 * (y - t)"
-    assert Renamed.derivative_formula == "y - t"
+    class Mixin(Twice, SquaredError):
+        pass
+
+    class Again(Written):
+        def counts(self, target: Array) -> Array | None:
+            return None
+
+    assert stated(Steep(), "derivative_formula") is None
+    assert (stated(Twice(), "formula"), stated(Twice(), "derivative_formula")) == (None, None)
+    assert stated(Mixin(), "formula") is None
+    assert stated(Written(), "derivative_formula") == "2 * (y - t)"
+    assert stated(Written(), "formula") is None
+    assert stated(Again(), "derivative_formula") is None
+    assert stated(Renamed(), "derivative_formula") == "y - t"
+    assert stated(Gaussian(), "derivative_formula") is None
 
 
 def test_a_formula_may_name_a_parameter() -> None:

@@ -48,7 +48,7 @@ from nanonet import (
     accuracy,
     weights_only,
 )
-from nanonet.training.metrics import Means
+from nanonet.training.history import Means
 from tests import ROOT
 from tests.helpers import (
     Centred,
@@ -93,7 +93,7 @@ def plain(seed: int = 0) -> Trainer:
 def whole(trainer: Trainer) -> dict[str, str]:
     """Return all that a training goes on with, by name and bit for bit; it knows nothing of files."""
     found = {f"model {name}": hashlib.sha256(bits).hexdigest() for name, bits in picture(trainer.model).items()}
-    found |= {f"state {name}": numbers.tobytes().hex() for name, numbers in trainer._states.items()}
+    found |= {f"state {name}": numbers.tobytes().hex() for name, numbers in trainer.stepper.states.items()}
     found["frozen"] = repr([name for name, p in trainer.model.parameters().items() if not p.trainable])
     for name in ("steps", "epoch", "batch", "batch_loss", "learning_rate", "rate_factor"):
         found[name] = repr(getattr(trainer, name))
@@ -101,7 +101,7 @@ def whole(trainer: Trainer) -> dict[str, str]:
     found["history"] = repr((dict(history), history.interrupted, history.stopped))
     found["the model's generator"] = generator_state(trainer.model.rng)
     found["the trainer's generator"] = generator_state(trainer.rng)
-    found["splits"] = json.dumps(sorted((*key, state) for key, state in trainer.intake.splits.items()), default=plainly)
+    found["splits"] = json.dumps(sorted((*key, state) for key, state in trainer.splits.items()), default=plainly)
     return found
 
 
@@ -117,7 +117,7 @@ def other(found: Mapping[str, str], expected: Mapping[str, str]) -> list[str]:
 class SaveAt(Callback):
     """Saves after chosen batches, when all other callbacks were called."""
 
-    told_last = True
+    called_last = True
 
     def __init__(self, folder: Path, positions: list[tuple[int, int]] | None = None) -> None:
         self.folder, self.positions = folder, positions
@@ -816,7 +816,7 @@ def test_an_error_of_a_callback_that_goes_on_refuses_the_fit_which_can_be_repeat
 class Notes(Callback):
     """Notes, after all others, how many steps and epochs a file holds; nothing where there is none."""
 
-    told_last = True
+    called_last = True
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -29,8 +29,8 @@ from nanonet import (
     Step,
     Trainer,
 )
-from nanonet.training.blocks import BLOCK
 from nanonet.training.interrupts import Shield
+from nanonet.training.step import BLOCK
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 TARGET = np.random.default_rng(1).normal(size=(12, 2))
@@ -57,7 +57,7 @@ def trainer_of(optimizer: Optimizer, rng: int = 0) -> Trainer:
 
 
 def numbers(trainer: Trainer) -> list[Array]:
-    return [trainer.model.vector.value.copy(), *(state.copy() for state in trainer._states.values())]
+    return [trainer.model.vector.value.copy(), *(state.copy() for state in trainer.stepper.states.values())]
 
 
 class PressesInUpdate(SGD):
@@ -227,7 +227,7 @@ def test_no_number_exceeds_what_the_rule_says_it_may_reach(kind: int, rate: floa
 
 def test_every_built_in_rule_says_what_it_reaches() -> None:
     for make in OPTIMIZERS:
-        assert trainer_of(make())._is_bounded
+        assert trainer_of(make()).stepper._is_bounded
 
 
 def test_a_class_that_overrides_update_does_not_keep_its_parents_bounds() -> None:
@@ -256,8 +256,8 @@ def test_a_step_that_overflows_is_undone_and_one_that_does_not_is_taken(
         trainer = Trainer(model, loss=Sloped(slope), optimizer=optimizer)
         before = numbers(trainer)
         try:
-            with trainer.shield:  # as in a fit, where no copy is kept if none is needed
-                trainer.shield.open()
+            with trainer.stepper.shield:  # as in a fit, where no copy is kept if none is needed
+                trainer.stepper.shield.open()
                 trainer.step([[1.0]], [[0.0]])
         except NonFiniteError:
             refused += 1
@@ -272,8 +272,8 @@ def test_numbers_that_grow_step_by_step_are_undone_in_the_step_that_overflows() 
     model = Sequential(Linear(1, 1, bias=False, weight=[[1.0]]), rng=0)
     trainer = Trainer(model, loss=Sloped(1e10), optimizer=SGD(1e26))
     before = numbers(trainer)
-    with trainer.shield:
-        trainer.shield.open()
+    with trainer.stepper.shield:
+        trainer.stepper.shield.open()
         for _ in range(1000):
             before = numbers(trainer)
             try:
@@ -415,10 +415,10 @@ def doubling() -> Trainer:
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_step_that_overflows_is_refused_whoever_wrote_the_numbers(write: Callable[[Trainer], object]) -> None:
     trainer, zeros = doubling(), (np.zeros((4, 3)), np.zeros((4, 2)))
-    with trainer.shield:
-        trainer.shield.open()
+    with trainer.stepper.shield:
+        trainer.stepper.shield.open()
         trainer.step(*zeros)
-        assert trainer._bounds is not None
+        assert trainer.stepper._bounds is not None
         write(trainer)
         before = numbers(trainer)
         with pytest.raises(NonFiniteError, match=r"the update of 0\.weight is the first that is not finite"):

@@ -61,6 +61,32 @@ def test_a_step_returns_the_loss_from_before_the_update() -> None:
     assert loss_of(model, x, target) < before
 
 
+def test_what_is_set_on_a_trainer_is_what_its_next_step_uses() -> None:
+    model, (x, target) = small(), data()
+    trainer = trainer_of(model, SGD(0.5))
+    trainer.optimizer, trainer.rate_factor = SGD(0.25), 0.5
+    trainer.step(x, target)
+    assert (trainer.steps, trainer.learning_rate) == (1, 0.125)
+    trainer.fit(x, target, epochs=1, batch_size=len(x))
+    assert (trainer.steps, trainer.learning_rate) == (2, 0.125)
+    assert trainer.history["loss"] == [trainer.batch_loss]
+
+
+def test_a_subclass_of_trainer_may_override_its_methods() -> None:
+    class Logging(Trainer):
+        def step(self, x: Any, target: Any, sample_weight: Any = None) -> float:
+            losses.append(super().step(x, target, sample_weight))
+            return losses[-1]
+
+    losses: list[float] = []
+    (x, target), trainer = data(), Logging(small(), loss=SquaredError(), optimizer=Momentum(0.1))
+    trainer.step(x, target)
+    twin = copy.deepcopy(trainer)
+    assert twin.step(x, target) == trainer.step(x, target)
+    assert (trainer.steps, twin.steps, len(losses)) == (2, 2, 3)
+    assert twin.model.vector.value.tobytes() == trainer.model.vector.value.tobytes()
+
+
 def test_a_step_of_sgd_takes_the_rate_times_the_gradient() -> None:
     model, (x, target) = small(), data()
     _, grad = model.loss_and_grad(x, target, SquaredError())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,23 +13,12 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
-from nanonet.core.layer import Layer
 from nanonet.core.objects import called
-from nanonet.inspection.record import LayerTrace, Record
+from nanonet.inspection.record import LayerTrace, Record, is_plain
+from nanonet.inspection.shortening import picked
 
-MOST = 8  # units of a layer that are shown in full; of a wider one the first and last
-FIRST, LAST = 3, 2
-
-
-@dataclass
-class Dense:
-    """A weight from every unit to every unit of the next column."""
-
-    name: str
-    weight: Array
-    grad: Array | None
-    bias: Array | None
-    bias_grad: Array | None
+LABELLED = 4  # maximum number of units per layer for labels on edges
+WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have labels, and between two others
 
 
 @dataclass
@@ -42,12 +31,28 @@ class Column:
         Lines above the column.
     rows : dict of array
         By symbol, one number per unit; empty for a block.
-    link : Dense, "straight" (unit to unit) or "bundle"
+    link : LayerTrace, "straight" or "bundle"
+        A weight from every unit to every unit: those of a dense layer; a line from unit to unit; or an arrow.
+    labelled : bool
+        Whether the weights of its link are written on the edges.
+    space : float
+        Between two units.
+    has_one : bool
+        Whether it has the constant unit 1, whose weights are the biases of the next column.
+    centre : float
+        Its x coordinate in the figure.
+    places : dict of float
+        The y coordinate of each unit that is shown, with key -1 for the unit 1.
     """
 
     heading: list[str]
     rows: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-    link: Dense | str = "bundle"
+    link: LayerTrace | str = "bundle"
+    labelled: bool = False
+    space: float = TIGHT
+    has_one: bool = False
+    centre: float = 0.0
+    places: dict[int, float] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -57,37 +62,32 @@ class Column:
     @property
     def shown(self) -> list[int]:
         """The indices of the units that are shown."""
-        n = self.count
-        return list(range(n)) if n <= MOST else [*range(FIRST), *range(n - LAST, n)]
+        return picked(self.count, 8, 3, 2)
 
 
 def columns_of(trace: Record) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
     columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
-    if type(trace.model).forward is not Chain.forward:  # its layers may not form a chain
+    if not is_plain(trace.model, Chain, "forward"):  # its layers may not form a chain
         return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
-    for layer in _leaves(trace):
+    for layer in trace.leaves("", "forward"):
         columns += _next(columns[-1], layer)
+    for before, column in pairwise(columns):
+        if isinstance(column.link, LayerTrace):
+            column.labelled = max(before.count, column.count) <= LABELLED
+            if column.labelled:
+                before.space = column.space = WIDE
+            before.has_one = "bias" in column.link.parameters
     return columns
-
-
-def _leaves(trace: Record) -> Iterator[LayerTrace]:
-    """Yield the layers of the chain, with nested chains expanded."""
-    skipped: list[str] = []
-    for name, layer in trace.items():
-        if any(name.startswith(f"{outer}.") for outer in skipped):
-            continue
-        if not (isinstance(layer.layer, Chain) and type(layer.layer).forward is Chain.forward):
-            skipped.append(name)
-            yield layer
 
 
 def _next(before: Column, layer: LayerTrace) -> list[Column]:
     """Return the columns that a layer adds; an activation is merged into the units whose sums it takes."""
-    heading = [f"{layer.name}  {_called(layer.layer)}"]
+    call = re.sub(r"(, )?\w+=\.\.\.", "", called(layer.layer))  # without arrays, whose numbers are in the figure
+    heading = [f"{layer.name}  {call}"]
     shape = shape_text(layer.output.shape[1:])
     if layer.is_dense and layer.input.ndim == 2:
-        return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, _dense(layer))]
+        return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, layer)]
     if layer.is_elementwise and "a" in before.rows and "y" not in before.rows:
         before.rows = {"a": before.rows["a"], "y": layer.output[0]} | before.rows
         before.heading.insert(-1, heading[0])
@@ -104,18 +104,7 @@ def _block(heading: list[str], x: npt.NDArray[Any], y: Array) -> list[Column]:
     return [block, _units([f"y of {heading[0].split()[0]}", shape], {"y": y})] if y.ndim == 2 else [block]
 
 
-def _called(layer: Layer) -> str:
-    """Return a layer's call without its array arguments, whose numbers are in the figure."""
-    text = called(layer)
-    return re.sub(r"(, )?\w+=\.\.\.", "", text)
-
-
-def _dense(layer: LayerTrace) -> Dense:
-    weight, bias = layer.parameters["weight"], layer.parameters.get("bias")
-    return Dense(layer.name, weight, layer.gradients.get("weight"), bias, layer.gradients.get("bias"))
-
-
-def _units(heading: list[str], rows: dict[str, Any], link: Dense | str = "bundle") -> Column:
+def _units(heading: list[str], rows: dict[str, Any], link: LayerTrace | str = "bundle") -> Column:
     """Return a column of units, or a block if there is more than one feature axis."""
     if any(array is not None and array.ndim != 2 for array in rows.values()):
         return Column(heading, link=link)

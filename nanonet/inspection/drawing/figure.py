@@ -27,7 +27,7 @@ BOLD = 1.12  # width of bold letters relative to regular ones
 
 
 @dataclass(frozen=True)
-class Line:
+class Stroke:
     """A straight line, in pixels; x to the right, y down."""
 
     x1: float
@@ -61,7 +61,6 @@ class Box:
     colour: str | None = None
     fill: str = "paper"
     radius: float = 0.0
-    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Words:
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
 
 
-Shape = Line | Circle | Box | Words
+Mark = Stroke | Circle | Box | Words
 
 
 def text_width(text: str, size: float) -> float:
@@ -117,7 +116,7 @@ class Figure:
         Text alternatives for screen readers.
     """
 
-    def __init__(self, width: float, height: float, shapes: list[Shape], title: str, description: str) -> None:
+    def __init__(self, width: float, height: float, shapes: list[Mark], title: str, description: str) -> None:
         self.width, self.height, self.shapes = width, height, shapes
         self.title, self.description = title, description
 
@@ -188,30 +187,28 @@ class Figure:
 
 
 def _style() -> str:
-    light, dark = ("".join(_rules(i)) for i in (0, 1))
+    """Return the fonts, and a fill class and a stroke class for each colour, on a white and on a dark page."""
     fonts = f".nanonet text{{font-family:{SANS}}}.nanonet .i{{font-family:{SERIF};font-style:italic}}"
+    light, dark = ("".join(_colours(name, shades[i]) for name, shades in COLOURS.items()) for i in (0, 1))
     return f"{fonts}.nanonet .b{{font-weight:bold}}{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
 
 
-def _rules(theme: int) -> list[str]:
-    """Return a fill class and a stroke class for each colour."""
-    return [
-        f".nanonet .f-{name}{{fill:{shades[theme]}}}.nanonet .s-{name}{{stroke:{shades[theme]}}}"
-        for name, shades in COLOURS.items()
-    ]
+def _colours(name: str, shade: str) -> str:
+    return f".nanonet .f-{name}{{fill:{shade}}}.nanonet .s-{name}{{stroke:{shade}}}"
 
 
-def _svg(shape: Shape) -> str:
+def _svg(shape: Mark) -> str:
     match shape:
-        case Line(x1, y1, x2, y2, colour, width, dashed):
+        case Stroke(x1, y1, x2, y2, colour, width, dashed):
             ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-            return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{_dashes(dashed)}/>'
+            dashes = ' stroke-dasharray="5 3"' if dashed else ""
+            return f'<line {ends} class="s-{colour}" stroke-width="{width:.2f}"{dashes}/>'
         case Circle(x, y, radius, colour, fill):
             return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" class="f-{fill} s-{colour}"/>'
-        case Box(x, y, width, height, colour, fill, radius, dashed):
+        case Box(x, y, width, height, colour, fill, radius):
             outline = f" s-{colour}" if colour else ""
             place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"'
-            return f'<rect {place} class="f-{fill}{outline}"{_dashes(dashed)}/>'
+            return f'<rect {place} class="f-{fill}{outline}"/>'
         case Words(x, y, text, size, anchor, colour, italic, bold):
             kinds = f"f-{colour}{' i' * italic}{' b' * bold}"
             place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
@@ -227,37 +224,23 @@ def _printable(text: str) -> str:
     return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
-def _dashes(dashed: bool) -> str:
-    return ' stroke-dasharray="5 3"' if dashed else ""
-
-
 # ---- one shape in matplotlib
 
 
-def _place(axes: Any, shape: Shape, layer: int) -> None:
+def _place(axes: Any, shape: Mark, layer: int) -> None:
     from matplotlib import patches
 
     light = {name: shades[0] for name, shades in COLOURS.items()} | {None: "none"}
     match shape:
-        case Line(x1, y1, x2, y2, colour, width, dashed):
-            axes.plot(
-                [x1, x2],
-                [y1, y2],
-                color=light[colour],
-                lw=width * PIXEL,
-                ls=(0, (5, 3)) if dashed else "-",
-                zorder=layer,
-            )
+        case Stroke(x1, y1, x2, y2, colour, width, dashed):
+            dashes = (0, (5, 3)) if dashed else "-"
+            axes.plot([x1, x2], [y1, y2], color=light[colour], lw=width * PIXEL, ls=dashes, zorder=layer)
         case Circle(x, y, radius, colour, fill):
             axes.add_patch(patches.Circle((x, y), radius, fc=light[fill], ec=light[colour], lw=PIXEL, zorder=layer))
-        case Box(x, y, width, height, colour, fill, radius, dashed):
-            style = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
-            axes.add_patch(
-                patches.FancyBboxPatch(
-                    (x, y), width, height, boxstyle=style, fc=light[fill], ec=light[colour], lw=PIXEL,
-                    ls="--" if dashed else "-", zorder=layer,
-                )
-            )  # fmt: skip
+        case Box(x, y, width, height, outline, fill, radius):
+            corners = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
+            style: dict[str, Any] = {"fc": light[fill], "ec": light[outline], "lw": PIXEL, "zorder": layer}
+            axes.add_patch(patches.FancyBboxPatch((x, y), width, height, corners, **style))
         case Words(x, y, text, size, anchor, colour, italic, bold):
             place = {"start": "left", "middle": "center", "end": "right"}[anchor]
             axes.text(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from nanonet.inspection.explanation.formulas import evaluate, names
-from nanonet.inspection.explanation.spreading import REST, has_sum, spread
-from nanonet.inspection.explanation.writers import SUBSCRIPTS, LatexWriter, TextWriter, Writer
+from nanonet.inspection.explanation.formulas import REST, evaluate, names, spread
+from nanonet.inspection.explanation.writers import Symbol, numeral, symbolic
 from nanonet.inspection.rounding import rounded, shortest
 
 Number: TypeAlias = "np.floating[Any] | float | Decimal"
@@ -21,42 +20,7 @@ DIGITS = (5, 6, 4, 3)  # of a result, in the order tried
 GUARD = 12  # maximum number of extra digits of the terms of a line
 
 
-# ---- symbols and their numbers
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """The notation of a quantity, as text and in LaTeX, with "#" as a placeholder for the unit."""
-
-    text: str
-    latex: str
-
-    def at(self, unit: int | str) -> Symbol:
-        """Return the symbol of one unit."""
-        return Symbol(self.text.replace("#", str(unit)), self.latex.replace("#", str(unit)))
-
-
-def word(name: str, index: str = "") -> Symbol:
-    """Return the symbol of a quantity without a layer: t[#], learning_rate."""
-    return Symbol(name + index, (name if len(name) == 1 else rf"\mathrm{{{escaped(name)}}}") + index)
-
-
-def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
-    """Return the symbol of a quantity of a layer: a₂[#]."""
-    plain = layer.replace(".", "").isdecimal()
-    below = layer.translate(SUBSCRIPTS) if plain else f"_{layer}"
-    latex_below = layer if plain else rf"\mathrm{{{escaped(layer)}}}"
-    return Symbol(letter + below + index, f"{letter}_{{{latex_below}}}{index}")
-
-
-def escaped(name: str) -> str:
-    """Return a name escaped for LaTeX."""
-    return name.replace("_", r"\_")
-
-
-def derivative_by(symbol: Symbol) -> Symbol:
-    """Return the symbol of the derivative of E with respect to another symbol."""
-    return Symbol(f"dE/d{symbol.text}", rf"\frac{{\partial E}}{{\partial {symbol.latex}}}")
+# ---- symbols with numbers
 
 
 @dataclass(frozen=True)
@@ -81,6 +45,11 @@ def exact(number: Number) -> Decimal:
     return number if isinstance(number, Decimal) else Decimal(float(number))
 
 
+def general(expression: ast.expr, quantities: Quantities, unit: str = "j") -> Symbol:
+    """Return an expression in symbols, for a unit in general."""
+    return symbolic(expression, lambda name, index: quantities[name].symbol.at(index or unit))
+
+
 # ---- one line
 
 
@@ -94,7 +63,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Line:
+class WorkedLine:
     """One equation: left = in symbols = in numbers = result.
 
     Attributes
@@ -136,17 +105,17 @@ class Line:
         return abs(self.value - passed) <= max(map(abs, numbers)) / 1000
 
 
-def taken(left: Symbol, number: Number) -> Line:
+def taken(left: Symbol, number: Number) -> WorkedLine:
     """Return a line for a number taken from the pass."""
     printed = shortest(number, DIGITS[0])
-    return Line(left.text, (printed,), (), printed, exact(number), "", left.latex, (LatexWriter.number(printed),))
+    return WorkedLine(left.text, (printed,), (), printed, exact(number), "", left.latex, (numeral(printed).latex,))
 
 
 class Equation:
     """An expression for one unit, with the values of its names."""
 
     def __init__(self, expression: ast.expr, quantities: Quantities, unit: int | None = None) -> None:
-        self.general, self.quantities, self.unit = expression, quantities, unit
+        self.expression, self.quantities, self.unit = expression, quantities, unit
         self.flat, rests = spread(expression, sizes(quantities), unit)
         self.numbers = {name: self._number(name) for name in names(self.flat) if name not in rests}
         for name, rest in rests.items():
@@ -163,22 +132,14 @@ class Equation:
         """The exact value."""
         return evaluate(self.flat, {name: exact(number) for name, number in self.numbers.items()})
 
-    def line(self, left: Symbol, truth: Number | None = None, relation: str = "=") -> Line:
+    def line(self, left: Symbol, truth: Number | None = None, relation: str = "=") -> WorkedLine:
         """Return the line with enough digits; truth is the number in the pass, or None for the expression's value."""
         truth = self.value if truth is None else truth
         printed, result, value, in_pass = self._settled(truth)
-        symbols = {name: self._symbol(name) for name in self.numbers}
-        return Line(
-            left.text,
-            self._sides(TextWriter, lambda symbol: symbol.text, printed, result),
-            tuple(Term(symbols[name].text, text, exact(self.numbers[name])) for name, text in printed.items()),
-            result,
-            value,
-            in_pass,
-            left.latex,
-            self._sides(LatexWriter, lambda symbol: symbol.latex, printed, result),
-            relation,
-        )
+        terms = (Term(self._symbol(name).text, text, exact(self.numbers[name])) for name, text in printed.items())
+        sides = self._sides(printed, result)
+        text, latex = _distinct([side.text for side in sides]), _distinct([side.latex for side in sides])
+        return WorkedLine(left.text, text, tuple(terms), result, value, in_pass, left.latex, latex, relation)
 
     def _settled(self, truth: Number) -> tuple[dict[str, str], str, Decimal, str]:
         """Return the printed terms and result, the value rounded to the result, and the number of the pass.
@@ -214,18 +175,19 @@ class Equation:
             return Symbol(REST, r"\cdots")
         return self.quantities[base].symbol.at(index or unit or str(self.unit))
 
-    def _sides(
-        self, writer: type[Writer], style: Callable[[Symbol], str], printed: Mapping[str, str], result: str
-    ) -> tuple[str, ...]:
-        def symbol(name: str, index: str) -> str:
-            return style(self._symbol(name, index))
+    def _sides(self, printed: Mapping[str, str], result: str) -> list[Symbol]:
+        """Return the expression in symbols, and with its sums expanded; in numbers; and its result."""
 
-        def number(name: str, index: str) -> str:
-            text = writer.number(printed[name])
-            return f"({symbol(name, index)} = {text})" if name.startswith(REST) else text
+        def number(name: str, index: str) -> Symbol:
+            shown, symbol = numeral(printed[name]), self._symbol(name, index)
+            if not name.startswith(REST):
+                return shown
+            return Symbol(f"({symbol.text} = {shown.text})", f"({symbol.latex} = {shown.latex})")
 
-        sides = [writer(symbol).write(self.general)]
-        if has_sum(self.general):
-            sides.append(writer(symbol).write(self.flat))
-        sides += [writer(number).write(self.flat), writer.number(result)]
-        return tuple(side for i, side in enumerate(sides) if i == 0 or side != sides[i - 1])
+        symbols = [symbolic(expression, self._symbol) for expression in (self.expression, self.flat)]
+        return [*symbols, symbolic(self.flat, number), numeral(result)]
+
+
+def _distinct(sides: list[str]) -> tuple[str, ...]:
+    """Return the sides without those that repeat the one before."""
+    return tuple(side for i, side in enumerate(sides) if i == 0 or side != sides[i - 1])

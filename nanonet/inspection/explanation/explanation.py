@@ -12,8 +12,8 @@ import numpy as np
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import finite_number
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.derivation import Section, derivation
-from nanonet.inspection.explanation.equations import Line
+from nanonet.inspection.explanation.derivation import Derivation, Section
+from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES
 from nanonet.inspection.record import Record, nearest
 
@@ -53,7 +53,7 @@ class Explanation:
     dtype: str = field(repr=False)
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[WorkedLine]:
         """Every equation, in order."""
         return [line for section in self.sections for line in section.lines]
 
@@ -81,7 +81,7 @@ class Explanation:
     def _repr_markdown_(self) -> str:
         return self.markdown
 
-    def _text(self, line: Line) -> list[str]:
+    def _text(self, line: WorkedLine) -> list[str]:
         sides = [*line.sides]
         if line.in_pass:
             sides[-1] += f"  ({self._pass(line)})"
@@ -90,19 +90,19 @@ class Explanation:
         later = [f"{'':{len(line.left) + 2}} = {side}" for side in sides[1:]]
         return [f"  {line.left} {line.relation} {sides[0]}", *later]
 
-    def _latex(self, line: Line) -> str:
+    def _latex(self, line: WorkedLine) -> str:
         sides = [*line.latex_sides]
         if line.in_pass:
             sides[-1] += rf" \quad \text{{({self._pass(line)})}}"
         relation = "=" if line.relation == "=" else r"\leftarrow"
         return f"{line.latex_left} &{relation} " + (" = " if _fits(line) else " \\\\\n&= ").join(sides)
 
-    def _pass(self, line: Line) -> str:
+    def _pass(self, line: WorkedLine) -> str:
         kind = "pass" if line.is_rounding else "disagreement"
         return self.phrases[kind].format(dtype=self.dtype, number=line.in_pass)
 
 
-def _fits(line: Line) -> bool:
+def _fits(line: WorkedLine) -> bool:
     """Tell whether the equation fits into one line of text."""
     return len(" = ".join([line.left, *line.sides])) <= WIDTH
 
@@ -143,9 +143,8 @@ def explain(
     if name not in parameters:
         raise KeyError(f"explain: there is no parameter {name!r}{nearest(str(name), parameters)}")
     place = _place(entry, parameters[name].shape, name)
-    sections = derivation(trace, name, place, rate, LANGUAGES[lang])
-    gradient = float(parameters[name].grad[place])
-    return Explanation(sections, gradient, LANGUAGES[lang], str(trace.model.dtype))
+    derived = Derivation(trace, name, place, rate, LANGUAGES[lang])
+    return Explanation(derived.sections, float(derived.gradient), LANGUAGES[lang], str(trace.model.dtype))
 
 
 def _place(entry: object, shape: Shape, name: str) -> tuple[int, ...]:

@@ -1,4 +1,13 @@
-"""Formulas: small Python expressions that are parsed and evaluated in 60 digits.
+"""Formulas: small Python expressions that are parsed, expanded for the units of a layer, and evaluated in 60 digits.
+
+A class states its formulas as attributes or properties, and ``trace.explain`` writes them out with numbers; without one
+only the value is shown:
+
+- an Activation ``derivative_formula``, f'(a), in a, y and the layer's own numbers: ``"-2 * a * y"``;
+- a Loss ``formula``, E of one sample, and ``derivative_formula``, dE/dy of one output, in y, t, n (the number of
+  outputs) and the loss's own numbers: ``"sum((y - t)**4)"`` and ``"4 * (y - t)**3"``.
+
+A subclass that overrides a method described by a formula has to state its own.
 
 The language: names, numbers, + - * / **, abs, exp, log, sqrt, tanh, erfc, max and min, ``A if a > 0 else B``, and, with
 one argument, ``sum(...)`` and ``max(...)`` over all units of a layer. Parts can be named first: ``s = sum(exp(y));
@@ -8,21 +17,24 @@ exp(y) / s``. No code is executed: the text is parsed, and its syntax tree evalu
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import NamedTuple
 
+from nanonet.inspection.shortening import picked
+
 WORKING = Context(prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])  # NaN raises nothing
 
 
-class Step(NamedTuple):
+class Part(NamedTuple):
     """A part of a formula with its name; the last part, the formula's value, has no name."""
 
     name: str
     expression: ast.expr
 
 
-def parse(formula: str, owner: str) -> list[Step]:
+def parse(formula: str, owner: str) -> list[Part]:
     """Return the parts of a formula in order.
 
     Raises
@@ -44,9 +56,9 @@ def parse(formula: str, owner: str) -> list[Step]:
     steps = []
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            steps.append(Step(statement.targets[0].id, statement.value))
+            steps.append(Part(statement.targets[0].id, statement.value))
         elif isinstance(statement, ast.Expr):
-            steps.append(Step("", statement.value))
+            steps.append(Part("", statement.value))
         else:
             raise ValueError(f"{owner}: {formula!r} is not a formula: {ast.unparse(statement)!r} is not part of one")
     if not steps or [step.name for step in steps].index("") != len(steps) - 1:
@@ -96,6 +108,94 @@ def _known(node: ast.expr) -> bool:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             return name in _FUNCTIONS and (bool(args) if name in _OF_MANY else len(args) == 1)
     return False
+
+
+# ---- one unit
+
+MOST = 8  # terms of a sum that are shown in full; of a longer one the first three and the last
+FIRST = 3
+REST = "…"  # not a valid name in a formula
+
+
+def spread(expression: ast.expr, vectors: Mapping[str, int], unit: int | None) -> tuple[ast.expr, dict[str, ast.expr]]:
+    """Return an expression for one unit, with every sum expanded, and the omitted terms of its long sums.
+
+    vectors holds the number of units of each name that has several. "y" becomes "y.0", "y.1", ...; "….0" represents
+    the omitted terms.
+    """
+    spreader = _Spreader(vectors, unit)
+    return spreader.visit(copy.deepcopy(expression)), spreader.rests
+
+
+def shown(count: int) -> list[int]:
+    """Return the indices of the terms that are shown.
+
+    Examples
+    --------
+    >>> shown(3), shown(20)
+    ([0, 1, 2], [0, 1, 2, 19])
+    """
+    return picked(count, MOST, FIRST, 1)
+
+
+def per_unit(expression: ast.AST, vectors: Mapping[str, int]) -> bool:
+    """Tell whether an expression has a value per unit: whether it contains a vector outside all sums.
+
+    Examples
+    --------
+    >>> per_unit(parse("sum(y)", "f")[0].expression, {"y": 3}), per_unit(parse("y / 2", "f")[0].expression, {"y": 3})
+    (False, True)
+    """
+    if _runs_over_units(expression):
+        return False
+    inside = isinstance(expression, ast.Name) and expression.id in vectors
+    return inside or any(per_unit(child, vectors) for child in ast.iter_child_nodes(expression))
+
+
+def _runs_over_units(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="sum" | "max"), args=[_]):
+            return True
+    return False
+
+
+class _Spreader(ast.NodeTransformer):
+    def __init__(self, vectors: Mapping[str, int], unit: int | None) -> None:
+        self.vectors, self.unit = vectors, unit
+        self.rests: dict[str, ast.expr] = {}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return _name(f"{node.id}.{self.unit}") if node.id in self.vectors else node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        if not _runs_over_units(node):
+            node.args = [self.visit(argument) for argument in node.args]
+            return node
+        assert isinstance(node.func, ast.Name)
+        (body,) = node.args
+        count = max(self.vectors[name] for name in names(body) if name in self.vectors)
+        terms = [self._at(i, body) for i in shown(count)]
+        hidden = [self._at(i, body) for i in range(count) if i not in shown(count)]
+        if hidden:
+            rest = f"{REST}.{len(self.rests)}"
+            self.rests[rest] = ast.Call(node.func, hidden, [])
+            terms.insert(FIRST, _name(rest))
+        if node.func.id == "max" and count > 1:
+            return ast.Call(node.func, terms, [])
+        total = terms[0]
+        for term in terms[1:]:
+            total = ast.BinOp(total, ast.Add(), term)
+        return total
+
+    def _at(self, unit: int, body: ast.expr) -> ast.expr:
+        outer, self.unit = self.unit, unit
+        term: ast.expr = self.visit(copy.deepcopy(body))
+        self.unit = outer
+        return term
+
+
+def _name(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
 
 
 # ---- evaluation

@@ -45,43 +45,46 @@ ENGLISH = {
 }
 
 JAPANESE = {
-    "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` で入力 {i} から和 {j} へ向かう重みです。",
-    "bias": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` で和 {j} に加わるバイアスです。",
-    "indices": "文字の右下の数字は層の番号、角括弧の中の数字は添字で、どちらも 0 から数えます。",
-    "rest": "`…` は間にあるものすべてをまとめたものです。",
-    "loss": "損失は `{loss}` です。`{target}` は目標値です。",
-    "labels": "`t` は正解のクラスで 1、ほかのクラスで 0 です。",
-    "loss number": "損失は `{loss}` です。式が与えられていないので、値だけを示します。",
+    "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、入力 {i} から和 {j} "
+    "への重みです。",
+    "bias": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、和 {j} のバイアスです。",
+    "indices": "下付きの数字は層の番号、角括弧内の数字は添字を表し、どちらも 0 から始まります。",
+    "rest": "`…` は、間の項をまとめて省略したものです。",
+    "loss": "損失は `{loss}` です。ここで `{target}` は目標値です。",
+    "labels": "`t` は、正解のクラスで 1、それ以外のクラスで 0 です。",
+    "loss number": "損失は `{loss}` です。formula が定義されていないので、値だけを示します。",
     "coefficients": "`k` は、ラベル平滑化とクラスの重みを適用した目標値です。",
-    "counts": "`c` は正解のクラスの重みで、平均を取るときはこれで割ります。",
-    "largest": "exp がオーバーフローしないように、最大の出力 `m` を先に引きます。`p` の値は変わりません。",
+    "counts": "`c` は正解のクラスの重みで、平均を求めるときはこれで割ります。",
+    "largest": "exp のオーバーフローを防ぐため、最大の出力 `m` を引いてから計算します。`p` の値は変わりません。",
     "error": "損失を `{output}` で微分します。",
-    "error signal": "損失を `{output}` で微分すると、層 {layer} の誤差信号になります。",
-    "error number": "この損失には derivative_formula がないので、微分の値は計算の結果をそのまま使います。",
-    "opaque": "層 {layer} の `{what}` は Linear でも活性化関数でもないので、式に書き下せません。"
-    "ここから逆伝播する値は、計算の結果をそのまま使います。",
-    "container": "層 {layer} を含む外側の層は式に書き下せません。そこから逆伝播する値は、"
-    "計算の結果をそのまま使います。",
-    "activation": "層 {layer} の `{what}` を逆伝播します。`{output} = f({input})` です。",
-    "activation to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。`{output} = "
+    "error signal": "損失を `{output}` で微分します。これが層 {layer} の誤差信号です。",
+    "error number": "derivative_formula が定義されていないので、微分には実際の計算で得た値を使います。",
+    "opaque": "層 {layer} の `{what}` は Linear でも活性化関数でもないので、式に展開できません。"
+    "この層から逆伝播する勾配には、実際の計算で得た値を使います。",
+    "container": "層 {layer} を含む外側の層は、式に展開できません。その層から逆伝播する勾配には、"
+    "実際の計算で得た値を使います。",
+    "activation": "層 {layer} の `{what}` を逆伝播します。ここで `{output} = f({input})` です。",
+    "activation to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。ここで `{output} = "
     "f({input})` です。",
-    "derivative number": "`{what}` には derivative_formula がないので、`f′` は値だけを示します。",
-    "linear": "層 {layer} の `{what}` を逆伝播します。`{input}` は、どの和 `{output}` にも重み `{weight}` で入ります。",
-    "linear to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。`{input}` は、どの和 "
-    "`{output}` にも重み `{weight}` で入ります。",
+    "derivative number": "`{what}` には derivative_formula が定義されていないので、`f′` は値だけを示します。",
+    "linear": "層 {layer} の `{what}` を逆伝播します。`{input}` は、重み `{weight}` を掛けて、すべての和 `{output}` "
+    "に加えられます。",
+    "linear to sums": "層 {layer} の `{what}` を逆伝播して、層 {below} の誤差信号を求めます。`{input}` は、重み "
+    "`{weight}` を掛けて、すべての和 `{output}` に加えられます。",
     "weight end": "`{symbol}` は、和 `{sum}` の項 `{symbol} × {input}` だけに現れます。",
-    "bias end": "`{symbol}` は、和 `{sum}` だけに、そのまま一つの項として現れます。",
-    "not linear": "{name}[{place}] の勾配: 層 {layer} の `{what}` は Linear ではないので、式に書き下せません。"
-    "計算の結果は次のとおりです。",
-    "not in a layer": "{name}[{place}] の勾配: モデルの中のどの層にも属さないので、式に書き下せません。"
-    "計算の結果は次のとおりです。",
-    "not rows": "{name}[{place}] の勾配: 層 {layer} の `{what}` は 1 サンプルにつき複数の行を受け取るか、"
-    "複数回呼ばれます。勾配はそのすべてにわたる和なので、式には書き下しません。計算の結果は次のとおりです。",
-    "update": "学習率 {rate} で勾配降下法を 1 回行います。",
-    "frozen": "固定されている (trainable が False) ので、学習では変わりません。固定されていなければ、学習率 {rate} "
-    "の勾配降下法 1 回で次のようになります。",
-    "pass": "途中で {dtype} に丸めた計算の結果は {number}",
-    "disagreement": "計算結果は {number} です。式が、実際に計算した関数と一致していません",
+    "bias end": "`{symbol}` は、和 `{sum}` だけに、単独の項として現れます。",
+    "not linear": "{name}[{place}] の勾配: 層 {layer} の `{what}` は Linear ではないので、式に展開しません。"
+    "実際の計算で得た値は次のとおりです。",
+    "not in a layer": "{name}[{place}] の勾配: モデル内のどの層にも属していないので、式に展開しません。"
+    "実際の計算で得た値は次のとおりです。",
+    "not rows": "{name}[{place}] の勾配: 層 {layer} の `{what}` は、1 サンプルにつき複数の行を受け取るか、"
+    "複数回呼び出されます。勾配はそのすべてについての和になるので、式に展開しません。"
+    "実際の計算で得た値は次のとおりです。",
+    "update": "学習率 {rate} の勾配降下法で 1 回更新します。",
+    "frozen": "固定されている (trainable が False) ので、学習では変化しません。固定されていなければ、学習率 {rate} "
+    "の勾配降下法による 1 回の更新は次のとおりです。",
+    "pass": "途中の値を {dtype} に丸めた実際の計算では {number}",
+    "disagreement": "実際の計算で得た値は {number} です。式が、計算された関数と一致していません",
 }
 
 LANGUAGES = {"en": ENGLISH, "ja": JAPANESE}

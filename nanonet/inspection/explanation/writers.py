@@ -1,4 +1,4 @@
-"""Writers: a formula as plain text and as LaTeX."""
+"""Writers: symbols and formulas as plain text and as LaTeX."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nanonet.inspection.explanation.formulas import COMPARISONS
 
@@ -17,6 +18,7 @@ class Writer(ABC):
 
     minus: str
     times: str
+    brackets: str  # around {}
 
     def __init__(self, names: Callable[[str, str], str]) -> None:
         self.names = names
@@ -43,14 +45,15 @@ class Writer(ABC):
                 return self.divided(left, right, first)
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 return self.raised(self._held(left, WHOLE, False), right)
-            case ast.Call(func=ast.Name(id="sum"), args=[body]):
-                return self._over_units(body)
-            case ast.Call(func=ast.Name(id="max"), args=[body]):
-                return self._largest(body)
+            case ast.Call(func=ast.Name(id="sum" | "max" as name), args=[body]):
+                outer, self.index = self.index, "k" if self.index else "i"
+                text = self.over_units(name, self.index, self._held(body, MULTIPLIED, False))
+                self.index = outer
+                return text
             case ast.Call(func=ast.Name(id=name), args=args):
                 return self.called(name, [self.write(argument) for argument in args])
             case ast.IfExp(test=ast.Compare(left=left, ops=[op], comparators=[right]), body=body, orelse=orelse):
-                return self.chosen(self.write(body), self.write(left), op, self.write(right), orelse)
+                return self.chosen(type(op), *map(self.write, (left, right, body, orelse)))
         raise AssertionError(ast.dump(node))
 
     def _held(self, node: ast.expr, level: int, first: bool) -> str:
@@ -72,26 +75,9 @@ class Writer(ABC):
                 return RAISED
         return WHOLE
 
-    def _over_units(self, body: ast.expr) -> str:
-        outer, self.index = self.index, "k" if self.index else "i"
-        text = self.summed(self.index, self._held(body, MULTIPLIED, False))
-        self.index = outer
-        return text
-
-    def _largest(self, body: ast.expr) -> str:
-        outer, self.index = self.index, "k" if self.index else "i"
-        text = self.largest(self.index, self._held(body, MULTIPLIED, False))
-        self.index = outer
-        return text
-
-    @staticmethod
-    def number(printed: str) -> str:
-        """Return a number in this notation."""
-        return printed
-
-    @abstractmethod
     def bracketed(self, text: str) -> str:
         """Return text in brackets."""
+        return self.brackets.format(text)
 
     @abstractmethod
     def divided(self, left: ast.expr, right: ast.expr, first: bool) -> str:
@@ -106,15 +92,11 @@ class Writer(ABC):
         """Return a function of its arguments."""
 
     @abstractmethod
-    def summed(self, index: str, body: str) -> str:
-        """Return a sum over all units."""
+    def over_units(self, name: str, index: str, body: str) -> str:
+        """Return a sum, or the maximum, over all units."""
 
     @abstractmethod
-    def largest(self, index: str, body: str) -> str:
-        """Return the maximum over all units."""
-
-    @abstractmethod
-    def chosen(self, body: str, left: str, op: ast.cmpop, right: str, orelse: ast.expr) -> str:
+    def chosen(self, op: type[ast.cmpop], left: str, right: str, body: str, orelse: str) -> str:
         """Return a conditional expression."""
 
 
@@ -132,11 +114,7 @@ class TextWriter(Writer):
     '2 × (y − t)² / n'
     """
 
-    minus, times = "−", "×"
-
-    def bracketed(self, text: str) -> str:
-        """Return (text)."""
-        return f"({text})"
+    minus, times, brackets = "−", "×", "({})"
 
     def divided(self, left: ast.expr, right: ast.expr, first: bool) -> str:
         """Return a / b."""
@@ -151,17 +129,13 @@ class TextWriter(Writer):
         """Return exp(a), and |a|."""
         return f"|{arguments[0]}|" if name == "abs" else f"{name}({', '.join(arguments)})"
 
-    def summed(self, index: str, body: str) -> str:
-        """Return Σᵢ a."""
-        return f"Σ{index.translate(SUBSCRIPTS)} {body}"
+    def over_units(self, name: str, index: str, body: str) -> str:
+        """Return Σᵢ a, or maxᵢ a."""
+        return f"{'Σ' if name == 'sum' else name}{index.translate(SUBSCRIPTS)} {body}"
 
-    def largest(self, index: str, body: str) -> str:
-        """Return maxᵢ a."""
-        return f"max{index.translate(SUBSCRIPTS)} {body}"
-
-    def chosen(self, body: str, left: str, op: ast.cmpop, right: str, orelse: ast.expr) -> str:
+    def chosen(self, op: type[ast.cmpop], left: str, right: str, body: str, orelse: str) -> str:
         """Return it as in Python."""
-        return f"({body} if {left} {COMPARISONS[type(op)][0]} {right} else {self.write(orelse)})"
+        return f"({body} if {left} {COMPARISONS[op][0]} {right} else {orelse})"
 
 
 _LATEX_SIGNS = {ast.Gt: (">", r"\le"), ast.GtE: (r"\ge", "<"), ast.Lt: ("<", r"\ge"), ast.LtE: (r"\le", ">")}
@@ -177,17 +151,7 @@ class LatexWriter(Writer):
     \frac{\left(y - t\right)^{2}}{n}
     """
 
-    minus, times = "-", r"\times"
-
-    @staticmethod
-    def number(printed: str) -> str:
-        r"""Return -1.25e-7 as -1.25 \times 10^{-7}."""
-        special = {"NaN": r"\mathrm{NaN}", "inf": r"\infty", "-inf": r"-\infty"}
-        return special.get(printed) or re.sub(r"e(-?\d+)$", r" \\times 10^{\1}", printed)
-
-    def bracketed(self, text: str) -> str:
-        r"""Return \left(text\right)."""
-        return rf"\left({text}\right)"
+    minus, times, brackets = "-", r"\times", r"\left({}\right)"
 
     def divided(self, left: ast.expr, right: ast.expr, first: bool) -> str:
         r"""Return \frac{a}{b}."""
@@ -208,16 +172,62 @@ class LatexWriter(Writer):
                 name = "operatorname{erfc}"  # LaTeX has no command for it
         return rf"\{name}{self.bracketed(', '.join(arguments))}"
 
-    def summed(self, index: str, body: str) -> str:
-        r"""Return \sum_{i} a."""
-        return rf"\sum_{{{index}}} {body}"
+    def over_units(self, name: str, index: str, body: str) -> str:
+        r"""Return \sum_{i} a, or \max_{i} a."""
+        return rf"\{name}_{{{index}}} {body}"
 
-    def largest(self, index: str, body: str) -> str:
-        r"""Return \max_{i} a."""
-        return rf"\max_{{{index}}} {body}"
-
-    def chosen(self, body: str, left: str, op: ast.cmpop, right: str, orelse: ast.expr) -> str:
+    def chosen(self, op: type[ast.cmpop], left: str, right: str, body: str, orelse: str) -> str:
         """Return it as cases."""
-        holds, fails = _LATEX_SIGNS[type(op)]
-        other = f"{self.write(orelse)} & ({left} {fails} {right})"
+        holds, fails = _LATEX_SIGNS[op]
+        other = f"{orelse} & ({left} {fails} {right})"
         return rf"\begin{{cases}} {body} & ({left} {holds} {right}) \\ {other} \end{{cases}}"
+
+
+# ---- both notations
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """The notation of a quantity, as text and in LaTeX, with "#" as a placeholder for the unit."""
+
+    text: str
+    latex: str
+
+    def at(self, unit: int | str | None) -> Symbol:
+        """Return the symbol of one unit."""
+        return Symbol(self.text.replace("#", str(unit)), self.latex.replace("#", str(unit)))
+
+
+def word(name: str, index: str = "") -> Symbol:
+    """Return the symbol of a quantity without a layer: t[#], learning_rate."""
+    return Symbol(name + index, (name if len(name) == 1 else rf"\mathrm{{{escaped(name)}}}") + index)
+
+
+def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
+    """Return the symbol of a quantity of a layer: a₂[#]."""
+    plain = layer.replace(".", "").isdecimal()
+    below = layer.translate(SUBSCRIPTS) if plain else f"_{layer}"
+    latex_below = layer if plain else rf"\mathrm{{{escaped(layer)}}}"
+    return Symbol(letter + below + index, f"{letter}_{{{latex_below}}}{index}")
+
+
+def escaped(name: str) -> str:
+    """Return a name escaped for LaTeX."""
+    return name.replace("_", r"\_")
+
+
+def derivative_by(symbol: Symbol) -> Symbol:
+    """Return the symbol of the derivative of E with respect to another symbol."""
+    return Symbol(f"dE/d{symbol.text}", rf"\frac{{\partial E}}{{\partial {symbol.latex}}}")
+
+
+def numeral(printed: str) -> Symbol:
+    r"""Return a number in both notations: -1.25e-7 is -1.25 \times 10^{-7} in LaTeX."""
+    special = {"NaN": r"\mathrm{NaN}", "inf": r"\infty", "-inf": r"-\infty"}
+    return Symbol(printed, special.get(printed) or re.sub(r"e(-?\d+)$", r" \\times 10^{\1}", printed))
+
+
+def symbolic(expression: ast.expr, names: Callable[[str, str], Symbol]) -> Symbol:
+    """Return an expression in both notations; names maps a name and an index to its symbol, as for a Writer."""
+    text = TextWriter(lambda name, index: names(name, index).text).write(expression)
+    return Symbol(text, LatexWriter(lambda name, index: names(name, index).latex).write(expression))

@@ -1,0 +1,219 @@
+"""Feed: the data of one fit, checked before anything is changed, and served batch by batch, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.checking.training_contract import preflight
+from nanonet.core.arrays import Array
+from nanonet.core.chain import Chain
+from nanonet.core.checks import as_floats
+from nanonet.core.errors import NonFiniteError
+from nanonet.core.loss import Loss, nothing_counts
+from nanonet.training.data import Batch, Dataset, Stream, check_finite
+from nanonet.training.history import History, Means
+from nanonet.training.metrics import Metric, look_at
+from nanonet.training.step import Stepper
+
+Validation = float | tuple[npt.ArrayLike, ...] | None
+Splits = dict[tuple[int, float], Any]
+
+
+class Feed:
+    """What a fit trains on and what it is validated with, cast to what the model and the loss take.
+
+    Parameters
+    ----------
+    model : Chain
+    loss : Loss
+    rng : Generator
+        For shuffling, and for choosing validation samples.
+    splits : dict
+        By length and fraction, the generator state from which the validation samples of an earlier fit were drawn;
+        later fits on data of the same length reuse the split.
+
+    Attributes
+    ----------
+    data, held_out
+        The training data and the validation data, if any.
+    count : int or None
+        Batches per epoch, if known.
+    is_stream, unchecked : bool
+        Whether the batches come from an iterable, and whether they were not checked as a whole.
+    settings : dict
+        What a fit that resumes an epoch of this one must match.
+    """
+
+    def __init__(self, model: Chain, loss: Loss, rng: np.random.Generator, splits: Splits) -> None:
+        self.model, self.loss, self.rng, self.splits = model, loss, rng, splits
+        self.data: Dataset | Stream
+        self.held_out: Dataset | None
+
+    def accept(
+        self, x: Any, target: npt.ArrayLike | None, weight: npt.ArrayLike | None, validation: Validation
+    ) -> None:
+        """Take the data of a fit, or raise an error."""
+        if target is None:
+            if weight is not None:
+                raise TypeError("fit: sample_weight needs arrays x and target; an iterable yields (x, target, weight)")
+            if isinstance(validation, Real):
+                raise TypeError("fit: validation as a fraction needs arrays; with an iterable give (x, target)")
+            self.data, self.held_out = Stream(x), self._validation(validation)
+            return
+        self.data, prediction = self._dataset(x, target, weight)
+        if isinstance(validation, Real) and not isinstance(validation, bool):
+            self.data, self.held_out = self._split(self.data, float(validation), prediction)
+        else:
+            self.held_out = self._validation(validation)
+
+    def divide(self, batch_size: int, metrics: Iterable[str], *, shuffle: bool) -> None:
+        """Choose how the data is divided into batches."""
+        self.size, self.shuffle = batch_size, shuffle
+        self.count: int | None = None
+        self.is_stream = self.unchecked = isinstance(self.data, Stream)
+        self.settings: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
+        if isinstance(self.data, Dataset):
+            self.count, self.unchecked = -(-len(self.data) // batch_size), self.data.on_disk
+            self.settings |= {"samples": len(self.data), "batch_size": batch_size, "shuffle": shuffle}
+
+    def epoch(self) -> Epoch:
+        """Start an epoch."""
+        return Epoch(self.settings, self.rng.bit_generator.state if self.shuffle else None)
+
+    def train(
+        self, epoch: Epoch, stepper: Stepper, metrics: dict[str, Metric], history: History, *, strict: bool
+    ) -> Iterator[int]:
+        """Take a step on each remaining batch of an epoch in which something counts, and yield its number.
+
+        With strict, the first of them is taken under the contract.
+        """
+        number = epoch.done
+        for number, batch in enumerate(self._batches(epoch), epoch.done + 1):
+            x = batch.x
+            if self.unchecked:
+                x = self.model.enter(x)
+                check_finite(x, batch.target, f"batch {number}: ")
+            measures: dict[str, float] = {}
+            look = partial(look_at, metrics, batch.target, measures) if metrics else None
+            take = stepper.take_strictly if strict else stepper.take
+            try:
+                outcome = take(x, batch.target, batch.weight, look)
+            except NonFiniteError as error:
+                where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
+                located = NonFiniteError(str(error).replace("training stopped at", where))
+                located.history = history
+                raise located from None
+            if outcome.divisor == 0:  # no step was taken
+                continue
+            strict = False
+            epoch.means.add("loss", outcome.loss, outcome.divisor)
+            for name, value in measures.items():
+                epoch.means.add(name, value, len(x))
+            epoch.done = number
+            yield number
+        self.count = number
+
+    def _batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield the remaining batches of an epoch."""
+        if isinstance(self.data, Stream):
+            return self.data.batches(epoch.done)
+        rng = self.rng if self.shuffle else None
+        if rng is not None and epoch.done:  # its order was drawn earlier
+            rng = generator_at(rng, epoch.begun)
+        return self.data.batches(self.size, rng, epoch.done)
+
+    def _validation(self, given: Any) -> Dataset | None:
+        if given is None:
+            return None
+        if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
+            raise TypeError(f"fit: expected validation as (x, target) or a fraction, got {type(given).__name__}")
+        return self._dataset(*given, kind="validation ")[0]
+
+    def _split(self, data: Dataset, fraction: float, prediction: Array) -> tuple[Dataset, Dataset]:
+        """Split data as in an earlier fit, or draw a new split."""
+        key = len(data), fraction
+        rng = generator_at(self.rng, self.splits[key]) if key in self.splits else self.rng
+        self.splits.setdefault(key, rng.bit_generator.state)
+        parts = data.split(fraction, rng)
+        for part in parts:
+            self._check_loss(part, prediction, "sample on one side of the validation split")
+        return parts
+
+    def _dataset(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> tuple[Dataset, Array]:
+        """Return data as the model takes it and the prediction for one sample, or raise an error.
+
+        Arrays on disk are checked batch by batch.
+        """
+        data = Dataset(x if isinstance(x, np.memmap) else self.model.enter(x), target, weight, kind=kind)
+        if not data.on_disk:
+            if not self.loss.integer_target and data.target.dtype.kind == "f":
+                data.target = as_floats(data.target, self.model.dtype, "fit", f"{kind}target")
+            check_finite(data.x, data.target, kind)
+        prediction = self._prediction(self.model.enter(data.x[:1]))
+        self._check_loss(data, prediction, f"{kind}sample")
+        return data, prediction
+
+    def _check_loss(self, data: Dataset, prediction: Array, which: str) -> None:
+        """Raise if the loss rejects the target, or nothing counts; on disk only one sample is checked."""
+        chosen = slice(None) if data.chosen is None else data.chosen
+        target = data.target[:1] if data.on_disk else data.target[chosen]
+        weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
+        checked, _ = self.loss.check(np.broadcast_to(prediction, (len(target), *prediction.shape[1:])), target)
+        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weight)
+        if not some:
+            raise nothing_counts(f"fit: no {which} counts")
+
+    def _prediction(self, x: Array) -> Array:
+        """Return the prediction for a sample under the contract; the first step reports a non-finite one."""
+        try:
+            return preflight(self.model, x)
+        except NonFiniteError:
+            with np.errstate(all="ignore"):
+                return self.model.predict(x)
+
+
+class Epoch:
+    """The progress of an unfinished epoch, and what is needed to resume it in another process.
+
+    Attributes
+    ----------
+    data : dict
+        Samples, batch size, shuffling and metrics: what a fit that resumes it must match.
+    begun : dict or None
+        The generator state from which its order was drawn; None without shuffling.
+    done : int
+        Number of finished batches.
+    means : Means
+        Of the losses and metrics so far.
+    """
+
+    def __init__(self, data: dict[str, Any], begun: Any) -> None:
+        self.data, self.begun, self.done, self.means = data, begun, 0, Means()
+
+    def agree(self, data: dict[str, Any]) -> None:
+        """Raise ValueError unless it can be resumed with such data."""
+        if self.done and data != self.data:
+            differing = [name for name in {**self.data, **data} if self.data.get(name) != data.get(name)]
+            raise ValueError(
+                f"fit: {self.done} batches of this epoch are done, and resuming it needs the same data and settings: "
+                f"expected {_described(self.data, differing)}, got {_described(data, differing)}"
+            )
+
+
+def _described(data: dict[str, Any], names: list[str]) -> str:
+    if data["samples"] is None and "samples" in names:
+        return "an iterable"
+    return ", ".join(f"{name}={data[name]!r}" for name in names if name in data)
+
+
+def generator_at(rng: np.random.Generator, state: Any) -> np.random.Generator:
+    """Return a generator of rng's kind in the given state, leaving rng unchanged."""
+    bits = type(rng.bit_generator)(0)
+    bits.state = state
+    return np.random.Generator(bits)
