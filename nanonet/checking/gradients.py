@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import Comparison, Terms, compare
-from nanonet.checking.layer_check import LayerCheck, as_gradient_error, blame_child, named_parts
+from nanonet.checking.layer_check import LayerCheck, as_gradient_error, blame_child
 from nanonet.checking.situations import (
     BATCH,
     FAR_OUT,
@@ -26,7 +26,7 @@ from nanonet.checking.situations import (
     sample,
 )
 from nanonet.checking.training_contract import checked_loss
-from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, named_parts
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, as_shape, is_several
 from nanonet.core.errors import ContractError, GradientError

@@ -14,7 +14,7 @@ from nanonet.checking.contract import checked
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, named_parts, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer
@@ -232,13 +232,6 @@ class LayerCheck:
             allowed = ALIKE * float(np.abs(true).max(initial=0.0)) + floor
             if array.shape != true.shape or not bool((np.abs(array * 1.0 - true) <= allowed).all()):
                 raise GradientError(f"{self.name}: {what} ({name})")
-
-
-def named_parts(name: str, arrays: Arrays) -> dict[str, Array]:
-    """Return arrays by name: one by the name itself, several with their index, such as "dE/dx[1]"; None is left out."""
-    if not isinstance(arrays, tuple):
-        return {} if arrays is None else {name: arrays}
-    return {f"{name}[{i}]": part for i, part in enumerate(arrays) if part is not None}
 
 
 def _equal(one: Arrays, other: Arrays) -> bool:

@@ -42,9 +42,12 @@ class Loss(Extensible, ABC):
     ----------
     integer_target : bool
         Whether the target holds integers, such as class labels: one for each row of the prediction.
+    several_targets : bool
+        Whether prediction and target are tuples of arrays, as those of :class:`nanonet.Together`.
     """
 
     integer_target: ClassVar[bool] = False
+    several_targets: ClassVar[bool] = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""

@@ -46,6 +46,8 @@ class Together(Loss):
     2.3466
     """
 
+    several_targets = True
+
     def __init__(self, *losses: Loss, weights: Sequence[float] | None = None) -> None:
         if not losses:
             raise ValueError("Together: expected one loss or more; write Together(SquaredError(), CrossEntropy())")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -90,9 +90,7 @@ class Sequential(Chain):
         """Return the summary for a notebook."""
         return summary_html(self)
 
-    def loss_and_grad(
-        self, x: npt.ArrayLike, target: npt.ArrayLike, loss: Loss, *, training: bool = False
-    ) -> tuple[float, Array]:
+    def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.
 
         Examples
@@ -151,15 +149,15 @@ class Sequential(Chain):
 
     def fit(
         self,
-        x: npt.ArrayLike | Iterable[Any],
-        target: npt.ArrayLike | None = None,
+        x: Any,
+        target: Any = None,
         *,
         loss: Loss,
         optimizer: Optimizer,
         epochs: int,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation: float | tuple[npt.ArrayLike, ...] | None = None,
+        validation: float | tuple[Any, ...] | None = None,
         sample_weight: npt.ArrayLike | None = None,
         metrics: Sequence[Callable[[Any, Any], float]] = (),
         callbacks: Sequence[Callback] = (),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from numbers import Real
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import is_finite
+from nanonet.core.arrays import Arrays, batch_size_of, each, is_finite, named_parts, parts_of
 from nanonet.core.checks import as_generator, as_numbers, as_weights, positive_int
 from nanonet.core.errors import ShapeError
 
@@ -17,9 +18,19 @@ from nanonet.core.errors import ShapeError
 class Batch(NamedTuple):
     """Samples with their targets and, optionally, their weights."""
 
-    x: npt.NDArray[Any]
-    target: npt.NDArray[Any]
+    x: Any
+    target: Any
     weight: npt.NDArray[Any] | None = None
+
+
+class Several(NamedTuple):
+    """Whether x and target are tuples of arrays: of a model with several inputs, and of a loss of several outputs."""
+
+    x: bool = False
+    target: bool = False
+
+
+SINGLE = Several()
 
 
 class Dataset:
@@ -27,10 +38,12 @@ class Dataset:
 
     Parameters
     ----------
-    x, target : array
+    x, target : array, or tuple of arrays
         Shape (samples, ...).
     weight : array, optional
         Shape (samples,).
+    several : Several
+        Which of x and target is a tuple.
     chosen : array of int, optional
         Indices of the samples to use; default: all.
 
@@ -44,36 +57,37 @@ class Dataset:
 
     def __init__(
         self,
-        x: npt.ArrayLike,
-        target: npt.ArrayLike,
+        x: Any,
+        target: Any,
         weight: npt.ArrayLike | None = None,
         *,
         kind: str = "",
+        several: Several = SINGLE,
         chosen: npt.NDArray[np.intp] | None = None,
     ) -> None:
-        self.kind = kind
-        self.x, self.target = _samples(x, f"{kind}x"), _samples(target, f"{kind}target")
+        self.kind, self.several = kind, several
+        self.x, self.target = _samples(x, f"{kind}x", several.x), _samples(target, f"{kind}target", several.target)
         self.weight = None if weight is None else _samples(weight, f"{kind}sample_weight")
         self.chosen = chosen
-        for name, array in (("target", self.target), ("sample_weight", self.weight)):
-            if array is not None and len(array) != len(self.x):
-                raise ShapeError(f"fit: {kind}x has {len(self.x)} samples but {kind}{name} has {len(array)}")
-        if len(self.x) == 0:
+        self._size = batch_size_of(self.x)
+        for name, value in (("x", self.x), ("target", self.target), ("sample_weight", self.weight)):
+            for place, array in named_parts(name, value).items():
+                if len(array) != self._size:
+                    raise ShapeError(f"fit: {kind}x has {self._size} samples but {kind}{place} has {len(array)}")
+        if self._size == 0:
             raise ValueError(f"fit: {kind}x holds no samples")
         if self.weight is not None:
             if self.weight.ndim != 1:
-                raise ShapeError(
-                    f"fit: expected {kind}sample_weight of shape ({len(self.x)},), got {self.weight.shape}"
-                )
+                raise ShapeError(f"fit: expected {kind}sample_weight of shape ({self._size},), got {self.weight.shape}")
             as_weights(self.weight, "fit", f"{kind}sample_weight")
 
     def __len__(self) -> int:
-        return len(self.x) if self.chosen is None else len(self.chosen)
+        return self._size if self.chosen is None else len(self.chosen)
 
     @property
     def on_disk(self) -> bool:
         """Whether it is memory-mapped, and so not checked as a whole."""
-        return isinstance(self.x, np.memmap) or isinstance(self.target, np.memmap)
+        return any(isinstance(array, np.memmap) for array in (*parts_of(self.x), *parts_of(self.target)))
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
         """Split at random into two parts, the second with the given fraction of the samples.
@@ -93,7 +107,7 @@ class Dataset:
 
     def part(self, chosen: npt.NDArray[np.intp]) -> Dataset:
         """Return the chosen samples, without copying them."""
-        return Dataset(self.x, self.target, self.weight, kind=self.kind, chosen=chosen)
+        return Dataset(self.x, self.target, self.weight, kind=self.kind, several=self.several, chosen=chosen)
 
     def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
         """Yield all samples once, shuffled by rng if given; the last batch may be smaller.
@@ -106,20 +120,24 @@ class Dataset:
             order = drawn if order is None else order[drawn]
         for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, start + batch_size)
-            chosen = piece if order is None else order[piece]
-            yield Batch(self.x[chosen], self.target[chosen], None if self.weight is None else self.weight[chosen])
+            take = itemgetter(piece if order is None else order[piece])
+            yield Batch(each(take, self.x), each(take, self.target), None if self.weight is None else take(self.weight))
 
 
-def _samples(data: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+def _samples(data: Any, name: str, several: bool = False) -> Any:
+    if several:
+        if not isinstance(data, (tuple, list)):
+            raise TypeError(f"fit: expected {name} as a tuple of arrays, got {type(data).__name__}; write (a, b)")
+        return tuple(_samples(part, f"{name}[{i}]") for i, part in enumerate(data))
     array = data if isinstance(data, np.memmap) else as_numbers(data, "fit", name)
     if array.ndim == 0:
         raise ShapeError(f"fit: expected {name} of shape (samples, ...), got a single number")
     return array
 
 
-def check_finite(x: npt.NDArray[Any], target: npt.NDArray[Any], kind: str) -> None:
+def check_finite(x: Arrays, target: Arrays, kind: str) -> None:
     """Raise ValueError, with the index, if x or target holds NaN or infinity."""
-    for name, array in (("x", x), ("target", target)):
+    for name, array in (named_parts("x", x) | named_parts("target", target)).items():
         if array.dtype.kind == "f" and not is_finite(array):
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             hint = ""
@@ -136,7 +154,7 @@ def _is_row(entry: Any) -> bool:
 class Stream:
     """An iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch."""
 
-    def __init__(self, batches: Iterable[Any]) -> None:
+    def __init__(self, batches: Iterable[Any], several: Several = SINGLE) -> None:
         if not isinstance(batches, Iterable):
             raise TypeError(
                 "fit: expected x and target, or an iterable of (x, target) batches, "
@@ -145,7 +163,7 @@ class Stream:
         rows = isinstance(batches, (list, tuple)) and batches and _is_row(batches[0])
         if rows or isinstance(batches, np.ndarray):
             raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
-        self._batches = batches
+        self._batches, self._several = batches, several
 
     def batches(self, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches as arrays, skipping the first ``skip``.
@@ -163,8 +181,8 @@ class Stream:
                 raise TypeError(
                     f"fit: expected batch {number} as (x, target) or (x, target, weight), got {type(batch).__name__}"
                 )
-            made = Dataset(*batch, kind=f"batch {number}: ")
-            if made.x.ndim == 2:
+            made = Dataset(*batch, kind=f"batch {number}: ", several=self._several)
+            if not self._several.x and made.x.ndim == 2:
                 width = made.x.shape[1] if width is None else width
                 if made.x.shape[1] != width:
                     raise ShapeError(f"fit: batch {number} has x of width {made.x.shape[1]}, batch 1 of width {width}")
@@ -179,9 +197,14 @@ class Stream:
             )
 
 
+def _are_arrays(data: object) -> bool:
+    """Return whether data is a tuple of NumPy arrays, not one array written as a tuple."""
+    return isinstance(data, tuple) and bool(data) and all(isinstance(part, np.ndarray) for part in data)
+
+
 def batches(
-    x: npt.ArrayLike,
-    target: npt.ArrayLike,
+    x: Any,
+    target: Any,
     batch_size: int = 32,
     *,
     shuffle: bool = True,
@@ -192,7 +215,7 @@ def batches(
 
     Parameters
     ----------
-    x, target : array
+    x, target : array, or tuple of arrays
         Shape (samples, ...).
     batch_size : int
         Samples per batch; the last may be smaller.
@@ -211,5 +234,5 @@ def batches(
     [3] [30] None
     """
     positive_int(batch_size, "batches", "batch_size")
-    data = Dataset(x, target, sample_weight)
+    data = Dataset(x, target, sample_weight, several=Several(_are_arrays(x), _are_arrays(target)))
     return data.batches(batch_size, as_generator(rng, "batches") if shuffle else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nanonet.core.arrays import Array, is_finite
+from nanonet.core.arrays import Arrays, is_finite, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, NonFiniteError
 from nanonet.core.objects import called
@@ -14,7 +14,7 @@ from nanonet.core.tree import Tree
 
 
 def divergence(
-    found: str, x: Array, number: int, rate: float, retrace: Callable[[], object] | None = None
+    found: str, x: Arrays, number: int, rate: float, retrace: Callable[[], object] | None = None
 ) -> NonFiniteError:
     """Return the error for a step that diverged.
 
@@ -32,7 +32,7 @@ def divergence(
         Runs both passes again under the contract, on the model as it was before the step; None if only the update
         diverged.
     """
-    if x.dtype.kind == "f" and not is_finite(x):
+    if not all(part.dtype.kind != "f" or is_finite(part) for part in parts_of(x)):
         found = "x holds numbers that are not finite"
     elif retrace is not None:
         try:

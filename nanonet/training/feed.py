@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from numbers import Real
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.training_contract import preflight
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.loss import Loss, nothing_counts
-from nanonet.training.data import Batch, Dataset, Stream, check_finite
+from nanonet.training.data import Batch, Dataset, Several, Stream, check_finite
 from nanonet.training.history import History, Means
 from nanonet.training.metrics import Metric, look_at
 from nanonet.training.step import Stepper
 
-Validation = float | tuple[npt.ArrayLike, ...] | None
+Validation = float | tuple[Any, ...] | None
+FIRST = itemgetter(slice(1))  # the first sample alone
 Splits = dict[tuple[int, float], Any]
 
 
@@ -52,19 +54,18 @@ class Feed:
 
     def __init__(self, model: Chain, loss: Loss, rng: np.random.Generator, splits: Splits) -> None:
         self.model, self.loss, self.rng, self.splits = model, loss, rng, splits
+        self._several = Several(model.several_inputs, loss.several_targets)
         self.data: Dataset | Stream
         self.held_out: Dataset | None
 
-    def accept(
-        self, x: Any, target: npt.ArrayLike | None, weight: npt.ArrayLike | None, validation: Validation
-    ) -> None:
+    def accept(self, x: Any, target: Any, weight: npt.ArrayLike | None, validation: Validation) -> None:
         """Take the data of a fit, or raise an error."""
         if target is None:
             if weight is not None:
                 raise TypeError("fit: sample_weight needs arrays x and target; an iterable yields (x, target, weight)")
             if isinstance(validation, Real):
                 raise TypeError("fit: validation as a fraction needs arrays; with an iterable give (x, target)")
-            self.data, self.held_out = Stream(x), self._validation(validation)
+            self.data, self.held_out = Stream(x, self._several), self._validation(validation)
             return
         self.data, prediction = self._dataset(x, target, weight)
         if isinstance(validation, Real) and not isinstance(validation, bool):
@@ -114,7 +115,7 @@ class Feed:
             strict = False
             epoch.means.add("loss", outcome.loss, outcome.divisor)
             for name, value in measures.items():
-                epoch.means.add(name, value, len(x))
+                epoch.means.add(name, value, batch_size_of(x))
             epoch.done = number
             yield number
         self.count = number
@@ -135,7 +136,7 @@ class Feed:
             raise TypeError(f"fit: expected validation as (x, target) or a fraction, got {type(given).__name__}")
         return self._dataset(*given, kind="validation ")[0]
 
-    def _split(self, data: Dataset, fraction: float, prediction: Array) -> tuple[Dataset, Dataset]:
+    def _split(self, data: Dataset, fraction: float, prediction: Arrays) -> tuple[Dataset, Dataset]:
         """Split data as in an earlier fit, or draw a new split."""
         key = len(data), fraction
         rng = generator_at(self.rng, self.splits[key]) if key in self.splits else self.rng
@@ -145,31 +146,39 @@ class Feed:
             self._check_loss(part, prediction, "sample on one side of the validation split")
         return parts
 
-    def _dataset(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> tuple[Dataset, Array]:
+    def _dataset(self, x: Any, target: Any, weight: Any = None, *, kind: str = "") -> tuple[Dataset, Any]:
         """Return data as the model takes it and the prediction for one sample, or raise an error.
 
         Arrays on disk are checked batch by batch.
         """
-        data = Dataset(x if isinstance(x, np.memmap) else self.model.enter(x), target, weight, kind=kind)
+        on_disk = any(isinstance(part, np.memmap) for part in parts_of(x))
+        entered = x if on_disk else self.model.enter(x)
+        data = Dataset(entered, target, weight, kind=kind, several=self._several)
         if not data.on_disk:
-            if not self.loss.integer_target and data.target.dtype.kind == "f":
-                data.target = as_floats(data.target, self.model.dtype, "fit", f"{kind}target")
+            if not self.loss.integer_target:
+                data.target = each(partial(self._as_target, kind), data.target)
             check_finite(data.x, data.target, kind)
-        prediction = self._prediction(self.model.enter(data.x[:1]))
+        prediction = self._prediction(self.model.enter(each(FIRST, data.x)))
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction
 
-    def _check_loss(self, data: Dataset, prediction: Array, which: str) -> None:
+    def _as_target(self, kind: str, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a target of floats in the model's dtype, any other as it is."""
+        return as_floats(target, self.model.dtype, "fit", f"{kind}target") if target.dtype.kind == "f" else target
+
+    def _check_loss(self, data: Dataset, prediction: Arrays, which: str) -> None:
         """Raise if the loss rejects the target, or nothing counts; on disk only one sample is checked."""
         chosen = slice(None) if data.chosen is None else data.chosen
-        target = data.target[:1] if data.on_disk else data.target[chosen]
+        target = each(FIRST if data.on_disk else itemgetter(chosen), data.target)
         weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
-        checked, _ = self.loss.check(np.broadcast_to(prediction, (len(target), *prediction.shape[1:])), target)
+        size = batch_size_of(target)
+        repeated = each(lambda part: np.broadcast_to(part, (size, *part.shape[1:])), prediction)
+        checked, _ = self.loss.check(repeated, target)
         some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weight)
         if not some:
             raise nothing_counts(f"fit: no {which} counts")
 
-    def _prediction(self, x: Array) -> Array:
+    def _prediction(self, x: Arrays) -> Any:
         """Return the prediction for a sample under the contract; the first step reports a non-finite one."""
         try:
             return preflight(self.model, x)

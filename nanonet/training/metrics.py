@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, each
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
@@ -221,5 +221,6 @@ def evaluation(
             targets.append(target)
     measures = means.values(f"{name}: no {data.kind}sample counts")
     if metrics:
-        look_at(metrics, np.concatenate(targets), measures, np.concatenate(predictions))
+        whole = [each(lambda *parts: np.concatenate(parts), *pieces) for pieces in (targets, predictions)]
+        look_at(metrics, whole[0], measures, whole[1])
     return measures

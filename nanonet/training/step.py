@@ -13,7 +13,7 @@ import numpy.typing as npt
 from nanonet.checking.contract import checked
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, is_finite
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, is_finite, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import NonFiniteError
@@ -21,7 +21,7 @@ from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
-from nanonet.training.data import Dataset
+from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_loss, of_update
 from nanonet.training.interrupts import Shield
 
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
     loss: float
     divisor: float
-    prediction: Array
+    prediction: Any
 
 
 class By(NamedTuple):
@@ -103,11 +103,12 @@ class Stepper:
         vars(self).update(state)
         self._start()
 
-    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> float:
+    def step(self, x: Any, target: Any, weight: npt.ArrayLike | None) -> float:
         """Take a step on a batch from a user; see :meth:`nanonet.Trainer.step`."""
         entered = self.model.enter(x)
-        if len(entered) == 0:
-            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {entered.shape}")
+        if batch_size_of(entered) == 0:
+            shapes = " and ".join(str(part.shape) for part in parts_of(entered))
+            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
         if self._is_large and not self.shield.up:
             with self.shield:
                 self.shield.open()
@@ -121,8 +122,8 @@ class Stepper:
 
     def take(
         self,
-        x: Array,
-        target: npt.ArrayLike,
+        x: Arrays,
+        target: Any,
         weight: npt.ArrayLike | None,
         look: Callable[[Array], None] | None = None,
         by: By | Stepper | None = None,
@@ -230,14 +231,15 @@ class Stepper:
                 return False
         return True
 
-    def _gradients(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _gradients(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which store every gradient in the vector."""
         size = self.micro_batch_size
-        if size is None or len(x) <= size:
+        if size is None or batch_size_of(x) <= size:
             return self._passes(by, x, target, weight)
-        return self._accumulated(by, Dataset(x, target, weight), size)
+        several = Several(isinstance(x, tuple), self.loss.several_targets)
+        return self._accumulated(by, Dataset(x, target, weight, several=several), size)
 
-    def _passes(self, by: By | Stepper, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None) -> Outcome:
+    def _passes(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes on one micro-batch; the gradients stay as they are if no sample of it counts."""
         prediction, cache = by.model.forward(x, training=True)
         value, divisor, loss_cache = mean_loss(by.loss, prediction, target, weight)
@@ -260,10 +262,10 @@ class Stepper:
                 mean += share * self._grad
                 loss += share * (outcome.loss - loss)
         self._grad[:] = mean
-        return Outcome(loss, divisor, np.concatenate(predictions))
+        return Outcome(loss, divisor, each(lambda *parts: np.concatenate(parts), *predictions))
 
     def take_strictly(
-        self, x: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
+        self, x: Arrays, target: Any, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
     ) -> Outcome:
         """Take a step under the strict contract, including the loss and the optimizer."""
         optimizer = checked_optimizer(self.optimizer, self._starts, self.model.dtype)
@@ -304,9 +306,7 @@ class Stepper:
                 start += parameter.size
 
 
-def mean_loss(
-    loss: Loss, prediction: Array, target: npt.ArrayLike, weight: npt.ArrayLike | None
-) -> tuple[float, float, Any]:
+def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
     """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
     checked, weights = loss.check(prediction, target, weight)
     divisor = loss.total(checked, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from nanonet.core.loss import Loss
 from nanonet.core.objects import Recorded
 from nanonet.core.optimizer import Optimizer
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
-from nanonet.training.data import Dataset
+from nanonet.training.data import Dataset, Several
 from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics import CHUNK, Metric, by_name, evaluation
@@ -159,7 +159,7 @@ class Trainer:
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
 
-    def step(self, x: npt.ArrayLike, target: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+    def step(self, x: Any, target: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
 
         Raises
@@ -240,8 +240,8 @@ class Trainer:
 
     def fit(
         self,
-        x: npt.ArrayLike | Iterable[Any],
-        target: npt.ArrayLike | None = None,
+        x: Any,
+        target: Any = None,
         *,
         epochs: int,
         batch_size: int = 32,
@@ -343,15 +343,16 @@ class Trainer:
 
     def evaluate(
         self,
-        x: npt.ArrayLike,
-        target: npt.ArrayLike,
+        x: Any,
+        target: Any,
         batch_size: int = CHUNK,
         *,
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
         """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
         positive_int(batch_size, "evaluate", "batch_size")
-        data = Dataset(x, target, sample_weight)
+        several = Several(self.model.several_inputs, self.loss.several_targets)
+        data = Dataset(x, target, sample_weight, several=several)
         return evaluation(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
 
     @contextmanager
