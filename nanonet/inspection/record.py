@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, Arrays, each, parts_of, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
@@ -33,20 +32,20 @@ class LayerTrace:
         "0", "1", ...; a nested layer is named like its parameters, "1.inner.0".
     layer : Layer
         The layer, in the copy of the model that the pass ran on.
-    input, output : array
-        x and y, shape (batch, ...).
-    grad_output, grad_input : array or None
-        dE/dy and dE/dx, of the same shapes; None without a backward pass.
+    input, output : array, or tuple of arrays
+        x and y, shape (batch, ...); a tuple for several inputs or outputs.
+    grad_output, grad_input : array, tuple of arrays or None
+        dE/dy and dE/dx, of the same shapes; None without a backward pass, and for integers.
     parameters, gradients : dict of array
         Its own parameters by name, and their gradients; the latter empty without a backward pass.
     """
 
     name: str
     layer: Layer
-    input: npt.NDArray[Any]
-    output: Array = field(default_factory=lambda: np.empty(0))
-    grad_output: Array | None = None
-    grad_input: Array | None = None
+    input: Arrays
+    output: Arrays = field(default_factory=lambda: np.empty(0))
+    grad_output: Arrays = None
+    grad_input: Arrays = None
     parameters: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
 
@@ -63,10 +62,11 @@ class LayerTrace:
     @property
     def is_elementwise(self) -> bool:
         """Whether it is an elementwise Activation."""
-        return is_plain(self.layer, Activation, "forward") and self.output.shape == self.input.shape
+        return is_plain(self.layer, Activation, "forward") and bool(shape_of(self.output) == shape_of(self.input))
 
     def __repr__(self) -> str:
-        return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {self.output.shape})"
+        shapes = " and ".join(str(part.shape) for part in parts_of(self.output))
+        return f"LayerTrace({self.name}: {' '.join(repr(self.layer).split())}, output {shapes})"
 
 
 class Record(Mapping[str, LayerTrace]):
@@ -75,8 +75,8 @@ class Record(Mapping[str, LayerTrace]):
     def __init__(
         self,
         model: Chain,
-        x: npt.NDArray[Any],
-        target: npt.NDArray[Any] | None,
+        x: Arrays,
+        target: Arrays,
         loss: Loss | None,
         value: float | None,
         whole: LayerTrace,
@@ -151,34 +151,37 @@ class Recorder:
         self.original = {method: getattr(twin, method) for method in ("forward", "backward", "backward_parameters")}
         vars(twin).update({method: getattr(self, method) for method in self.original})
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Any]:
         """Call forward, and record its input and output."""
         self.entered += 1
         name = self.name if self.entered == 1 else f"{self.name}#{self.entered}"
-        record = LayerTrace(name, self.layer, np.array(x))
+        record = LayerTrace(name, self.layer, each(np.array, x))
         self.found.append(record)
         y, cache = self.original["forward"](x, training=training)
-        record.output = np.array(y)
+        record.output = each(np.array, y)
         self.calls.append((cache, record))
         return y, cache
 
-    def backward(self, grad: Array, cache: Any) -> Array:
+    def backward(self, grad: Arrays, cache: Any) -> Array:
         """Call backward, and record both gradients with the matching call."""
-        record, before = self._record(cache), np.array(grad)
+        record, before = self._record(cache), each(np.array, grad)
         dx: Array = self.original["backward"](grad, cache)
         if record is None:
             return dx
         record.grad_output = before
-        if np.shape(dx) != record.input.shape:
+        given = parts_of(record.input)
+        if len(parts_of(dx)) != len(given) or any(
+            part is not None and np.shape(part) != x.shape for part, x in zip(parts_of(dx), given, strict=True)
+        ):
             who = f"layer {self.name}, {called(self.layer)}" if self.name else called(self.layer)
-            wanted = f"dE/dx of the shape of x, {record.input.shape}"
-            raise ValueError(f"{who}: backward must return {wanted}, got {np.shape(dx)}")
-        record.grad_input = np.array(dx)
+            wanted, got = (" and ".join(str(np.shape(part)) for part in parts) for parts in (given, parts_of(dx)))
+            raise ValueError(f"{who}: backward must return dE/dx of the shape of x, {wanted}, got {got}")
+        record.grad_input = None if dx is None else each(np.array, dx)
         return dx
 
-    def backward_parameters(self, grad: Array, cache: Any) -> None:
+    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
         """Call backward_parameters, and record its input."""
-        record, before = self._record(cache), np.array(grad)
+        record, before = self._record(cache), each(np.array, grad)
         self.original["backward_parameters"](grad, cache)
         if record is not None:
             record.grad_output = before

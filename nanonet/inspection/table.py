@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from nanonet.core.arrays import Arrays, batch_size_of, named_parts, parts_of
 from nanonet.core.errors import shape_text
 from nanonet.core.objects import called
 from nanonet.inspection.html import table
@@ -39,8 +40,9 @@ def _rows(trace: Record) -> Iterator[Cells]:
         yield from _batch("t", trace.target)
 
 
-def _batch(label: str, array: npt.NDArray[Any]) -> Iterator[Cells]:
-    return _array(label, shape_text(array.shape[1:]), array)
+def _batch(label: str, arrays: Arrays) -> Iterator[Cells]:
+    for name, array in named_parts(label, arrays).items():
+        yield from _array(name, shape_text(array.shape[1:]), array)
 
 
 def _array(label: str, shape: str, array: npt.NDArray[Any]) -> Iterator[Cells]:
@@ -51,13 +53,13 @@ def _array(label: str, shape: str, array: npt.NDArray[Any]) -> Iterator[Cells]:
 
 def title(trace: Record) -> list[str]:
     """Return the lines above the table."""
-    count = len(trace.x)
+    count = batch_size_of(trace.x)
     described = f"{type(trace.model).__name__}: {count} sample{'s' * (count != 1)}, {trace.model.dtype}"
     if trace.value is None:
         return [f"Trace of {described}; no target, so no gradients"]
     lines = [f"Trace of {described}, E = {written(trace.value)} ({one_line(called(trace.loss))})"]
     if count > 1:
-        row = ", one row each" if trace.x.ndim == 2 else ""
+        row = ", one row each" if all(x.ndim == 2 for x in parts_of(trace.x)) else ""
         lines.append(f"E is the mean over the {count} samples{row}; gradients are those of E.")
     return lines
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from operator import itemgetter
 
 import numpy as np
 
 from nanonet.checking.view import View
+from nanonet.core.arrays import batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.loss import Loss
 from nanonet.core.parameter import Parameter
@@ -27,12 +29,12 @@ class Trace(Record):
     ----------
     model : Chain
         The copy of the model that the pass ran on.
-    x : array
+    x : array, or tuple of arrays
         Shape (batch, ...).
-    target : array or None
-    prediction : array
+    target : array, tuple of arrays or None
+    prediction : array, or tuple of arrays
         The model's output.
-    grad_x : array or None
+    grad_x : array, tuple of arrays or None
         dE/dx, of the shape of x.
     loss : Loss or None
     value : float or None
@@ -73,21 +75,22 @@ class Trace(Record):
         """
         if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
             raise TypeError(f"trace: expected a sample's number, such as 0, got {i!r:.60}")
-        count = len(self.x)
+        count = batch_size_of(self.x)
         if not -count <= i < count:
             raise IndexError(f"trace: there is no sample {i}; it holds {count}, from 0 to {count - 1}")
         i %= count
-        target = None if self.target is None else self.target[i : i + 1]
-        return trace_of(self.model, self.x[i : i + 1], target, self.loss)
+        one = itemgetter(slice(i, i + 1))
+        target = None if self.target is None else each(one, self.target)
+        return trace_of(self.model, each(one, self.x), target, self.loss)
 
     def one_sample(self, sample: int | None, what: str) -> Trace:
         """Return the trace of the given sample; ValueError if it is None and there are several."""
         if sample is not None:
             return self.sample(sample)
-        if len(self.x) > 1:
+        if batch_size_of(self.x) > 1:
             example = "draw(sample=0)" if what == "draw" else "sample=0"
             raise ValueError(
-                f"trace: {what} shows one sample, and this trace holds {len(self.x)}; choose one: {example}"
+                f"trace: {what} shows one sample, and this trace holds {batch_size_of(self.x)}; choose one: {example}"
             )
         return self
 
@@ -98,7 +101,7 @@ class Trace(Record):
 
     def __repr__(self) -> str:
         loss = f", E = {self.value:.5g}" if self.value is not None else ""
-        return f"Trace({len(self._layers)} layers, {len(self.x)} samples{loss})"
+        return f"Trace({len(self._layers)} layers, {batch_size_of(self.x)} samples{loss})"
 
     def _repr_html_(self) -> str:
         return trace_html(self)
@@ -157,10 +160,11 @@ def trace_of(model: Chain, x: object, target: object = None, loss: Loss | None =
     """Run one pass on a copy of model, and return its trace; see :meth:`nanonet.Sequential.trace`."""
     _check_pair(target, loss)
     twin = copy.deepcopy(model)
-    entered = np.array(twin.enter(x))
-    if len(entered) == 0:
-        raise ValueError(f"trace: expected one sample or more, got x of shape {entered.shape}")
-    kept = entered.copy()
+    entered = each(np.array, twin.enter(x))
+    if batch_size_of(entered) == 0:
+        shapes = " and ".join(str(part.shape) for part in parts_of(entered))
+        raise ValueError(f"trace: expected one sample or more, got x of shape {shapes}")
+    kept = each(np.copy, entered)
     view = View(twin, live=True)
     found: list[LayerTrace] = []
     for name, layer in view.tree.layers.items():

@@ -21,12 +21,15 @@ from nanonet import (
     Adagrad,
     Adam,
     AdamW,
+    Add,
     Array,
     BinaryCrossEntropy,
     Clip,
+    Concatenate,
     CrossEntropy,
     Dropout,
     Flatten,
+    Fork,
     Hinge,
     Huber,
     Identity,
@@ -38,6 +41,7 @@ from nanonet import (
     MeanAbsoluteError,
     MeanSquaredError,
     Optimizer,
+    Parallel,
     ReLU,
     Residual,
     RMSprop,
@@ -50,8 +54,10 @@ from nanonet import (
     Softsign,
     SquaredError,
     Tanh,
+    Together,
     Trainer,
 )
+from nanonet.core.arrays import each, parts_of
 from nanonet.core.chain import Chain
 from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
 
@@ -59,6 +65,27 @@ torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 pytestmark = pytest.mark.peer
 functional: Any = torch.nn.functional
+
+
+class Branches(torch.nn.Module):  # type: ignore[misc]  # PyTorch may be missing
+    """Several modules: on one x, or on a tuple one each."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.branches = torch.nn.ModuleList(map(module_for, layer.branches))
+
+    def forward(self, x: Any) -> tuple[Any, ...]:
+        parts = x if isinstance(x, tuple) else (x,) * len(self.branches)
+        return tuple(branch(part) for branch, part in zip(self.branches, parts, strict=True))
+
+
+class Joined(torch.nn.Module):  # type: ignore[misc]  # PyTorch may be missing
+    """A function of several inputs."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.forward = function
+
 
 LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     Linear: lambda layer: torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None),
@@ -78,6 +105,10 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=-1),
     Flatten: lambda layer: torch.nn.Flatten(),
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
+    Fork: Branches,
+    Parallel: Branches,
+    Concatenate: lambda layer: Joined(lambda x: torch.cat(x, dim=layer.axis)),
+    Add: lambda layer: Joined(sum),
     Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
     Chain: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
     Sequential: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
@@ -93,6 +124,7 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     BinaryCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).mean(1),
+    Together: "it is a sum of others; see test_together.py",
     CrossEntropy: lambda loss, y, t: functional.cross_entropy(y, t, **cross_entropy_settings(loss), reduction="none"),
 }
 """One number a sample, for a loss, a prediction and a target; or the reason why PyTorch has nothing like it."""
@@ -185,17 +217,19 @@ def test_a_layer_has_the_values_and_both_gradients_of_its_counterpart(case: Laye
     model = Sequential(case.make(), dtype=np.float64, rng=0)
     module = twin(model).train(training)
     x = case.x()
-    floating = x.dtype.kind == "f"
-    input_there = tensor(x, grad=floating)
+    inputs_there = [tensor(part, grad=part.dtype.kind == "f") for part in parts_of(x)]
     y, cache = model.forward(x, training=training)
-    y_there = module(input_there)
-    assert_equal(y, y_there)
+    y_there = module(tuple(inputs_there) if isinstance(x, tuple) else inputs_there[0])
+    for part, part_there in zip(parts_of(y), parts_of(y_there), strict=True):
+        assert_equal(part, part_there)
 
-    grad = np.random.default_rng(1).normal(size=y.shape)
+    rng = np.random.default_rng(1)
+    grad = each(lambda part: rng.normal(size=part.shape), y)
     dx = model.backward(grad, cache)
-    y_there.backward(tensor(grad))
-    if floating:
-        assert_equal(dx, input_there.grad)
+    torch.autograd.backward(parts_of(y_there), [tensor(part) for part in parts_of(grad)])
+    for part, input_there in zip(parts_of(dx), inputs_there, strict=True):
+        if input_there.requires_grad:
+            assert_equal(part, input_there.grad)
     found = {name: parameter.grad for name, parameter in model.parameters().items()}
     there = {name: parameter.grad for name, parameter in module.named_parameters()}
     assert list(found) == list(there)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Arrays, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.objects import called
@@ -67,7 +67,7 @@ class Column:
 
 def columns_of(trace: Record) -> list[Column]:
     """Return the columns of a trace of one sample, from x to the prediction."""
-    columns = [_units(["input", shape_text(trace.x.shape[1:])], {"x": trace.x})]
+    columns = [_units(["input", shape_text(shape_of(trace.x))], {"x": trace.x})]
     if not is_plain(trace.model, Chain, "forward"):  # its layers may not form a chain
         return columns + _block(["model", called(trace.model)], trace.x, trace.prediction)
     for layer in trace.leaves("", "forward"):
@@ -85,27 +85,28 @@ def _next(before: Column, layer: LayerTrace) -> list[Column]:
     """Return the columns that a layer adds; an activation is merged into the units whose sums it takes."""
     call = re.sub(r"(, )?\w+=\.\.\.", "", called(layer.layer))  # without arrays, whose numbers are in the figure
     heading = [f"{layer.name}  {call}"]
-    shape = shape_text(layer.output.shape[1:])
+    shape = shape_text(shape_of(layer.output))
     if layer.is_dense and layer.input.ndim == 2:
         return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, layer)]
     if layer.is_elementwise and "a" in before.rows and "y" not in before.rows:
         before.rows = {"a": before.rows["a"], "y": layer.output[0]} | before.rows
         before.heading.insert(-1, heading[0])
         return []
-    if layer.is_elementwise and layer.output.ndim == 2:
+    if layer.is_elementwise and not isinstance(layer.output, tuple) and layer.output.ndim == 2:
         return [_units([*heading, shape], {"y": layer.output, "g": layer.grad_input}, "straight")]
     return _block(heading, layer.input, layer.output)
 
 
-def _block(heading: list[str], x: npt.NDArray[Any], y: Array) -> list[Column]:
-    """Return a block with its shapes, followed by the units of its output if that is two-dimensional."""
-    shape = shape_text(y.shape[1:])
-    block = Column([*heading, f"{shape_text(x.shape[1:])} to {shape}"])
-    return [block, _units([f"y of {heading[0].split()[0]}", shape], {"y": y})] if y.ndim == 2 else [block]
+def _block(heading: list[str], x: Arrays, y: Arrays) -> list[Column]:
+    """Return a block with its shapes, followed by the units of its output if that is one two-dimensional array."""
+    shape = shape_text(shape_of(y))
+    block = Column([*heading, f"{shape_text(shape_of(x))} to {shape}"])
+    units = _units([f"y of {heading[0].split()[0]}", shape], {"y": y})
+    return [block, units] if units.rows else [block]
 
 
 def _units(heading: list[str], rows: dict[str, Any], link: LayerTrace | str = "bundle") -> Column:
     """Return a column of units, or a block if there is more than one feature axis."""
-    if any(array is not None and array.ndim != 2 for array in rows.values()):
+    if any(isinstance(array, tuple) or array.ndim != 2 for array in rows.values() if array is not None):
         return Column(heading, link=link)
     return Column(heading, {symbol: np.asarray(a)[0] for symbol, a in rows.items() if a is not None}, link)

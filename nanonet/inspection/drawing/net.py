@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nanonet.core.arrays import Array, named_parts
 from nanonet.core.objects import called
 from nanonet.inspection.drawing.columns import Column, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Mark, Stroke, Words, text_width
@@ -230,14 +231,14 @@ class _Plan:
 
     def _targets(self, last: Column, right: float) -> float:
         """Draw the targets and the loss; return the right edge."""
-        target, places = np.asarray(self.trace.target)[0], last.places
+        targets, places = {name: t[0] for name, t in named_parts("t", self.trace.target).items()}, last.places
         lines = [f"E = {printed(self.trace.value)}", fitted(called(self.trace.loss), 220, HEAD)]
         outputs = [(right, y) for y in places.values()] or [(right, self.middle)]
         ends = []
-        if target.shape == (last.count,) and places:
-            ends = [(self._target(j, target[j], right, y + BELOW), y + BELOW) for j, y in places.items()]
+        if places and "t" in targets and targets["t"].shape == (last.count,):
+            ends = [(self._target(j, targets["t"][j], right, y + BELOW), y + BELOW) for j, y in places.items()]
         else:
-            lines.insert(0, f"t = {printed(target[()])}" if target.ndim == 0 else f"t of shape {target.shape}")
+            lines = [*(_target_text(name, t) for name, t in targets.items()), *lines]
         loss = max([right, *(end for end, _ in ends)]) + 64
         width = max(text_width(line, HEAD) * BOLD for line in lines) + 24
         bend = loss - 50  # beyond the targets, so that no line runs behind one
@@ -351,3 +352,7 @@ def _edges(before: Column, column: Column) -> Iterator[tuple[tuple[int, int], Bo
         for k, y in before.places.items():
             ends = before.centre, y, column.centre, column.places[j]
             yield (k, j), ends, [float(array[j, k]) for array in both]  # the bias is the last column
+
+
+def _target_text(name: str, target: Array) -> str:
+    return f"{name} = {printed(target[()])}" if target.ndim == 0 else f"{name} of shape {target.shape}"

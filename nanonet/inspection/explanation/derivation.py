@@ -53,7 +53,7 @@ def _is_dense(record: LayerTrace) -> bool:
 
 def _is_written(trace: Record, record: LayerTrace) -> bool:
     """Tell whether a layer's computation on one row of numbers can be written out."""
-    rows = record.input.ndim == 2 and record.output.ndim == 2
+    rows = all(isinstance(array, np.ndarray) and array.ndim == 2 for array in (record.input, record.output))
     once = f"{record.name}#2" not in trace and record.grad_output is not None
     return rows and once and (isinstance(record.layer, Activation) or _is_dense(record))
 
