@@ -197,10 +197,15 @@ def _polynomial(graph: Graph, coefficients: Sequence[float], z: str) -> str:
 
 
 def _clip(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add a Clip, in which a missing bound has an empty name."""
+    """Add a Clip, in which a missing bound has an empty name; in float64 a Max, and a Where above the upper bound."""
     low = "" if layer.low == -math.inf else graph.number(layer.low)
     high = [] if layer.high == math.inf else [graph.number(layer.high)]
-    return graph.add("Clip", x, low, *high)
+    if not graph.is_double:
+        return graph.add("Clip", x, low, *high)
+    # onnxruntime's fusion of Relu and Clip fails on doubles ("Unexpected data type for Clip 'min' input"). After Max, a
+    # Min would do, but would be read as a second Clip.
+    y = graph.add("Max", x, low) if low else x
+    return graph.add("Where", graph.add("Greater", x, *high), *high, y) if high else y
 
 
 def _node(operator: str, **attributes: Any) -> Callable[[Graph, Any, str, Shape], str]:
