@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -229,14 +230,21 @@ def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: 
             raise ValueError(f"it holds layers that this nanonet, {__version__}, does not have: {there}")
         typed = ", ".join(f'"{name}": {name}' for name in missing)
         raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
-    token = sketched.set(True)
-    try:
+    with sketching():
         model = _Maker(classes, limit).model(call, parts)
-    finally:
-        sketched.reset(token)
     if not isinstance(model, Sequential):
         raise ValueError(f"expected a Sequential, got {called(model)}")
     return model
+
+
+@contextmanager
+def sketching() -> Iterator[None]:
+    """Build models as sketches within the context; :func:`nanonet.core.tree.build` then gives them numbers."""
+    token = sketched.set(True)
+    try:
+        yield
+    finally:
+        sketched.reset(token)
 
 
 def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:

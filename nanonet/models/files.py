@@ -17,7 +17,7 @@ from nanonet.core.tree import Tree
 from nanonet.core.version import __version__
 from nanonet.models.sequential import Sequential
 from nanonet.storage import npz
-from nanonet.storage.archive import path_to
+from nanonet.storage.disk import path_to
 from nanonet.storage.stored import Form, Stored
 
 KIND, FORMAT = "model", 2

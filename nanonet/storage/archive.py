@@ -18,7 +18,6 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.objects import called
 from nanonet.storage.disk import open_regular, pieces, write_whole
 from nanonet.storage.stored import Form, Stored, blocks_of, reading
 
@@ -30,24 +29,6 @@ HEADER = 1 << 14  # bytes; NumPy rejects longer array headers
 LONGEST_PAGE = 1 << 26  # bytes
 
 Page = dict[str, Any]
-
-
-# ---- paths
-
-
-def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
-    """Return path as a Path, or raise if it does not end in .npz."""
-    return path_to(path, owner, ".npz")
-
-
-def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
-    """Return path as a Path, or raise if it does not end in one of the suffixes."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
-    if Path(path).suffix not in suffixes:
-        wanted = " or ".join(suffixes)
-        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
-    return Path(path)
 
 
 # ---- pages

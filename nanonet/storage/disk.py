@@ -1,4 +1,4 @@
-"""Disk: atomic writes, and reads restricted to regular files."""
+"""Disk: the paths that users pass in, atomic writes, and reads restricted to regular files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from nanonet.core.objects import called
+
 PIECE = 1 << 20  # bytes that are read or written at a time
 HOUR = 3600  # seconds
+
+
+def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
+    """Return path as a Path, or raise if it does not end in .npz."""
+    return path_to(path, owner, ".npz")
+
+
+def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
+    """Return path as a Path, or raise if it does not end in one of the suffixes."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
+    if Path(path).suffix not in suffixes:
+        wanted = " or ".join(suffixes)
+        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
+    return Path(path)
 
 
 def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:

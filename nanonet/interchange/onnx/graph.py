@@ -1,4 +1,4 @@
-"""Graph: the values, nodes and constants of an ONNX file that one output depends on."""
+"""Graph: the nodes and constants of an ONNX file that one output depends on, by ONNX's schemas in the file's opset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.interchange.onnx.node import Node, Schemas
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 
 Numbers = npt.NDArray[Any]
@@ -18,6 +17,80 @@ Numbers = npt.NDArray[Any]
 OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
 MOST = 20_000  # operators
 OLDEST = 9  # opset; before it, broadcasting rules differ
+
+
+class Node:
+    """An operator, the names of its inputs and outputs, and its attributes.
+
+    Attributes
+    ----------
+    operator : str
+        With its domain, unless that is ONNX's own.
+    inputs : list of str
+        By position in the operator's schema; "" for an omitted one.
+    """
+
+    def __init__(self, proto: Any, place: int) -> None:
+        self.place = place
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        self.is_foreign = bool(domain)
+        self.operator = f"{domain}.{proto.op_type}" if domain else str(proto.op_type)
+        self.inputs, self.outputs = list(proto.input), list(proto.output)
+        self.name = proto.name or ", ".join(self.outputs)
+        self._given = list(proto.attribute)
+        self.attributes: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"operator {self.operator}, {self.name}"
+
+    def read(self, onnx: Any, opset: int) -> None:
+        """Check inputs, outputs and attributes against ONNX's schema in an opset, and fill in its defaults."""
+        if self.is_foreign:
+            return
+        try:
+            schema = onnx.defs.get_schema(self.operator, opset, "")
+        except onnx.defs.SchemaError:
+            raise ValueError(f"{self}: ONNX has no such operator in opset {opset}") from None
+        self._read_inputs(schema)
+        if len(self.outputs) < max(schema.min_output, 1) or not self.outputs[0]:
+            raise ValueError(f"{self}: expected {schema.min_output} outputs or more, got {self.outputs}")
+        self._read_attributes(onnx, schema, f"{self.operator} of opset {opset}")
+
+    def _read_inputs(self, schema: Any) -> None:
+        least, most = schema.min_input, schema.max_input
+        if not least <= len(self.inputs) <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}" if most < 1000 else f"{least} or more"
+            raise ValueError(f"{self}: expected {wanted} inputs, got {len(self.inputs)}")
+        formal = list(schema.inputs)
+        for i, name in enumerate(self.inputs):
+            parameter = formal[min(i, len(formal) - 1)]  # the last may be variadic
+            if not name and parameter.option.name != "Optional":
+                raise ValueError(f"{self}: its required input {parameter.name} is missing")
+        if most == len(formal):
+            self.inputs += [""] * (most - len(self.inputs))
+
+    def _read_attributes(self, onnx: Any, schema: Any, whose: str) -> None:
+        known = schema.attributes
+        for attribute in self._given:
+            name = attribute.name
+            if name not in known:
+                raise ValueError(f"{self}: has an attribute {name!r}, which {whose} does not have")
+            if attribute.type != known[name].type.value or attribute.ref_attr_name:
+                raise ValueError(f"{self}: expected attribute {name!r} to be of type {known[name].type.name}")
+            if name in self.attributes:
+                raise ValueError(f"{self}: has two attributes {name!r}")
+            self.attributes[name] = _value(onnx, attribute)
+        for name, attribute in known.items():
+            if attribute.required and name not in self.attributes:
+                raise ValueError(f"{self}: attribute {name!r} is missing, which {whose} must have")
+            if name not in self.attributes and attribute.default_value.type:
+                self.attributes[name] = _value(onnx, attribute.default_value)
+
+
+def _value(onnx: Any, attribute: Any) -> Any:
+    """Return the value of an attribute: a number, a string, a list of numbers, or a tensor."""
+    value = onnx.helper.get_attribute_value(attribute)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 class Graph:
@@ -36,12 +109,11 @@ class Graph:
         self._refuse_two_of_a_name(proto)
         self.output = self._chosen([value.name for value in proto.graph.output], output)
         self._users: dict[str, list[Node]] = defaultdict(list)
-        schemas = Schemas(onnx, self.opset)
         needed = self._before(self.output)
         if len(needed) > MOST:
             raise ValueError(f"{self.output} comes of {len(needed)} operators; load takes no more than {MOST}")
         for node in needed:
-            node.read(schemas)
+            node.read(onnx, self.opset)
             for name in dict.fromkeys(node.inputs):
                 self._users[name].append(node)
 
@@ -50,6 +122,11 @@ class Graph:
         if not proto.HasField("graph") or len(opsets) != 1 or opsets[0] < OLDEST:
             got = " and ".join(map(str, opsets)) or "none"
             raise ValueError(f"expected a graph of ONNX's operators, opset {OLDEST} or later, got {got}")
+        newest = self.onnx.defs.onnx_opset_version()
+        if opsets[0] > newest:
+            raise ValueError(
+                f"of opset {opsets[0]}; onnx {self.onnx.__version__} knows up to {newest}: install a newer onnx"
+            )
         anew = [function.name for function in proto.functions if function.domain in OWN]
         if anew:
             raise ValueError(f"redefines ONNX's own operators: {anew}")

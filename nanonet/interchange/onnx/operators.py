@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.layer import Layer
-from nanonet.interchange.onnx.elementwise import meant
 from nanonet.interchange.onnx.expression import CLOSE
-from nanonet.interchange.onnx.graph import Graph
-from nanonet.interchange.onnx.node import Node
+from nanonet.interchange.onnx.graph import Graph, Node
+from nanonet.interchange.onnx.recognition import meant
 from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten

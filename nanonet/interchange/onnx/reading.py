@@ -5,18 +5,20 @@ from __future__ import annotations
 import heapq
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.layer import Layer
-from nanonet.interchange.onnx.elementwise import OPERATORS, Number, Step, recognised
-from nanonet.interchange.onnx.graph import Graph
-from nanonet.interchange.onnx.node import Node
+from nanonet.core.tree import Tree, build
+from nanonet.interchange.onnx.elementwise import OPERATORS
+from nanonet.interchange.onnx.graph import Graph, Node
 from nanonet.interchange.onnx.operators import READERS, Reached
+from nanonet.interchange.onnx.recognition import Number, Operation, recognised
 from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
+from nanonet.models.architecture import sketching
 from nanonet.models.sequential import Sequential
 
 Numbers = npt.NDArray[Any]
@@ -29,36 +31,33 @@ class NoActivation(ValueError):
     """The operators after a value are not an activation that nanonet has."""
 
 
-class Sums:
-    """A future Linear, whose bias may follow as a separate operator, and whose parameters are set last."""
+class Sums(NamedTuple):
+    """A Linear and the parameters that it gets when the model is built; its bias may come from a later operator."""
 
-    def __init__(self, weight: Numbers, bias: Numbers | None = None) -> None:
-        self.weight, self.bias = weight, bias
-        self.made: Linear | None = None
+    layer: Linear
+    weight: Numbers
+    bias: Numbers | None
 
-    def layer(self) -> Linear:
-        """Return the layer, without its parameters."""
-        outputs, inputs = self.weight.shape
-        self.made = Linear(inputs, outputs) if self.bias is not None else Linear(inputs, outputs, bias=False)
-        return self.made
-
-    def fill(self) -> None:
-        """Set the layer's parameters."""
-        if self.made is not None:
-            self.made.weight.value = self.weight
-            if self.made.bias is not None and self.bias is not None:
-                self.made.bias.value = self.bias
+    @classmethod
+    def of(cls, weight: Numbers, bias: Numbers | None) -> Sums:
+        """Return the sums with a new layer."""
+        outputs, inputs = weight.shape
+        return cls(Linear(inputs, outputs) if bias is not None else Linear(inputs, outputs, bias=False), weight, bias)
 
 
 def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
     """Return the chain in a file of size bytes, up to an output."""
     graph = Graph(onnx, proto, folder, size, output)
     walk = _Walk(graph)
-    layers = walk.layers(graph.output)
-    dtypes = [sums.weight.dtype for sums in walk.sums] or [graph.input_dtype]
-    model = Sequential(*layers, dtype=np.result_type(*dtypes))
-    for sums in walk.sums:
-        sums.fill()
+    with sketching():  # no initial weights are drawn
+        layers = walk.layers(graph.output)
+        dtypes = [sums.weight.dtype for sums in walk.sums] or [graph.input_dtype]
+        model = Sequential(*layers, dtype=np.result_type(*dtypes))
+    build(Tree(model), model.dtype, model.rng)
+    for layer, weight, bias in walk.sums:
+        layer.weight.value = weight
+        if layer.bias is not None and bias is not None:
+            layer.bias.value = bias
     return model
 
 
@@ -73,21 +72,21 @@ class _Walk:
 
     def layers(self, goal: str) -> list[Layer]:
         """Return the layers on the path to a value."""
-        parts: list[Layer | Sums] = []
+        layers: list[Layer] = []
         while self.reached.value != goal:
             users = self.graph.users(self.reached.value)
             if not users:
                 raise ValueError(f"{goal} does not depend on {self.graph.input}")
             if len(users) > 1 or (users[0].operator, *users[0].inputs) == ("Add", *[self.reached.value] * 2):
-                parts.append(self._branches(users))
-            elif not (users[0].operator == "Add" and self._bias(users[0], parts)):
-                parts += self._step(users[0])
-        return [part.layer() if isinstance(part, Sums) else part for part in parts]
+                layers.append(self._branches(users))
+            elif not (users[0].operator == "Add" and self._bias(users[0], layers)):
+                layers += self._step(users[0])
+        return layers
 
-    def _step(self, node: Node) -> list[Layer | Sums]:
+    def _step(self, node: Node) -> list[Layer]:
         """Consume one operator, or several if it starts a decomposed activation."""
         if node.operator in ("Gemm", "MatMul"):
-            found: Layer | Sums | None = self._sums(node)
+            found: Layer | None = self._sums(node)
         elif node.operator in READERS:
             found = READERS[node.operator](self.reached, node)
         else:
@@ -120,7 +119,7 @@ class _Walk:
 
     # ---- weighted sums
 
-    def _sums(self, node: Node) -> Sums:
+    def _sums(self, node: Node) -> Linear:
         """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value."""
         matrix = self.graph.constant(node.inputs[1]) if node.inputs[0] == self.reached.value else None
         if matrix is None or matrix.ndim != 2:
@@ -136,27 +135,27 @@ class _Walk:
             if self.reached.axes not in (None, 2):
                 raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
             self.reached.shape = self.reached.shape or (None,)
-        weight = _times(factor, matrix if turned else matrix.T)
-        sums = Sums(weight)
-        self.sums.append(sums)
+        weight, bias = _times(factor, matrix if turned else matrix.T), None
         if node.operator == "Gemm" and node.inputs[2]:
             added = self._row(node.inputs[2], len(weight), axes=2)
             if added is None:
                 raise ValueError(f"{node}: expected C as a constant, one number for each of {len(weight)} outputs")
-            sums.bias = _times(added_factor, added)
+            bias = _times(added_factor, added)
         self.reached.put_last(len(weight))
-        return sums
+        self.sums.append(Sums.of(weight, bias))
+        return self.sums[-1].layer
 
-    def _bias(self, node: Node, parts: list[Layer | Sums]) -> bool:
+    def _bias(self, node: Node, layers: list[Layer]) -> bool:
         """Consume Add as the bias of the weighted sums before it; False if it is not one."""
         other = [name for name in node.inputs if name != self.reached.value]
-        if not parts or not isinstance(parts[-1], Sums) or len(other) != 1:
+        if not layers or not isinstance(layers[-1], Linear) or len(other) != 1:
             return False
-        sums = parts[-1]
-        row = self._row(other[0], len(sums.weight), axes=self.reached.axes or 2)
+        _, weight, bias = self.sums[-1]
+        row = self._row(other[0], len(weight), axes=self.reached.axes or 2)
         if row is None:
             return False
-        sums.bias = row if sums.bias is None else sums.bias + row
+        self.sums[-1] = Sums.of(weight, row if bias is None else bias + row)
+        layers[-1] = self.sums[-1].layer
         self._advance(node)
         return True
 
@@ -178,16 +177,16 @@ class _Walk:
         waiting = [(node.place, node) for node in self.graph.users(start)]
         seen = {place for place, _ in waiting}
         taken: list[Node] = []
-        steps: list[Step] = []
+        operations: list[Operation] = []
         while waiting and len(waiting) + len(taken) <= LONGEST:
             _, node = heapq.heappop(waiting)
             if node.operator not in OPERATORS:
                 raise self._refusal(node, taken)
-            steps.append(self._step_of(node, places))
+            operations.append(self._operation(node, places))
             taken.append(node)
-            places[node.outputs[0]] = len(steps)
+            places[node.outputs[0]] = len(operations)
             if not waiting:
-                found = recognised(tuple(steps), self.reached.dtype)
+                found = recognised(tuple(operations), self.reached.dtype)
                 if found is not None:
                     self._advance(*taken)
                     return found
@@ -199,12 +198,12 @@ class _Walk:
                     heapq.heappush(waiting, (user.place, user))
         raise NoActivation(f"{_named(taken)} after {start}: no activation that nanonet has{self.reached.stop}")
 
-    def _step_of(self, node: Node, places: dict[str, int]) -> Step:
+    def _operation(self, node: Node, places: dict[str, int]) -> Operation:
         inputs = [places[name] if name in places else self._number(name, node) for name in node.inputs]
         attributes = {
             name: self._bound(value) if isinstance(value, float) else value for name, value in node.attributes.items()
         }
-        return Step(node.operator, tuple(inputs), tuple(attributes.items()))
+        return Operation(node.operator, tuple(inputs), tuple(attributes.items()))
 
     def _number(self, name: str, node: Node) -> Number | None:
         constant = self.graph.constant(name) if name else None
