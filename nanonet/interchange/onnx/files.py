@@ -7,7 +7,7 @@ from typing import Any
 
 from nanonet.core.arrays import Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape, axes, known
+from nanonet.core.checks import as_shape, axes, known, optional
 from nanonet.core.objects import called
 from nanonet.interchange.onnx.reading import chain_of
 from nanonet.interchange.onnx.writing import graph_of
@@ -105,13 +105,7 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
 
 
 def _package(owner: str) -> Any:
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError:
-        raise ImportError(f"{owner} needs onnx: pip install 'nanonet[onnx]'") from None
-    return onnx
+    return optional(owner, "onnx", "onnx", "onnx", "onnx.helper", "onnx.numpy_helper")
 
 
 def _pinned(model: Sequential) -> Shape | None:
