@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import agreed, as_numbers, as_shape, finite_number, optional, positive_int
+from nanonet.core.checks import agreed, as_numbers, as_shape, expect, finite_number, optional, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
@@ -101,10 +101,9 @@ def plot_decision_boundary(
     return ax
 
 
-def _points(model: object, x: npt.ArrayLike) -> Floats:
-    if not isinstance(model, Chain):
-        hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
-        raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
+def _points(model: Chain, x: npt.ArrayLike) -> Floats:
+    hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
+    expect(model, Chain, f"{BOUNDARY}: expected model", called="Sequential", hint=hint)
     if model.input_shape is not None and agreed(model.input_shape, (2,)) is None:
         taken = shape_text(model.input_shape)
         raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
