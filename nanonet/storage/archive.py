@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import json
-import math
 import os
 import zipfile
 from collections import Counter
@@ -18,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.storage.disk import open_regular, pieces, write_whole
-from nanonet.storage.stored import Form, Stored, blocks_of, reading
+from nanonet.storage.disk import digest_of, open_regular, write_whole
+from nanonet.storage.stored import Entry, Stored, blocks_of, reading
 
 PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
@@ -87,10 +85,7 @@ def _digest(file: IO[bytes]) -> bytes:
     """Return the SHA-256 of all but the seal, leaving the file positioned at the seal."""
     size = file.seek(0, os.SEEK_END) - SEAL
     file.seek(0)
-    digest = hashlib.sha256()
-    for piece in pieces(file, size):
-        digest.update(piece)
-    return digest.hexdigest().encode()
+    return digest_of(file, size)
 
 
 # ---- reading
@@ -114,20 +109,7 @@ def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
         If it is damaged, or was not written by :func:`write_archive`; it names path. Nothing is unpickled.
     """
     with open_regular(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        with reading(path, "nothing of it was loaded"):
-            whole = size > SEAL and _digest(file) == file.read(SEAL)
-        if not whole:
-            raise ValueError(
-                f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
-                "the rest"
-            )
-        problem = "not written by nanonet, nothing of it was loaded"
-        with reading(path, problem):
-            page, stored = _contents(path, file, problem)
-            if page is None:
-                raise ValueError(f"it holds no {PAGE}")
-        yield page, stored
+        yield _verified(path, file)
 
 
 @contextmanager
@@ -135,15 +117,28 @@ def open_npz(path: Path) -> Iterator[tuple[Page | None, Stored]]:
     """Like :func:`open_archive`, but also for .npz files of others, which have no page and no seal."""
     problem = "not a complete .npz file of numbers, nothing was loaded"
     with open_regular(path) as file:
-        with reading(path, problem), zipfile.ZipFile(file) as archive:
-            ours = PAGE in archive.NameToInfo
-        if not ours:
-            with reading(path, problem):
-                page, stored = _contents(path, file, problem)
-            yield page, stored
-    if ours:
-        with open_archive(path) as found:
-            yield found
+        with reading(path, problem):
+            ours = PAGE in zipfile.ZipFile(file).NameToInfo
+            found = None if ours else _contents(path, file, problem)
+        yield found or _verified(path, file)
+
+
+def _verified(path: Path, file: IO[bytes]) -> tuple[Page, Stored]:
+    """Return the page and the arrays of an open file whose seal is checked first."""
+    size = file.seek(0, os.SEEK_END)
+    with reading(path, "nothing of it was loaded"):
+        whole = size > SEAL and _digest(file) == file.read(SEAL)
+    if not whole:
+        raise ValueError(
+            f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
+            "the rest"
+        )
+    problem = "not written by nanonet, nothing of it was loaded"
+    with reading(path, problem):
+        page, stored = _contents(path, file, problem)
+        if page is None:
+            raise ValueError(f"it holds no {PAGE}")
+    return page, stored
 
 
 def _contents(path: Path, file: IO[bytes], problem: str) -> tuple[Page | None, Stored]:
@@ -182,7 +177,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError(f"its {size} bytes would decompress to {promised}, more than {UNFOLDED} times as many")
 
 
-class _Part:
+class _Part(Entry):
     """An array in a zip file, in NumPy's format."""
 
     def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -197,11 +192,7 @@ class _Part:
             raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
         if dtype.kind not in "fiub":
             raise ValueError(f"{name}: expected numbers, got dtype {dtype}")
-        left = member.file_size - self._start
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
-            raise ValueError(f"{name}: {left} bytes are no array of {dtype} {shape}")
-        self._dtype, self.itemsize = dtype, dtype.itemsize
-        self.form = Form(dtype.newbyteorder("="), shape, columns_first)
+        super().__init__(name, dtype, shape, member.file_size - self._start, columns_first)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -211,10 +202,6 @@ class _Part:
             yield file
             if file.read(1):  # zipfile verifies the checksum only at the end of a part
                 raise ValueError(f"{self._member.filename} is longer than it says")
-
-    def numbers(self, data: bytes) -> npt.NDArray[Any]:
-        """Decode some of its bytes."""
-        return np.frombuffer(data, self._dtype)
 
 
 def _header_size(head: bytes) -> int:

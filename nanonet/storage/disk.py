@@ -116,6 +116,14 @@ def read_whole(path: Path) -> bytes:
         return b"".join(pieces(file, os.fstat(file.fileno()).st_size))
 
 
+def digest_of(file: IO[bytes], size: int, head: bytes = b"") -> bytes:
+    """Return the SHA-256 of head and the next size bytes of a file, as hexadecimal digits."""
+    digest = hashlib.sha256(head)
+    for piece in pieces(file, size):
+        digest.update(piece)
+    return digest.hexdigest().encode()
+
+
 def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
     """Yield the next size bytes of a file in pieces; raise ValueError if it has fewer."""
     while size > 0:
