@@ -110,10 +110,11 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # otherwise a pipe blocks until there is a writer
 
 
-def read_whole(path: Path) -> bytes:
-    """Return the contents of a regular file."""
+def read_whole(path: Path, start: int = 0, size: int | None = None) -> bytes:
+    """Return the contents of a regular file, or size bytes of it."""
     with open_regular(path) as file:
-        return b"".join(pieces(file, os.fstat(file.fileno()).st_size))
+        file.seek(start)
+        return b"".join(pieces(file, os.fstat(file.fileno()).st_size if size is None else size))
 
 
 def digest_of(file: IO[bytes], size: int, head: bytes = b"") -> bytes:

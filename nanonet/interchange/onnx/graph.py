@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.storage.archive import ALLOWED, UNFOLDED
+from nanonet.storage.disk import read_whole
 
 Numbers = npt.NDArray[Any]
 
 OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
 MOST = 20_000  # operators
+DEEPEST = 99  # operators between a constant and its use
 OLDEST = 9  # opset; before it, broadcasting rules differ
 
 
@@ -186,30 +188,29 @@ class Graph:
         if self._unfolded > UNFOLDED * self.size + ALLOWED:
             raise ValueError(f"what it holds would take more than {UNFOLDED} times its {self.size} bytes")
 
-    def constant(self, name: str) -> Numbers | None:
+    def constant(self, name: str, depth: int = 0) -> Numbers | None:
         """Return the array of a constant name, or None if it depends on the input."""
-        steps: list[Node] = []
-        while name not in self._tensors:
-            node = self._makers.get(name)
-            if node is None or node.operator not in ("Constant", "Identity", "Transpose", "Cast") or len(steps) > 99:
-                return None
-            if node.operator == "Constant":
-                return self._folded(self._held(node), steps)
-            steps.append(node)
-            name = node.inputs[0]
-        return self._folded(self.array(self._tensors[name]), steps)
+        if name in self._tensors:
+            return self.array(self._tensors[name])
+        node = self._makers.get(name)
+        if node is not None and node.operator == "Constant":
+            return self._held(node)
+        if node is None or node.operator not in ("Identity", "Transpose", "Cast") or depth > DEEPEST:
+            return None
+        array = self.constant(node.inputs[0], depth + 1)
+        return None if array is None else self._changed(array, node)
 
-    def _folded(self, array: Numbers, steps: list[Node]) -> Numbers:
-        for node in reversed(steps):
-            try:
-                if node.operator == "Transpose":
-                    array = array.transpose(node.attributes.get("perm"))
-                if node.operator == "Cast":
-                    dtype = self._dtype(node.attributes["to"])
-                    self.account(array.size * dtype.itemsize)
-                    array = _numbers(array.astype(dtype))
-            except ValueError as error:
-                raise ValueError(f"{node}: {error}") from None
+    def _changed(self, array: Numbers, node: Node) -> Numbers:
+        """Return what Identity, Transpose or Cast makes of a constant."""
+        try:
+            if node.operator == "Transpose":
+                return array.transpose(node.attributes.get("perm"))
+            if node.operator == "Cast":
+                dtype = self._dtype(node.attributes["to"])
+                self.account(array.size * dtype.itemsize)
+                return _numbers(array.astype(dtype))
+        except ValueError as error:
+            raise ValueError(f"{node}: {error}") from None
         return array
 
     def _dtype(self, kind: int) -> np.dtype[Any]:
@@ -258,9 +259,7 @@ class Graph:
         if length != wanted or self._read_bytes[place] > size or start + length > size:
             raise ValueError(f"{length} bytes from {start} of {place.name}, which has {size}, are not its {wanted}")
         self.size += length
-        with open(place, "rb") as file:
-            file.seek(start)
-            raw = file.read(length)
+        raw = read_whole(place, start, length)
         return self.onnx.helper.make_tensor(tensor.name, tensor.data_type, tensor.dims, raw, raw=True)
 
 

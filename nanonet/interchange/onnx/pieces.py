@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,11 +153,11 @@ RULES: dict[Any, Callable[..., Pieces]] = {
     np.negative: _each(Expression.__neg__),
     np.reciprocal: _each(ex.reciprocal),
     np.power: _each(ex.power),
-    np.sqrt: _each(ex.sqrt),
-    np.exp: _each(ex.exp),
+    np.sqrt: _each(lambda p: ex.power(p, ex.number(0.5))),
+    np.exp: _each(partial(ex.applied, "exp")),
     np.log: _each(ex.log),
     np.tanh: _each(ex.tanh),
-    ERF: _each(ex.erf),
+    ERF: _each(partial(ex.applied, "erf")),
     np.maximum: _by_sign(lambda sign, p, q: q if sign < 0 else p),
     np.minimum: _by_sign(lambda sign, p, q: p if sign < 0 else q),
     np.absolute: lambda p: np.maximum(p, -p),
