@@ -82,14 +82,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     @property
     def loss_curve_(self) -> list[float]:
         """The loss of every epoch."""
-        curve: list[float] = self.history_["loss"]
-        return curve
+        return self.history_["loss"]
 
     @property
     def validation_loss_curve_(self) -> list[float]:
         """The loss of every epoch on the validation samples."""
-        curve: list[float] = self.history_["validation_loss"]
-        return curve
+        return self.history_["validation_loss"]
 
     @property
     def n_iter_(self) -> int:
@@ -98,20 +96,16 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def transform(self, X: Any) -> Array:
         """Return the outputs of the second-to-last layer, the learned features, one row per sample."""
-        entered = self._validated_again(X)
-        hidden: Array = self.model_[:-1](entered)
+        hidden = self.model_[:-1](self._validated_again(X))
         return hidden.reshape(len(hidden), -1)
 
     @property
     def _n_features_out(self) -> int:
-        hidden: Array = self.model_[:-1](np.zeros((1, self.n_features_in_)))  # transform may return a data frame
-        return hidden.size
+        return self.model_[:-1](np.zeros((1, self.n_features_in_))).size  # transform may return a data frame
 
     def _outputs(self, X: Any) -> Array:
         """Return the net's outputs, one row per sample."""
-        entered = self._validated_again(X)
-        outputs: Array = self.model_(entered)
-        return outputs
+        return self.model_(self._validated_again(X))
 
     # ---- data
 

@@ -148,8 +148,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
 
     def predict(self, X: Any) -> Numbers:
         """Return the class of each sample."""
-        places = self._outputs(X).argmax(axis=1)
-        chosen: Numbers = self.classes_[places]
+        chosen: Numbers = self.classes_[self._outputs(X).argmax(axis=1)]
         return chosen
 
     def _has_probabilities(self) -> bool:
@@ -163,8 +162,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def predict_proba(self, X: Any) -> Array:
         """Return class probabilities, one row per sample; available if the loss has ``probabilities``."""
-        outputs = self._outputs(X)
-        each = self._chosen_loss().probabilities(outputs)  # type: ignore[attr-defined]  # checked above
+        each: Array = self._chosen_loss().probabilities(self._outputs(X))  # type: ignore[attr-defined]  # checked above
         rows: Array = each / each.sum(axis=1, keepdims=True)
         return rows
 
