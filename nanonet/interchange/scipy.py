@@ -85,14 +85,9 @@ def minimize(
         callback(optimize.OptimizeResult(x=point.copy(), fun=value))
 
     try:
+        after = None if callback is None else report
         result = optimize.minimize(
-            objective,
-            objective.x,
-            jac=True,
-            method=method,
-            tol=tol,
-            callback=None if callback is None else report,
-            options=options,
+            objective, objective.x, jac=True, method=method, tol=tol, callback=after, options=options
         )
     finally:
         objective.move_to(objective.x)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
+from nanonet.core.arrays import Numbers
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
@@ -145,7 +144,7 @@ def _check_forms(parts: Mapping[str, Parameter | Buffer], forms: Mapping[str, Fo
         raise ValueError(f"its architecture and its arrays do not fit, nothing was loaded:{lines}")
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, Numbers]:
     """Return the arrays of a file by name, written by :func:`save`, ``np.savez`` or PyTorch's safetensors.
 
     Arrays are in native byte order, bfloat16 as float32. Declared sizes are checked against the size of the file before

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.storage.disk import digest_of, open_regular, write_whole
 from nanonet.storage.stored import Entry, Stored, blocks_of, reading
 
@@ -53,7 +53,7 @@ def page_of(text: bytes | bytearray | str) -> Page:
 # ---- writing
 
 
-def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write an .npz file with a checksum, atomically and without copying the arrays; see :func:`write_whole`."""
 
     def fill(file: IO[bytes]) -> None:
@@ -63,7 +63,7 @@ def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.
     write_whole(path, fill)
 
 
-def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write the zip file, with a placeholder for the seal; the same contents give the same bytes."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.comment = b"0" * SEAL
@@ -73,7 +73,7 @@ def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDA
                 _write_array(member, np.asarray(array))
 
 
-def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
+def _write_array(file: IO[bytes], array: Numbers) -> None:
     """Write a .npy file, row by row."""
     header = np.lib.format.header_data_from_array_1_0(array) | {"fortran_order": False}
     np.lib.format.write_array_header_1_0(file, header)
@@ -91,7 +91,7 @@ def _digest(file: IO[bytes]) -> bytes:
 # ---- reading
 
 
-def read_archive(path: Path) -> tuple[Page, dict[str, npt.NDArray[Any]]]:
+def read_archive(path: Path) -> tuple[Page, dict[str, Numbers]]:
     """Return the page and the arrays of a file after verifying it; see :func:`open_archive`."""
     with open_archive(path) as (page, stored):
         return page, dict(stored)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.storage.archive import Page, page_of, page_text
 from nanonet.storage.disk import digest_of, open_regular, pieces, write_whole
 from nanonet.storage.stored import Entry, Stored, blocks_of, reading
@@ -36,7 +36,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 # ---- writing
 
 
-def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write a file atomically, without copying the arrays; see :func:`nanonet.storage.disk.write_whole`."""
     head, dtypes = _head(path, page, arrays)
 
@@ -54,9 +54,7 @@ def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[
     write_whole(path, fill)
 
 
-def _head(
-    path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-) -> tuple[bytes, dict[str, np.dtype[Any]]]:
+def _head(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> tuple[bytes, dict[str, np.dtype[Any]]]:
     """Return everything before the arrays, and their dtypes in storage order: the widest first."""
     header: dict[str, Any] = {"__metadata__": {DIGEST: ZEROS.decode(), PAGE: page_text({**page, SEALED: True})}}
     dtypes, start = {}, 0
@@ -172,7 +170,7 @@ class _Part(Entry):
         self._file.seek(self.start)
         yield self._file
 
-    def numbers(self, data: bytes) -> npt.NDArray[Any]:
+    def numbers(self, data: bytes) -> Numbers:
         """Decode some of its bytes."""
         numbers = super().numbers(data)
         return (numbers.astype(np.uint32) << 16).view(np.float32) if self.is_half else numbers

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Numbers, Shape
 
-Numbers = npt.NDArray[Any]
 Order = Literal["C", "F"]
 Flag = Literal["external_loop", "buffered", "zerosize_ok"]
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole
-
-Numbers = npt.NDArray[Any]
 
 OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
 MOST = 20_000  # operators

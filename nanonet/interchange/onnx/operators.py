@@ -18,6 +18,8 @@ from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
+Reader = Callable[["Reached", Node], Layer | None]
+
 
 class Reached:
     """The current value of a graph traversal, with its dtype and, if known, its shape without the batch axis."""
@@ -127,13 +129,13 @@ def _alpha(node: Node) -> float:
     return meant(np.float32(node.attributes["alpha"]))
 
 
-READERS: dict[str, Callable[[Reached, Node], Layer | None]] = {
-    "Sigmoid": lambda reached, node: act.Sigmoid(),
-    "Tanh": lambda reached, node: act.Tanh(),
-    "Relu": lambda reached, node: act.ReLU(),
-    "Softplus": lambda reached, node: act.Softplus(),
-    "Softsign": lambda reached, node: act.Softsign(),
-    "Identity": lambda reached, node: act.Identity(),
+def _plain(layer: type[Layer]) -> Reader:
+    return lambda reached, node: layer()
+
+
+READERS: dict[str, Reader] = {
+    **{"Sigmoid": _plain(act.Sigmoid), "Tanh": _plain(act.Tanh), "Relu": _plain(act.ReLU)},
+    **{"Softplus": _plain(act.Softplus), "Softsign": _plain(act.Softsign), "Identity": _plain(act.Identity)},
     "LeakyRelu": lambda reached, node: act.LeakyReLU(_alpha(node)),
     "Elu": lambda reached, node: act.ELU(_alpha(node)),
     "Selu": _selu,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree, build
 from nanonet.interchange.onnx.elementwise import OPERATORS
@@ -20,8 +20,6 @@ from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.models.architecture import sketching
 from nanonet.models.sequential import Sequential
-
-Numbers = npt.NDArray[Any]
 
 LONGEST = 64  # operators of a decomposed activation: GELU in float64 without Erf takes 48
 DEEPEST = 40  # nesting of residual blocks

@@ -9,16 +9,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.core.layer import Activation
 from nanonet.interchange.onnx.elementwise import FORMULAS, OPERATORS, gelu_without_erf
 from nanonet.interchange.onnx.expression import Unproven
 from nanonet.interchange.onnx.pieces import Pieces
 from nanonet.layers import activations as act
 from nanonet.layers.gelu import GELU
-
-Numbers = npt.NDArray[Any]
 
 COMMON: Numbers = np.concatenate([[0, 1e-37, 1e-30, 1e-20, 1e3, 1e6, 1e30], np.geomspace(1e-10, 100, 61)])
 """Numbers at which every activation is tested."""

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Numbers, Shape
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.interchange.onnx.elementwise import FORMULAS, NAMES, Symbol, gelu_without_erf
@@ -39,7 +38,7 @@ class Draft:
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, array: npt.NDArray[Any]) -> str:
+    def constant(self, name: str, array: Numbers) -> str:
         """Add an array under a name, and return the name."""
         self.constants[name] = self.onnx.numpy_helper.from_array(np.array(array, order="C"), name)
         return name
