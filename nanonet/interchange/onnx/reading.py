@@ -5,18 +5,16 @@ from __future__ import annotations
 import heapq
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Numbers
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree, build
 from nanonet.interchange.onnx.elementwise import OPERATORS
 from nanonet.interchange.onnx.graph import Graph, Node
 from nanonet.interchange.onnx.operators import READERS, Reached
 from nanonet.interchange.onnx.recognition import Number, Operation, recognised
-from nanonet.layers.linear import Linear
 from nanonet.layers.residual import Residual
 from nanonet.models.architecture import sketching
 from nanonet.models.sequential import Sequential
@@ -29,30 +27,16 @@ class NoActivation(ValueError):
     """The operators after a value are not an activation that nanonet has."""
 
 
-class Sums(NamedTuple):
-    """A Linear and the parameters that it gets when the model is built; its bias may come from a later operator."""
-
-    layer: Linear
-    weight: Numbers
-    bias: Numbers | None
-
-    @classmethod
-    def of(cls, weight: Numbers, bias: Numbers | None) -> Sums:
-        """Return the sums with a new layer."""
-        outputs, inputs = weight.shape
-        return cls(Linear(inputs, outputs) if bias is not None else Linear(inputs, outputs, bias=False), weight, bias)
-
-
 def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
     """Return the chain in a file of size bytes, up to an output."""
     graph = Graph(onnx, proto, folder, size, output)
     walk = _Walk(graph)
     with sketching():  # no initial weights are drawn
         layers = walk.layers(graph.output)
-        dtypes = [sums.weight.dtype for sums in walk.sums] or [graph.input_dtype]
+        dtypes = [sums.weight.dtype for sums in walk.reached.sums] or [graph.input_dtype]
         model = Sequential(*layers, dtype=np.result_type(*dtypes))
     build(Tree(model), model.dtype, model.rng)
-    for layer, weight, bias in walk.sums:
+    for layer, weight, bias in walk.reached.sums:
         layer.weight.value = weight
         if layer.bias is not None and bias is not None:
             layer.bias.value = bias
@@ -65,7 +49,6 @@ class _Walk:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.reached = Reached(graph)
-        self.sums: list[Sums] = []
         self.depth = 0
 
     def layers(self, goal: str) -> list[Layer]:
@@ -75,22 +58,19 @@ class _Walk:
             users = self.graph.users(self.reached.value)
             if not users:
                 raise ValueError(f"{goal} does not depend on {self.graph.input}")
-            if len(users) > 1 or (users[0].operator, *users[0].inputs) == ("Add", *[self.reached.value] * 2):
+            node = users[0]
+            if len(users) > 1 or (node.operator, *node.inputs) == ("Add", *[self.reached.value] * 2):
                 layers.append(self._branches(users))
-            elif not (users[0].operator == "Add" and self._bias(users[0], layers)):
-                layers += self._step(users[0])
+            elif node.operator in READERS:
+                found = READERS[node.operator](self.reached, node)
+                layers += [] if found is None else [found]
+                self._advance(node)
+            elif (linear := self.reached.with_bias(node, layers)) is not None:
+                layers[-1] = linear
+                self._advance(node)
+            else:
+                layers.append(self._activation())
         return layers
-
-    def _step(self, node: Node) -> list[Layer]:
-        """Consume one operator, or several if it starts a decomposed activation."""
-        if node.operator in ("Gemm", "MatMul"):
-            found: Layer | None = self._sums(node)
-        elif node.operator in READERS:
-            found = READERS[node.operator](self.reached, node)
-        else:
-            return [self._activation()]
-        self._advance(node)
-        return [] if found is None else [found]
 
     def _advance(self, *nodes: Node) -> None:
         for node in nodes:
@@ -114,57 +94,6 @@ class _Walk:
         self.depth -= 1
         self._advance(join)
         return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
-
-    # ---- weighted sums
-
-    def _sums(self, node: Node) -> Linear:
-        """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value."""
-        matrix = self.graph.constant(node.inputs[1]) if node.inputs[0] == self.reached.value else None
-        if matrix is None or matrix.ndim != 2:
-            got = "another value" if matrix is None else f"shape {matrix.shape}"
-            raise ValueError(f"{node}: expected the chain's value times a constant of two axes, got {got}")
-        if matrix.dtype != self.reached.dtype:
-            raise ValueError(f"{node}: expected weights of {self.reached.dtype}, got {matrix.dtype}")
-        turned, factor, added_factor = False, 1.0, 1.0
-        if node.operator == "Gemm":
-            turned, factor, added_factor = (node.attributes[name] for name in ("transB", "alpha", "beta"))
-            if node.attributes["transA"]:
-                raise ValueError(f"{node}: transposes its input (transA), which mixes the samples of a batch")
-            if self.reached.axes not in (None, 2):
-                raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
-            self.reached.shape = self.reached.shape or (None,)
-        weight, bias = _times(factor, matrix if turned else matrix.T), None
-        if node.operator == "Gemm" and node.inputs[2]:
-            added = self._row(node.inputs[2], len(weight), axes=2)
-            if added is None:
-                raise ValueError(f"{node}: expected C as a constant, one number for each of {len(weight)} outputs")
-            bias = _times(added_factor, added)
-        self.reached.put_last(len(weight))
-        self.sums.append(Sums.of(weight, bias))
-        return self.sums[-1].layer
-
-    def _bias(self, node: Node, layers: list[Layer]) -> bool:
-        """Consume Add as the bias of the weighted sums before it; False if it is not one."""
-        other = [name for name in node.inputs if name != self.reached.value]
-        if not layers or not isinstance(layers[-1], Linear) or len(other) != 1:
-            return False
-        _, weight, bias = self.sums[-1]
-        row = self._row(other[0], len(weight), axes=self.reached.axes or 2)
-        if row is None:
-            return False
-        self.sums[-1] = Sums.of(weight, row if bias is None else bias + row)
-        layers[-1] = self.sums[-1].layer
-        self._advance(node)
-        return True
-
-    def _row(self, name: str, outputs: int, axes: int) -> Numbers | None:
-        """Return a constant as one number per output; None if it is not such a constant."""
-        added = self.graph.constant(name)
-        if added is None or added.ndim > axes or added.size not in (1, outputs) or added.dtype != self.reached.dtype:
-            return None
-        if added.size > 1 and added.shape[-1] != outputs:
-            return None
-        return np.broadcast_to(added.reshape(-1), (outputs,))
 
     # ---- activations in several operators
 
@@ -218,13 +147,9 @@ class _Walk:
         value = self.reached.value
         if taken:
             return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
-        if node.operator in ("Gemm", "MatMul", *READERS):
+        if node.operator in READERS:
             return NoActivation(f"{node}: is on one of several branches from {value}; load takes chains")
         return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
-
-
-def _times(factor: float, array: Numbers) -> Numbers:
-    return array if factor == 1 else array * array.dtype.type(factor)
 
 
 def _named(nodes: list[Node]) -> str:
