@@ -14,6 +14,10 @@ from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole
 
 OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
+FLOATS: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    11: np.dtype(np.float64),
+}  # by ONNX's number of the element type
 MOST = 20_000  # operators
 DEEPEST = 99  # operators between a constant and its use
 OLDEST = 9  # opset; before it, broadcasting rules differ
@@ -144,10 +148,9 @@ class Graph:
         if len(inputs) != 1:
             raise ValueError(f"expected a graph of one input, got {[value.name for value in inputs]}")
         kind = inputs[0].type.tensor_type
-        dtypes: dict[int, Any] = {self.onnx.TensorProto.FLOAT: np.float32, self.onnx.TensorProto.DOUBLE: np.float64}
-        if kind.elem_type not in dtypes:
+        if kind.elem_type not in FLOATS:
             raise ValueError(f"expected an input of floats or doubles, got element type {kind.elem_type}")
-        self.input, self.input_dtype = inputs[0].name, np.dtype(dtypes[kind.elem_type])
+        self.input, self.input_dtype = inputs[0].name, FLOATS[kind.elem_type]
         lengths = [each.dim_value if each.dim_value > 0 else None for each in kind.shape.dim]
         self.batch = lengths[0] if lengths else None
         self.input_shape = tuple(lengths[1:]) if lengths else None  # None if the file does not say

@@ -11,7 +11,7 @@ import numpy as np
 from nanonet.core.arrays import Numbers
 from nanonet.core.layer import Layer
 from nanonet.interchange.onnx.expression import CLOSE
-from nanonet.interchange.onnx.graph import Graph, Node
+from nanonet.interchange.onnx.graph import FLOATS, Graph, Node
 from nanonet.interchange.onnx.recognition import meant
 from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
@@ -156,11 +156,9 @@ def _reshape(reached: Reached, node: Node) -> Layer | None:
 
 
 def _cast(reached: Reached, node: Node) -> None:
-    types = reached.graph.onnx.TensorProto
-    dtypes: dict[int, Any] = {types.FLOAT: np.float32, types.DOUBLE: np.float64}
-    if node.attributes["to"] not in dtypes:
+    if node.attributes["to"] not in FLOATS:
         raise ValueError(f"{node}: expected a cast to float or double")
-    reached.dtype = np.dtype(dtypes[node.attributes["to"]])
+    reached.dtype = FLOATS[node.attributes["to"]]
 
 
 def _dropout(reached: Reached, node: Node) -> Layer:
