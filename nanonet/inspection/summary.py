@@ -8,6 +8,7 @@ from nanonet.core.arrays import Pattern, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
+from nanonet.core.objects import listed
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 
@@ -53,10 +54,9 @@ def _counted(number: int, noun: str) -> str:
 def _cells(name: str, layer: Layer, before: Pattern | None, after: Pattern | None) -> tuple[str, ...]:
     parameters = Tree(layer).parameters
     owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
-    listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
     numbers = sum(p.size for p in parameters.values())
     label = " ".join(repr(layer).split())
-    return (name, label[:60], _shape(before), _shape(after), listed or "-", str(numbers))
+    return (name, label[:60], _shape(before), _shape(after), listed(owned, 4) or "-", str(numbers))
 
 
 def _count(layer: Layer, *, trainable: bool) -> int:

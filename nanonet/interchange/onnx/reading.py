@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.layer import Layer
+from nanonet.core.objects import listed
 from nanonet.core.tree import Tree, build
 from nanonet.interchange.onnx.elementwise import OPERATORS
 from nanonet.interchange.onnx.graph import Graph, Node
@@ -153,5 +154,4 @@ class _Walk:
 
 
 def _named(nodes: list[Node]) -> str:
-    names = [node.operator for node in nodes]
-    return f"operators {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"operators {listed([node.operator for node in nodes], 8)}"
