@@ -67,6 +67,8 @@ class Expression:
         return self + -other
 
     def __mul__(self, other: Expression) -> Expression:
+        if not (self.terms and other.terms) and any(map(math.isinf, (self + other).terms.values())):
+            raise Unproven("0 times infinity")
         pairs = [(p, q) for p in self.terms.items() for q in other.terms.items()]
         return _sum(((m + n, tuple(sorted(f + g))), c * d) for ((m, f), c), ((n, g), d) in pairs)
 
