@@ -1,4 +1,4 @@
-"""Array, Shape and Pattern: the types of what layers compute with, and what is asked of arrays everywhere."""
+"""Array, Numbers, Shape and Pattern: the types of what layers compute with, and what is asked of arrays everywhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
+Numbers: TypeAlias = npt.NDArray[Any]
+"""An array of any dtype, such as labels."""
+
 Shape: TypeAlias = tuple[int, ...]
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
 """A partly unknown shape: None is any length, a leading ``...`` any number of axes."""

@@ -367,7 +367,7 @@ def test_target_and_loss_go_together() -> None:
         net().trace(X, TARGET)
     with pytest.raises(TypeError, match="a loss needs a target"):
         net().trace(X, loss=SquaredError())
-    with pytest.raises(TypeError, match=r"expected loss as a Loss, got <class .*; write SquaredError\(\)"):
+    with pytest.raises(TypeError, match=r"expected loss to be a Loss, got <class .*; write SquaredError\(\.\.\.\)"):
         net().trace(X, TARGET, SquaredError)  # type: ignore[arg-type]  # what is wrong on purpose
 
 

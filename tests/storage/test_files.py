@@ -1310,8 +1310,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_refused(
             yield piece
             os.truncate(path, 100_000)
 
-    for module in ("storage.archive", "storage.safetensors"):
-        monkeypatch.setattr(f"nanonet.{module}.pieces", pieces)
+    monkeypatch.setattr("nanonet.storage.disk.pieces", pieces)
     assert_refused(path, "it changed while it was read", call)
 
 
