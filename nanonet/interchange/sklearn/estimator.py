@@ -86,7 +86,8 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, b
 
     def transform(self, X: Any) -> Array:
         """Return the outputs of the second-to-last layer, the learned features, one row per sample."""
-        hidden = self.model_[:-1](self._validated_again(X))
+        entered = self._validated_again(X)
+        hidden = self.model_[:-1](entered)
         return hidden.reshape(len(hidden), -1)
 
     @property
@@ -95,7 +96,8 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, b
 
     def _outputs(self, X: Any) -> Array:
         """Return the net's outputs, one row per sample."""
-        return self.model_(self._validated_again(X))
+        entered = self._validated_again(X)
+        return self.model_(entered)
 
     # ---- data
 
@@ -111,6 +113,7 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, b
         return X[counts], y[counts], weight[counts]
 
     def _validated_again(self, X: Any) -> Array:
+        """Return validated X, or raise NotFittedError if there is no model."""
         bases.check_is_fitted(self, "model_")
         entered: Array = bases.validate_data(self, X, dtype=DTYPES, reset=False)
         return entered
