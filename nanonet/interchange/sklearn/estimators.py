@@ -141,7 +141,8 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Numbers:
         """Return the class of each sample."""
-        chosen: Numbers = self.classes_[self._outputs(X).argmax(axis=1)]
+        winners = self._outputs(X).argmax(axis=1)
+        chosen: Numbers = self.classes_[winners]
         return chosen
 
     def _has_probabilities(self) -> bool:
