@@ -259,7 +259,7 @@ def steps_of(model: Sequential, kinds: list[str]) -> list[oracle.Step]:
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(nets(), st.data())
 def test_every_line_of_any_dense_net_is_true_to_the_last_digit(drawn: Any, data: st.DataObject) -> None:
     widths, kinds, seed = drawn

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nanonet
@@ -138,7 +138,6 @@ def chains(draw: st.DrawFn, shape: tuple[int, ...], depth: int, residual: bool) 
     return layers, shape
 
 
-@settings(max_examples=200, deadline=None)
 @given(nets())
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_a_drawn_net_comes_back_as_it_was(suffix: str, net: tuple[Sequential, Array]) -> None:
@@ -344,7 +343,7 @@ def assert_not_saved(model: Any, path: Path, message: str, error: type[Exception
     assert not path.exists()
 
 
-@pytest.mark.parametrize("value", [np.sin, {1, 2}, 3j, b"x", object(), {1: 2}, [np.eye(2)], Trainer], ids=repr)
+@pytest.mark.parametrize("value", [np.sin, {1, 2}, 3j, b"x", object(), {1: 2}, [np.eye(2)], Trainer])
 def test_an_argument_that_a_file_does_not_keep_is_named_with_what_to_do(value: Any, path: Path) -> None:
     inner = Sequential(Tanh(), Residual(Settings(1, named=value)))
     message = r"(?s)save: layer 0\.1, Residual.*: inner, Settings.*: named is .*, which cannot be saved; a file stores"
@@ -410,7 +409,7 @@ CHANGES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), CHANGES, ids=str)
+@pytest.mark.parametrize(("name", "value"), CHANGES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_any_setting_that_was_changed_since_is_named(name: str, value: Any, path: Path) -> None:
     model = Sequential(Tanh(), Times(2.0))
     setattr(model[1], name, value)
@@ -810,7 +809,6 @@ def read_or_refused(path: Path, call: Callable[[Path], Any]) -> Any:
     return None
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_file_with_any_damage_is_read_or_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject
@@ -1054,7 +1052,6 @@ def test_a_name_that_stands_twice_in_a_safetensors_file_is_refused(tmp_path: Pat
 
 
 @pytest.mark.peer
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_what_the_package_safetensors_refuses_is_refused_and_what_it_reads_is_read_alike(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject
@@ -1359,7 +1356,6 @@ SCRAPS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(SCRAPS, SCRAPS)
 def test_any_architecture_is_built_or_refused_by_the_name_of_its_file(model: Any, frozen: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
