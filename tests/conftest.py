@@ -25,10 +25,14 @@ for _name, _examples in {"quick": 40, "thorough": 200}.items():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Divide a run of all tests among the processor's cores; named files, -k, -s and --pdb run in this process."""
+    """Divide a run of all tests among the processor's cores.
+
+    What is named by a file or by -k runs in this process, and so does what somebody watches: -s, --pdb, coverage.
+    """
     option = config.option
     by_name = config.args_source is config.ArgsSource.ARGS or option.keyword or option.collectonly
     is_watched = option.usepdb or option.trace or option.capture == "no"
+    is_watched |= sys.gettrace() is not None or "coverage" in sys.modules
     is_open = getattr(option, "numprocesses", 0) is None  # not where xdist is missing or -n was given
     if is_open and not by_name and not is_watched and not hasattr(config, "workerinput"):
         option.numprocesses, option.maxprocesses, option.dist = "auto", 4, "worksteal"
