@@ -42,7 +42,7 @@ def net(dtype: Any = np.float64) -> Sequential:
 X, TARGET = [[1.0, -2.0, 0.5], [0.3, 0.1, -1.0]], [[1.0, 0.0], [0.0, 1.0]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems())
 def test_its_numbers_are_those_of_the_scalar_recursion(problem: Problem) -> None:
     trace = problem.model().trace(problem.x, problem.target, SquaredError())
