@@ -9,15 +9,42 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import nanonet
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
+# How long drawing takes depends on the machine and on what else runs there, so it is no reason to fail.
+for _name, _examples in {"quick": 40, "thorough": 200}.items():
+    settings.register_profile(
+        _name, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Divide a run of all tests among the processor's cores.
+
+    What is named by a file or by -k runs in this process, and so does what somebody watches: -s, --pdb, coverage.
+    """
+    option = config.option
+    by_name = config.args_source is config.ArgsSource.ARGS or option.keyword or option.collectonly
+    is_watched = option.usepdb or option.trace or option.capture == "no"
+    is_watched |= sys.gettrace() is not None or "coverage" in sys.modules
+    is_open = getattr(option, "numprocesses", 0) is None  # not where xdist is missing or -n was given
+    if is_open and not by_name and not is_watched and not hasattr(config, "workerinput"):
+        option.numprocesses, option.maxprocesses, option.dist = "auto", 4, "worksteal"
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")  # of each process: more would be in each other's way
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Watch skips in nanonet's doctests too, and let processes that tests start import the nanonet that is tested."""
     os.environ["PYTHONPATH"] = str(Path(nanonet.__file__).parents[1])
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
     if os.environ.get("NANONET_NO_SKIPS", "0") not in ("", "0"):
         config.pluginmanager.register(NoSkips(), "no-skips")
 

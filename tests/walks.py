@@ -4,7 +4,7 @@
 
 Counted are the modules of which a function runs while a model is built, fitted, saved, loaded, or read from an ONNX
 file.
-docs/architecture.md follows these walks.
+docs/architecture.md follows these walks, and tests/system/test_walks.py compares its numbers with these.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def walks(folder: Path) -> dict[str, set[str]]:
     model, x, target = build(), np.ones((8, 2)), np.zeros((8, 1))
     path = folder / "net.npz"
     found = {
-        "build": modules(build),
-        "fit": modules(
+        "building a model": modules(build),
+        "a fit": modules(
             lambda: model.fit(x, target, loss=SquaredError(), optimizer=SGD(0.1), epochs=2, batch_size=4, verbose=0)
         ),
         "save": modules(lambda: nanonet.save(model, path)),
@@ -72,7 +72,7 @@ def main() -> None:
     """Run the command."""
     with tempfile.TemporaryDirectory() as folder:
         for name, passed in walks(Path(folder)).items():
-            print(f"{name:14} {len(passed):3}  {', '.join(sorted(passed))}")
+            print(f"{name:16}  {len(passed):3}  {', '.join(sorted(passed))}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from nanonet.checking.situations import (
 from nanonet.checking.training_contract import checked_loss
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, named_parts
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_generator, as_shape, is_several
+from nanonet.core.checks import as_generator, as_shape, expect, is_several
 from nanonet.core.errors import ContractError, GradientError
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
@@ -125,9 +125,7 @@ def check_gradients(
         if fast or training is not None:
             raise TypeError("check_gradients: training and fast go with a Layer")
         return _LossCheck(copy.deepcopy(layer_or_loss), generator).run(shape, x, target)
-    if not isinstance(layer_or_loss, Layer):
-        hint = f"; write {layer_or_loss.__name__}(...)" if isinstance(layer_or_loss, type) else ""
-        raise TypeError(f"check_gradients: expected a Layer or a Loss, got {layer_or_loss!r:.60}{hint}")
+    expect(layer_or_loss, Layer, "check_gradients: expected layer_or_loss", called="Layer or a Loss")
     if target is not None:
         raise TypeError("check_gradients: target goes with a Loss")
     layer = copy.deepcopy(layer_or_loss)

@@ -1,4 +1,4 @@
-"""Array, Arrays, Shape and Pattern: the types of what layers compute with, and what is asked of arrays everywhere."""
+"""Array, Arrays, Numbers, Shape and Pattern: the types of what layers compute with, and what is asked of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ Arrays: TypeAlias = Any
 """An Array, or a tuple of Arrays where there are several inputs, outputs or targets. It is Any, so that a subclass may
 declare Array alone, or return several where its parent returns one.
 """
+Numbers: TypeAlias = npt.NDArray[Any]
+"""An array of any dtype, such as labels."""
 Shape: TypeAlias = tuple[int, ...]
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
 """A partly unknown shape: None is any length, a leading ``...`` any number of axes."""

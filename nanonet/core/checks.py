@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from types import EllipsisType
 from typing import Any
@@ -232,6 +233,15 @@ def as_weights(data: object, owner: object, name: str) -> Array:
     if not fits.all():
         raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
     return array
+
+
+def optional(owner: str, package: str, extra: str, *modules: str) -> Any:
+    """Return the first of some modules of an optional package; all are imported, or an ImportError names the extra."""
+    try:
+        first, *_ = [importlib.import_module(name) for name in modules]
+    except ImportError:
+        raise ImportError(f"{owner} needs {package}: pip install 'nanonet[{extra}]'") from None
+    return first
 
 
 def stranger(array: npt.NDArray[Any], strange: npt.NDArray[np.bool_]) -> str:

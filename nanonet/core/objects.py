@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from types import SimpleNamespace
@@ -134,6 +134,17 @@ def called(thing: object) -> str:
     """
     text = str(thing)
     return type(thing).__name__ if "\n" in text else text
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names separated by commas, of many only the first.
+
+    Examples
+    --------
+    >>> listed(["Exp", "Add", "Mul"], 3), listed(["Exp", "Add", "Mul", "Sub"], 2)
+    ('Exp, Add, Mul', 'Exp, Add and 2 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import agreed, as_numbers, as_shape, finite_number, positive_int
+from nanonet.core.checks import agreed, as_numbers, as_shape, expect, finite_number, optional, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
@@ -26,14 +26,10 @@ MARKERS = "os^DvPX<>"  # with 7 colours, 63 pairs that differ
 
 def axes_for(ax: Any, subject: str) -> Any:
     """Return ax, or the Axes of a new figure if it is None; subject names the caller in error messages."""
-    try:
-        import matplotlib.pyplot as plt
-        from matplotlib.axes import Axes
-    except ImportError:
-        raise ImportError(f"{subject} needs matplotlib: pip install 'nanonet[plot]'") from None
+    pyplot = optional(subject, "matplotlib", "plot", "matplotlib.pyplot")
     if ax is None:
-        return plt.subplots(layout="constrained")[1]
-    if not isinstance(ax, Axes):
+        return pyplot.subplots(layout="constrained")[1]
+    if not isinstance(ax, pyplot.Axes):
         hint = "; give one of them, such as ax[0]" if isinstance(ax, np.ndarray) else ""
         raise TypeError(f"{subject}: expected ax as a matplotlib Axes, got {type(ax).__name__}{hint}")
     return ax
@@ -107,10 +103,9 @@ def plot_decision_boundary(
     return ax
 
 
-def _points(model: object, x: npt.ArrayLike) -> Floats:
-    if not isinstance(model, Chain):
-        hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
-        raise TypeError(f"{BOUNDARY}: expected model as a Sequential, got {model!r:.60}{hint}")
+def _points(model: Chain, x: npt.ArrayLike) -> Floats:
+    hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
+    expect(model, Chain, f"{BOUNDARY}: expected model", called="Sequential", hint=hint)
     if model.input_shape is not None and agreed(model.input_shape, (2,)) is None:
         taken = shape_text(model.input_shape)
         raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")

@@ -12,7 +12,7 @@ from nanonet.core.arrays import Array, Arrays, each, parts_of, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
-from nanonet.core.objects import called
+from nanonet.core.objects import called, listed
 from nanonet.core.tree import Tree
 from nanonet.layers.linear import Linear
 
@@ -136,9 +136,7 @@ def nearest(name: str, names: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, names, 1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    shown = list(names)
-    listed = ", ".join(map(repr, shown[:8])) + (", ..." if len(shown) > 8 else "")
-    return f"; there are {listed}" if shown else "; there is none"
+    return f"; there are {listed(list(map(repr, names)), 8)}" if names else "; there is none"
 
 
 class Recorder:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nanonet.core.arrays import Pattern, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
+from nanonet.core.objects import listed
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 
@@ -37,10 +38,9 @@ def _rows(chain: Chain, path: str, shape: Pattern | None) -> Iterator[tuple[str,
             continue
         parameters = Tree(layer).parameters
         owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
-        listed = ", ".join(owned[:4]) + (f", and {len(owned) - 4} more" if len(owned) > 4 else "")
         numbers = sum(p.size for p in parameters.values())
         label = " ".join(repr(layer).split())
-        yield name, label[:60], _shape(before), _shape(after), listed or "-", str(numbers)
+        yield name, label[:60], _shape(before), _shape(after), listed(owned, 4) or "-", str(numbers)
 
 
 def _title(model: Chain, layers: int) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from nanonet.checking.view import View
 from nanonet.core.arrays import batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
+from nanonet.core.checks import expect
 from nanonet.core.loss import Loss
 from nanonet.core.parameter import Parameter
 from nanonet.inspection.drawing.figure import Figure
@@ -189,9 +190,8 @@ def trace_of(model: Chain, x: object, target: object = None, loss: Loss | None =
 
 
 def _check_pair(target: object, loss: object) -> None:
-    if loss is not None and not isinstance(loss, Loss):
-        hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
-        raise TypeError(f"trace: expected loss as a Loss, got {loss!r:.60}{hint}")
+    if loss is not None:
+        expect(loss, Loss, "trace: expected loss")
     if (target is None) != (loss is None):
         given, missing = ("target", "a loss") if loss is None else ("loss", "a target")
         raise TypeError(f"trace: a {given} needs {missing}: trace(x, target, SquaredError())")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from nanonet.checking.contract import checked
 from nanonet.core.arrays import is_finite
+from nanonet.core.checks import optional
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.loss import Loss
 from nanonet.models.sequential import Sequential
@@ -72,10 +73,7 @@ def minimize(
     >>> minimize(model, x, target, SquaredError()).fun < 1e-6  # doctest: +SKIP
     True
     """
-    try:
-        import scipy.optimize
-    except ModuleNotFoundError:
-        raise ImportError("minimize needs SciPy: pip install 'nanonet[scipy]'") from None
+    optimize = optional("minimize", "SciPy", "scipy", "scipy.optimize")
     objective = Objective(model, x, target, loss, sample_weight)
 
     def report(intermediate_result: Any) -> None:  # SciPy inspects the argument's name; TNC passes only x
@@ -84,17 +82,12 @@ def minimize(
         objective.move_to(point)
         known = getattr(intermediate_result, "fun", None)
         value = objective(point)[0] if known is None else float(known)
-        callback(scipy.optimize.OptimizeResult(x=point.copy(), fun=value))
+        callback(optimize.OptimizeResult(x=point.copy(), fun=value))
 
     try:
-        result = scipy.optimize.minimize(
-            objective,
-            objective.x,
-            jac=True,
-            method=method,
-            tol=tol,
-            callback=None if callback is None else report,
-            options=options,
+        after = None if callback is None else report
+        result = optimize.minimize(
+            objective, objective.x, jac=True, method=method, tol=tol, callback=after, options=options
         )
     finally:
         objective.move_to(objective.x)

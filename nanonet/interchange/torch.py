@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.chain import Chain
+from nanonet.core.checks import optional
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.interchange.replaced import replaced
@@ -43,7 +44,7 @@ def to_torch(model: Chain) -> Any:
       (1): Tanh()
     )
     """
-    torch = _torch("to_torch")
+    torch = optional("to_torch", "PyTorch", "torch", "torch")
     if not isinstance(model, Sequential):
         raise TypeError(f"to_torch: expected a Sequential, got {called(model)}")
     module = _to_module(torch.nn, model, "")
@@ -71,7 +72,7 @@ def from_torch(module: Any) -> Sequential:
     ImportError
         If PyTorch is not installed.
     """
-    torch = _torch("from_torch")
+    torch = optional("from_torch", "PyTorch", "torch", "torch")
     if type(module) is not torch.nn.Sequential:
         raise TypeError(f"from_torch: expected a torch.nn.Sequential, got {type(module).__name__}")
     _check_global_hooks(torch)
@@ -84,14 +85,6 @@ def from_torch(module: Any) -> Sequential:
     for parameter, other in zip(ours.values(), there.values(), strict=True):
         parameter.trainable = other.requires_grad
     return chain
-
-
-def _torch(owner: str) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise ImportError(f"{owner} needs PyTorch: pip install 'nanonet[torch]'") from None
-    return torch
 
 
 def _to_module(nn: Any, layer: Layer, path: str) -> Any:

@@ -61,10 +61,7 @@ def _gelu(module: Any) -> GELU:
 MODULES: dict[str, Module] = {
     "Linear": Module(
         _linear,
-        {
-            **{"in_features": TAKEN, "out_features": TAKEN, "bias": TAKEN},
-            **{"device": HARMLESS, "dtype": HARMLESS},
-        },
+        {**{"in_features": TAKEN, "out_features": TAKEN, "bias": TAKEN}, **{"device": HARMLESS, "dtype": HARMLESS}},
     ),
     "Sigmoid": Module(lambda module: act.Sigmoid(), IGNORED),
     "Tanh": Module(lambda module: act.Tanh(), IGNORED),

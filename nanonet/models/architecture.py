@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -157,9 +158,9 @@ def _own_classes(model: Sequential) -> dict[str, type[Layer]]:
 def _compare(model: Sequential, rebuilt: Sequential) -> None:
     """Raise ValueError with the first difference between a model and the rebuilt one."""
     here, there = Tree(model), Tree(rebuilt)
-    for what, fact in (("dtype", _dtype), ("layers", _layers), ("state", _states)):
-        if fact(here) != fact(there):
-            raise _other("this model", what, fact(here), fact(there))
+    for (what, fact), other in zip(_facts(here).items(), _facts(there).values(), strict=True):
+        if fact != other:
+            raise _other("this model", what, fact, other)
     for path, layer in here.layers.items():
         twin, likeness = there.layers[path], Likeness()
         for name in _settings(layer) | _settings(twin):
@@ -177,17 +178,14 @@ def _other(whose: str, what: str, here: str, there: str) -> ValueError:
     )
 
 
-def _dtype(tree: Tree) -> str:
+def _facts(tree: Tree) -> dict[str, str]:
+    """Return what a model and the rebuilt one must have in common, as text for an error."""
     assert isinstance(tree.root, Sequential)
-    return tree.root.dtype.name
-
-
-def _layers(tree: Tree) -> str:
-    return str({path: _name(type(layer)) for path, layer in tree.layers.items()})
-
-
-def _states(tree: Tree) -> str:
-    return str({name: (part.shape, part.value.dtype.name) for name, part in tree.states()})
+    return {
+        "dtype": tree.root.dtype.name,
+        "layers": str({path: _name(type(layer)) for path, layer in tree.layers.items()}),
+        "state": str({name: (part.shape, part.value.dtype.name) for name, part in tree.states()}),
+    }
 
 
 def _settings(layer: Layer) -> dict[str, Any]:
@@ -229,21 +227,27 @@ def sketch_of(call: Any, parts: Any, classes: Mapping[str, type[Layer]], limit: 
             raise ValueError(f"it holds layers that this nanonet, {__version__}, does not have: {there}")
         typed = ", ".join(f'"{name}": {name}' for name in missing)
         raise ValueError(f"it holds layers of your own; write load(path, layers={{{typed}}})")
-    token = sketched.set(True)
-    try:
+    with sketching():
         model = _Maker(classes, limit).model(call, parts)
-    finally:
-        sketched.reset(token)
     if not isinstance(model, Sequential):
         raise ValueError(f"expected a Sequential, got {called(model)}")
     return model
 
 
+@contextmanager
+def sketching() -> Iterator[None]:
+    """Build models as sketches within the context; :func:`nanonet.core.tree.build` then gives them numbers."""
+    token = sketched.set(True)
+    try:
+        yield
+    finally:
+        sketched.reset(token)
+
+
 def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
     """Yield the names of the missing classes."""
     waiting = [value]
-    while waiting:
-        value = waiting.pop()
+    for value in waiting:  # grows during the loop
         if isinstance(value, list):
             waiting += value
         elif isinstance(value, dict):
@@ -254,17 +258,13 @@ def _missing(value: Any, classes: Mapping[str, type[Layer]]) -> Iterator[str]:
 
 
 def _find(name: str, classes: Mapping[str, type[Layer]]) -> type[Layer] | None:
-    return _own_class(name.removeprefix(OURS)) if name.startswith(OURS) else classes.get(name)
-
-
-def _own_class(name: str) -> type[Layer] | None:
-    """Return the class of nanonet's own that has a name; None where there is none, or it is not imported."""
-    waiting: list[Any] = [Layer]
-    while waiting:
-        cls = waiting.pop()
-        if cls.__name__ == name and is_own(cls):
-            found_class: type[Layer] = cls
-            return found_class
+    """Return the class that has a name, or None; of nanonet's own classes, if it is imported."""
+    if not name.startswith(OURS):
+        return classes.get(name)
+    waiting = [Layer]
+    for cls in waiting:  # grows during the loop
+        if is_own(cls) and OURS + cls.__name__ == name:
+            return cls
         waiting += cls.__subclasses__()
     return None
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
+from nanonet.core.arrays import Numbers
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
@@ -16,13 +15,11 @@ from nanonet.core.parameter import Buffer, Parameter
 from nanonet.core.tree import Tree
 from nanonet.core.version import __version__
 from nanonet.models.sequential import Sequential
-from nanonet.storage import npz
-from nanonet.storage.archive import path_to
+from nanonet.storage.archive import open_npz, write_archive
+from nanonet.storage.disk import path_to
 from nanonet.storage.stored import Form, Stored
 
 KIND, FORMAT = "model", 2
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save(model: Chain, path: str | os.PathLike[str]) -> None:
@@ -79,7 +76,8 @@ def save(model: Chain, path: str | os.PathLike[str]) -> None:
         **({"parts": parts} if parts else {}),
         "frozen": [name for name, parameter in model.parameters().items() if not parameter.trainable],
     }
-    _format_of(place).write(place, page, arrays)
+    write, _ = _format_of(place)
+    write(place, page, arrays)
 
 
 def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None = None) -> Sequential:
@@ -102,7 +100,8 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     """
     place = _path(path, "load")
     classes = _classes(layers)
-    with _format_of(place).opened(place) as (page, stored):
+    _, opened = _format_of(place)
+    with opened(place) as (page, stored):
         _check_page(place, page)
         assert page is not None
         try:
@@ -145,7 +144,7 @@ def _check_forms(parts: Mapping[str, Parameter | Buffer], forms: Mapping[str, Fo
         raise ValueError(f"its architecture and its arrays do not fit, nothing was loaded:{lines}")
 
 
-def read_arrays(path: str | os.PathLike[str]) -> Arrays:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, Numbers]:
     """Return the arrays of a file by name, written by :func:`save`, ``np.savez`` or PyTorch's safetensors.
 
     Arrays are in native byte order, bfloat16 as float32. Declared sizes are checked against the size of the file before
@@ -175,7 +174,8 @@ def read_arrays(path: str | os.PathLike[str]) -> Arrays:
     array([[13., 24.]], dtype=float32)
     """
     place = _path(path, "read_arrays")
-    with _format_of(place).opened(place) as (_, stored):
+    _, opened = _format_of(place)
+    with opened(place) as (_, stored):
         return dict(stored)
 
 
@@ -185,13 +185,13 @@ def _path(path: str | os.PathLike[str], owner: str) -> Path:
     return path_to(path, owner, ".npz", ".safetensors", hint=hint if pickled else "")
 
 
-def _format_of(path: Path) -> Any:
-    """Return the module that reads and writes this format."""
+def _format_of(path: Path) -> tuple[Callable[..., None], Callable[[Path], Any]]:
+    """Return the functions that write and open files of this format."""
     if path.suffix == ".npz":
-        return npz
-    from nanonet.storage import safetensors  # only if needed
+        return write_archive, open_npz
+    from nanonet.storage.safetensors import opened, write  # only if needed
 
-    return safetensors
+    return write, opened
 
 
 def _classes(layers: object) -> dict[str, type[Layer]]:

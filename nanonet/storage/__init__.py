@@ -1,5 +1,5 @@
 """Named arrays on disk.
 
-Read disk first (atomic writes), then archive (.npz with a checksum), stored (arrays that are read lazily), npz and
+Read disk first (paths, atomic writes), then stored (arrays that are read lazily), archive (.npz with a checksum) and
 safetensors.
 """

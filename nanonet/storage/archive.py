@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import json
-import math
 import os
 import zipfile
 from collections import Counter
@@ -16,11 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.objects import called
-from nanonet.storage.disk import open_regular, pieces, write_whole
-from nanonet.storage.stored import Form, Stored, blocks_of, reading
+from nanonet.core.arrays import Numbers
+from nanonet.storage.disk import digest_of, open_regular, write_whole
+from nanonet.storage.stored import Entry, Stored, blocks_of, reading
 
 PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes
@@ -30,24 +27,6 @@ HEADER = 1 << 14  # bytes; NumPy rejects longer array headers
 LONGEST_PAGE = 1 << 26  # bytes
 
 Page = dict[str, Any]
-
-
-# ---- paths
-
-
-def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
-    """Return path as a Path, or raise if it does not end in .npz."""
-    return path_to(path, owner, ".npz")
-
-
-def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
-    """Return path as a Path, or raise if it does not end in one of the suffixes."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
-    if Path(path).suffix not in suffixes:
-        wanted = " or ".join(suffixes)
-        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
-    return Path(path)
 
 
 # ---- pages
@@ -74,7 +53,7 @@ def page_of(text: bytes | bytearray | str) -> Page:
 # ---- writing
 
 
-def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write an .npz file with a checksum, atomically and without copying the arrays; see :func:`write_whole`."""
 
     def fill(file: IO[bytes]) -> None:
@@ -84,7 +63,7 @@ def write_archive(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.
     write_whole(path, fill)
 
 
-def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write the zip file, with a placeholder for the seal; the same contents give the same bytes."""
     with zipfile.ZipFile(file, "w") as archive:
         archive.comment = b"0" * SEAL
@@ -94,7 +73,7 @@ def _fill(file: IO[bytes], page: Mapping[str, Any], arrays: Mapping[str, npt.NDA
                 _write_array(member, np.asarray(array))
 
 
-def _write_array(file: IO[bytes], array: npt.NDArray[Any]) -> None:
+def _write_array(file: IO[bytes], array: Numbers) -> None:
     """Write a .npy file, row by row."""
     header = np.lib.format.header_data_from_array_1_0(array) | {"fortran_order": False}
     np.lib.format.write_array_header_1_0(file, header)
@@ -106,16 +85,13 @@ def _digest(file: IO[bytes]) -> bytes:
     """Return the SHA-256 of all but the seal, leaving the file positioned at the seal."""
     size = file.seek(0, os.SEEK_END) - SEAL
     file.seek(0)
-    digest = hashlib.sha256()
-    for piece in pieces(file, size):
-        digest.update(piece)
-    return digest.hexdigest().encode()
+    return digest_of(file, size)
 
 
 # ---- reading
 
 
-def read_archive(path: Path) -> tuple[Page, dict[str, npt.NDArray[Any]]]:
+def read_archive(path: Path) -> tuple[Page, dict[str, Numbers]]:
     """Return the page and the arrays of a file after verifying it; see :func:`open_archive`."""
     with open_archive(path) as (page, stored):
         return page, dict(stored)
@@ -133,20 +109,7 @@ def open_archive(path: Path) -> Iterator[tuple[Page, Stored]]:
         If it is damaged, or was not written by :func:`write_archive`; it names path. Nothing is unpickled.
     """
     with open_regular(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        with reading(path, "nothing of it was loaded"):
-            whole = size > SEAL and _digest(file) == file.read(SEAL)
-        if not whole:
-            raise ValueError(
-                f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
-                "the rest"
-            )
-        problem = "not written by nanonet, nothing of it was loaded"
-        with reading(path, problem):
-            page, stored = _contents(path, file, problem)
-            if page is None:
-                raise ValueError(f"it holds no {PAGE}")
-        yield page, stored
+        yield _verified(path, file)
 
 
 @contextmanager
@@ -154,15 +117,28 @@ def open_npz(path: Path) -> Iterator[tuple[Page | None, Stored]]:
     """Like :func:`open_archive`, but also for .npz files of others, which have no page and no seal."""
     problem = "not a complete .npz file of numbers, nothing was loaded"
     with open_regular(path) as file:
-        with reading(path, problem), zipfile.ZipFile(file) as archive:
-            ours = PAGE in archive.NameToInfo
-        if not ours:
-            with reading(path, problem):
-                page, stored = _contents(path, file, problem)
-            yield page, stored
-    if ours:
-        with open_archive(path) as found:
-            yield found
+        with reading(path, problem):
+            ours = PAGE in zipfile.ZipFile(file).NameToInfo
+            found = None if ours else _contents(path, file, problem)
+        yield found or _verified(path, file)
+
+
+def _verified(path: Path, file: IO[bytes]) -> tuple[Page, Stored]:
+    """Return the page and the arrays of an open file whose seal is checked first."""
+    size = file.seek(0, os.SEEK_END)
+    with reading(path, "nothing of it was loaded"):
+        whole = size > SEAL and _digest(file) == file.read(SEAL)
+    if not whole:
+        raise ValueError(
+            f"{path}: damaged, cut off, or not written by nanonet: its last {SEAL} bytes are not the SHA-256 of "
+            "the rest"
+        )
+    problem = "not written by nanonet, nothing of it was loaded"
+    with reading(path, problem):
+        page, stored = _contents(path, file, problem)
+        if page is None:
+            raise ValueError(f"it holds no {PAGE}")
+    return page, stored
 
 
 def _contents(path: Path, file: IO[bytes], problem: str) -> tuple[Page | None, Stored]:
@@ -201,7 +177,7 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
         raise ValueError(f"its {size} bytes would decompress to {promised}, more than {UNFOLDED} times as many")
 
 
-class _Part:
+class _Part(Entry):
     """An array in a zip file, in NumPy's format."""
 
     def __init__(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -216,11 +192,7 @@ class _Part:
             raise ValueError(f"Object arrays cannot be loaded: {name} is a pickle, which could run anything")
         if dtype.kind not in "fiub":
             raise ValueError(f"{name}: expected numbers, got dtype {dtype}")
-        left = member.file_size - self._start
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != left:
-            raise ValueError(f"{name}: {left} bytes are no array of {dtype} {shape}")
-        self._dtype, self.itemsize = dtype, dtype.itemsize
-        self.form = Form(dtype.newbyteorder("="), shape, columns_first)
+        super().__init__(name, dtype, shape, member.file_size - self._start, columns_first)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -230,10 +202,6 @@ class _Part:
             yield file
             if file.read(1):  # zipfile verifies the checksum only at the end of a part
                 raise ValueError(f"{self._member.filename} is longer than it says")
-
-    def numbers(self, data: bytes) -> npt.NDArray[Any]:
-        """Decode some of its bytes."""
-        return np.frombuffer(data, self._dtype)
 
 
 def _header_size(head: bytes) -> int:

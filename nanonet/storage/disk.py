@@ -1,4 +1,4 @@
-"""Disk: atomic writes, and reads restricted to regular files."""
+"""Disk: the paths that users pass in, atomic writes, and reads restricted to regular files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from nanonet.core.objects import called
+
 PIECE = 1 << 20  # bytes that are read or written at a time
 HOUR = 3600  # seconds
+
+
+def npz_path(path: str | os.PathLike[str], owner: object) -> Path:
+    """Return path as a Path, or raise if it does not end in .npz."""
+    return path_to(path, owner, ".npz")
+
+
+def path_to(path: str | os.PathLike[str], owner: object, *suffixes: str, hint: str = "") -> Path:
+    """Return path as a Path, or raise if it does not end in one of the suffixes."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{called(owner)}: expected path as a str or Path, got {path!r:.60}")
+    if Path(path).suffix not in suffixes:
+        wanted = " or ".join(suffixes)
+        raise ValueError(f"{called(owner)}: expected a path that ends in {wanted}, got {os.fspath(path)!r}{hint}")
+    return Path(path)
 
 
 def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
@@ -93,10 +110,19 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # otherwise a pipe blocks until there is a writer
 
 
-def read_whole(path: Path) -> bytes:
-    """Return the contents of a regular file."""
+def read_whole(path: Path, start: int = 0, size: int | None = None) -> bytes:
+    """Return the contents of a regular file, or size bytes of it."""
     with open_regular(path) as file:
-        return b"".join(pieces(file, os.fstat(file.fileno()).st_size))
+        file.seek(start)
+        return b"".join(pieces(file, os.fstat(file.fileno()).st_size if size is None else size))
+
+
+def digest_of(file: IO[bytes], size: int, head: bytes = b"") -> bytes:
+    """Return the SHA-256 of head and the next size bytes of a file, as hexadecimal digits."""
+    digest = hashlib.sha256(head)
+    for piece in pieces(file, size):
+        digest.update(piece)
+    return digest.hexdigest().encode()
 
 
 def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:

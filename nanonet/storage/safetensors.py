@@ -6,9 +6,7 @@ arrays, and the arrays. It is read and written here piece by piece, unlike in th
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.storage.archive import Page, page_of, page_text
-from nanonet.storage.disk import open_regular, pieces, write_whole
-from nanonet.storage.stored import Form, Stored, blocks_of, reading
+from nanonet.storage.disk import digest_of, open_regular, pieces, write_whole
+from nanonet.storage.stored import Entry, Stored, blocks_of, reading
 
 PAGE = "nanonet"  # the key of the page among a file's metadata, which are strings
 DIGEST = "nanonet.sha256"  # the key of the SHA-256 of the whole file, with its own 64 digits set to 0
@@ -38,7 +36,7 @@ NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 # ---- writing
 
 
-def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> None:
     """Write a file atomically, without copying the arrays; see :func:`nanonet.storage.disk.write_whole`."""
     head, dtypes = _head(path, page, arrays)
 
@@ -49,18 +47,14 @@ def write(path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[
                 file.write(block)
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        digest = hashlib.sha256()
-        for piece in pieces(file, size):
-            digest.update(piece)
+        digest = digest_of(file, size)
         file.seek(head.index(ZEROS))
-        file.write(digest.hexdigest().encode())
+        file.write(digest)
 
     write_whole(path, fill)
 
 
-def _head(
-    path: Path, page: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-) -> tuple[bytes, dict[str, np.dtype[Any]]]:
+def _head(path: Path, page: Mapping[str, Any], arrays: Mapping[str, Numbers]) -> tuple[bytes, dict[str, np.dtype[Any]]]:
     """Return everything before the arrays, and their dtypes in storage order: the widest first."""
     header: dict[str, Any] = {"__metadata__": {DIGEST: ZEROS.decode(), PAGE: page_text({**page, SEALED: True})}}
     dtypes, start = {}, 0
@@ -99,7 +93,7 @@ def opened(path: Path) -> Iterator[tuple[Page | None, Stored]]:
             page = page_of(metadata[PAGE]) if PAGE in metadata else None
             if page is not None and SEALED in page and DIGEST not in metadata:
                 raise ValueError("it was written with a digest, which is missing")
-            stored = Stored(path, problem, file, _entries(file, header, 8 + len(text), size))
+            stored = Stored(path, problem, file, _parts(file, header, 8 + len(text), size))
         yield page, stored
 
 
@@ -130,30 +124,28 @@ def _check_digest(file: IO[bytes], size: int, text: bytes, metadata: Any) -> Non
     written = metadata[DIGEST].encode()
     if len(written) != len(ZEROS) or text.count(written) != 1:
         raise ValueError(f"its {DIGEST} is invalid")
-    digest = hashlib.sha256(len(text).to_bytes(8, "little") + text.replace(written, ZEROS))
-    for piece in pieces(file, size - 8 - len(text)):
-        digest.update(piece)
-    if digest.hexdigest().encode() != written:
+    head = len(text).to_bytes(8, "little") + text.replace(written, ZEROS)
+    if digest_of(file, size - 8 - len(text), head) != written:
         raise ValueError(
             f"damaged: its SHA-256 does not match {DIGEST} in its metadata; to change a file on purpose, remove that "
             "entry and the other one of nanonet"
         )
 
 
-def _entries(file: IO[bytes], header: Mapping[str, Any], start: int, size: int) -> dict[str, _Entry]:
+def _parts(file: IO[bytes], header: Mapping[str, Any], start: int, size: int) -> dict[str, _Part]:
     """Return the location of each array; together they must fill the file after the header."""
-    entries = {name: _Entry(file, name, table, start) for name, table in header.items()}
+    parts = {name: _Part(file, name, table, start) for name, table in header.items()}
     end = start
-    for entry in sorted(entries.values(), key=lambda entry: (entry.start, entry.size)):
-        if entry.start != end:
+    for part in sorted(parts.values(), key=lambda part: (part.start, part.size)):
+        if part.start != end:
             raise ValueError("its arrays overlap, or leave a gap")
-        end += entry.size
+        end += part.size
     if end != size:
         raise ValueError(f"its arrays end at byte {end}, and the file at {size}")
-    return entries
+    return parts
 
 
-class _Entry:
+class _Part(Entry):
     """An array in such a file."""
 
     def __init__(self, file: IO[bytes], name: str, table: Any, start: int) -> None:
@@ -166,12 +158,11 @@ class _Entry:
             raise ValueError(f"{name} is of dtype {kind}, which NumPy does not have")
         if len(shape) > AXES or not all(type(number) is int and number >= 0 for number in [*shape, first, last]):
             raise ValueError(f"{name} has an invalid shape or offsets")
+        self._file, self.start, self.size = file, start + first, last - first
         self.is_half = kind == "BF16"  # NumPy has no bfloat16, the upper half of a float32
-        self._dtype = np.dtype("<u2" if self.is_half else DTYPES[kind])
-        self._file, self.start, self.size, self.itemsize = file, start + first, last - first, self._dtype.itemsize
-        if math.prod(shape) * self.itemsize != self.size:
-            raise ValueError(f"{name}: {self.size} bytes are no array of {kind} {tuple(shape)}")
-        self.form = Form(np.dtype("f4") if self.is_half else self._dtype.newbyteorder("="), tuple(shape))
+        super().__init__(name, np.dtype("<u2" if self.is_half else DTYPES[kind]), tuple(shape), self.size)
+        if self.is_half:
+            self.form = self.form._replace(dtype=np.dtype(np.float32))
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -179,7 +170,7 @@ class _Entry:
         self._file.seek(self.start)
         yield self._file
 
-    def numbers(self, data: bytes) -> npt.NDArray[Any]:
+    def numbers(self, data: bytes) -> Numbers:
         """Decode some of its bytes."""
-        numbers = np.frombuffer(data, self._dtype)
+        numbers = super().numbers(data)
         return (numbers.astype(np.uint32) << 16).view(np.float32) if self.is_half else numbers

@@ -8,17 +8,16 @@ import os
 import struct
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Numbers, Shape
 
-Numbers = npt.NDArray[Any]
 Order = Literal["C", "F"]
 Flag = Literal["external_loop", "buffered", "zerosize_ok"]
 
@@ -59,22 +58,27 @@ class Form(NamedTuple):
         return f"{self.dtype} {self.shape}"
 
 
-class Entry(Protocol):
-    """An array's location in a file."""
+class Entry(ABC):
+    """An array's location in a file, where its dtype may have another byte order.
 
-    @property
-    def form(self) -> Form:
-        """Its dtype and shape."""
+    Raises
+    ------
+    ValueError
+        If an array of this shape does not take as many bytes as the file says.
+    """
 
-    @property
-    def itemsize(self) -> int:
-        """The bytes per number in the file."""
+    def __init__(self, name: str, dtype: np.dtype[Any], shape: Shape, size: int, columns_first: bool = False) -> None:
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{name}: {size} bytes are no array of {dtype} {shape}")
+        self.dtype, self.form = dtype, Form(dtype.newbyteorder("="), shape, columns_first)
 
+    @abstractmethod
     def open(self) -> AbstractContextManager[IO[bytes]]:
         """Yield a file positioned at its first byte."""
 
     def numbers(self, data: bytes) -> Numbers:
         """Decode some of its bytes."""
+        return np.frombuffer(data, self.dtype)
 
 
 class Stored(Mapping[str, Numbers]):
@@ -113,7 +117,7 @@ class Stored(Mapping[str, Numbers]):
             order: Order = "F" if entry.form.columns_first else "C"
             with np.nditer(place, FLAGS, ["writeonly"], order=order, buffersize=BLOCK) as blocks:
                 for _ in blocks:
-                    size = blocks[0].size * entry.itemsize
+                    size = blocks[0].size * entry.dtype.itemsize
                     data = file.read(size)
                     if len(data) < size:
                         raise ValueError(f"{name} is cut off")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from nanonet.core.checks import finite_number, positive_int
-from nanonet.storage.archive import npz_path
+from nanonet.storage.disk import npz_path
 from nanonet.training.checkpoint_format import LARGEST
 from nanonet.training.trainer import Callback, Trainer
 

@@ -17,7 +17,8 @@ from nanonet.core.checks import as_numbers
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer, is_own
 from nanonet.core.version import __version__
-from nanonet.storage.archive import npz_path, open_archive, write_archive
+from nanonet.storage.archive import open_archive, write_archive
+from nanonet.storage.disk import npz_path
 from nanonet.storage.stored import Stored
 from nanonet.training.checkpoint_format import (
     CHANGING,

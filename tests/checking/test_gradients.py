@@ -864,8 +864,8 @@ def test_a_model_is_checked_on_a_float64_copy_that_has_its_numbers(dtype: npt.DT
 @pytest.mark.parametrize(
     ("arguments", "keywords", "kind", "text"),
     [
-        ((Linear,), {}, TypeError, "expected a Layer or a Loss"),
-        (("Linear",), {}, TypeError, "expected a Layer or a Loss"),
+        ((Linear,), {}, TypeError, "to be a Layer or a Loss"),
+        (("Linear",), {}, TypeError, "to be a Layer or a Loss"),
         ((Dropout(),), {}, ValueError, r"Dropout\(\) has no input_shape; pass one, such as input_shape="),
         ((Linear(2, 3),), {"target": [[1.0]]}, TypeError, "target goes with a Loss"),
         ((Linear(2, 3), (0,)), {}, ValueError, "check_gradients: input_shape"),

@@ -76,7 +76,7 @@ def assert_equal(given: npt.ArrayLike, true: npt.ArrayLike, tolerance: float = 1
 
 
 class TestTheOracle:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(problems())
     def test_it_is_the_derivative_of_its_own_loss(self, problem: Problem) -> None:
         found, h = oracle.gradients(problem.net, problem.x, problem.target), 1e-6
@@ -107,7 +107,6 @@ class TestTheOracle:
         assert found.inputs == [[-1.0, 0.5], [3.0, -1.5]]
 
 
-@settings(max_examples=150, deadline=None)
 @given(problems())
 def test_loss_and_grad_is_the_recursion(problem: Problem) -> None:
     value, grad = problem.model().loss_and_grad(problem.x, problem.target, SquaredError())
@@ -115,7 +114,6 @@ def test_loss_and_grad_is_the_recursion(problem: Problem) -> None:
     assert_equal(grad, problem.flat())
 
 
-@settings(max_examples=150, deadline=None)
 @given(problems())
 def test_forward_and_backward_are_the_recursion_down_to_the_input(problem: Problem) -> None:
     model, x, target = problem.model(), np.array(problem.x), np.array(problem.target)
@@ -134,7 +132,7 @@ def test_forward_and_backward_are_the_recursion_down_to_the_input(problem: Probl
             assert_equal(linear.bias.grad, found.biases[i])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(problems(), st.data())
 def test_a_chain_cut_into_chains_is_the_same_recursion(problem: Problem, data: st.DataObject) -> None:
     layers = chain(problem.net)
@@ -146,7 +144,7 @@ def test_a_chain_cut_into_chains_is_the_same_recursion(problem: Problem, data: s
     assert_equal(grad, problem.flat())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(problems(), st.data())
 def test_the_layers_above_a_frozen_one_have_the_same_gradients(problem: Problem, data: st.DataObject) -> None:
     model = problem.model()
@@ -158,7 +156,7 @@ def test_the_layers_above_a_frozen_one_have_the_same_gradients(problem: Problem,
     assert_equal(grad, np.where(np.concatenate(moving), problem.flat(), 0.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(problems())
 def test_in_float32_the_recursion_holds_to_its_rounding(problem: Problem) -> None:
     value, grad = problem.model(np.float32).loss_and_grad(problem.x, problem.target, SquaredError())

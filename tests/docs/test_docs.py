@@ -45,9 +45,12 @@ def every_page(test: Any) -> Any:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] * ("ja" in page.relative_to(DOCS).parts)) for page in PAGES],
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (not {"ja", "tutorial"}.isdisjoint(page.relative_to(DOCS).parts)))
+        for page in PAGES
+    ],
     ids=pages.name_of,
-)  # the code of a Japanese page is that of its English pair
+)  # the code of a Japanese page is that of its English pair, and test_tutorial.py runs the tutorial
 def test_the_blocks_of_a_page_run_print_what_it_shows_and_make_its_pictures(page: Path, tmp_path: Path) -> None:
     try:
         pages.run(page, tmp_path)

@@ -107,7 +107,7 @@ def dense_nets(draw: st.DrawFn) -> tuple[list[Step], list[float], list[float]]:
     return net, rng.normal(size=widths[0]).tolist(), rng.normal(size=widths[-1]).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(dense_nets())
 def test_a_drawn_net_has_the_recursions_numbers_and_no_two_words_overlap(
     drawn: tuple[list[Step], list[float], list[float]],
@@ -167,7 +167,7 @@ def _layer(kind: str, width: int, out: int) -> Layer:
     return next(layer for layer in simple if layer.__name__.lower() == kind)()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mixed_nets())
 def test_a_chain_of_any_layers_is_drawn_with_its_prediction_and_no_two_words_overlap(
     drawn: tuple[Sequential, Any, Any],

@@ -259,7 +259,7 @@ def steps_of(model: Sequential, kinds: list[str]) -> list[oracle.Step]:
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(nets(), st.data())
 def test_every_line_of_any_dense_net_is_true_to_the_last_digit(drawn: Any, data: st.DataObject) -> None:
     widths, kinds, seed = drawn
@@ -296,7 +296,7 @@ def sub(layer: int) -> str:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("widths", [[2, 2, 2], [3, 5, 4, 2], [1, 1, 1], [10, 9, 3]])
+@pytest.mark.parametrize("widths", [[2, 2, 2], [3, 5, 4, 2], [1, 1, 1], [10, 4, 3]])
 def test_every_entry_can_be_explained(widths: list[int], dtype: Any) -> None:
     kinds = ["tanh", "sigmoid", "relu"][: len(widths) - 1]
     model, (x, target) = build(widths, kinds, 5, dtype)

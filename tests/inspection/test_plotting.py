@@ -241,8 +241,12 @@ def test_drawing_changes_neither_the_model_nor_the_data(plt: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ((Linear(2, 1), X, LABELS), TypeError, "expected model as a Sequential, got Linear(2, 1); write Sequential("),
-        ((None, X, LABELS), TypeError, "expected model as a Sequential, got None"),
+        (
+            (Linear(2, 1), X, LABELS),
+            TypeError,
+            "to be a Sequential, got Linear(2, 1); write Sequential(",
+        ),
+        ((None, X, LABELS), TypeError, "expected model to be a Sequential, got None"),
         (
             (Sequential(Linear(3, 1)), X, LABELS),
             ShapeError,

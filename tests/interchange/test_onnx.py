@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nanonet import (
@@ -60,7 +60,6 @@ def numbers(*shape: int, dtype: Any = np.float32) -> Array:
 # ---- our own files
 
 
-@settings(max_examples=200, deadline=None)
 @given(nets())
 def test_a_drawn_net_runs_elsewhere_and_comes_back(net: tuple[Sequential, Array]) -> None:
     model, x = net
@@ -552,7 +551,6 @@ def test_a_file_with_a_byte_of_another_value_is_read_or_refused_by_name(tmp_path
         read_or_refused(path, load)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_file_with_any_damage_is_read_or_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject

@@ -86,6 +86,10 @@ def test_bounds_come_from_the_graph(opset: int, nodes: list[Any], layer: str, tm
         [node("Sigmoid", "x", to="s"), node("Mul", "x", "almost", to="m"), node("Mul", "s", "m")],
         [node("Add", "x", "big", to="a"), node("Sub", "a", "big")],  # x, but for rounding
         [node("Mul", "x", "huge", to="a"), node("Div", "a", "huge")],  # x, but for overflow
+        [  # x + 0 * -inf, which is NaN
+            *(node("Clip", "x", "big", "least", to="c"), node("Neg", "c", to="n"), node("Exp", "n", to="e")),
+            *(node("Reciprocal", "e", to="r"), node("Mul", "r", "c", to="m"), node("Add", "x", "m")),
+        ],
         [node("Mul", "x", "cube")],  # three axes
         [node("Selu", "x", gamma=1.05)],
     ],
@@ -93,7 +97,7 @@ def test_bounds_come_from_the_graph(opset: int, nodes: list[Any], layer: str, tm
 )
 def test_what_is_nearly_an_activation_is_refused(nodes: list[Any], tmp_path: Path) -> None:
     constants: dict[str, Any] = {"k": 0.5, "zero": 0, "big": 1e9, "huge": 1e30, "tenth": 0.1, "tiny": 1e-9}
-    constants |= {"almost": 1.00001, "cube": np.ones((1, 1, 1))}
+    constants |= {"almost": 1.00001, "cube": np.ones((1, 1, 1)), "least": -np.inf}
     arrays: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in constants.items()}
     assert_refused(write(tmp_path / "net.onnx", nodes, **arrays), "operator", load)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nanonet import GELU, SELU, Activation, Array, Clip, Sequential, Tanh
-from nanonet.interchange.onnx import export
+from nanonet import GELU, SELU, Activation, Array, Clip, Hardtanh, ReLU, ReLU6, Sequential, Tanh
+from nanonet.interchange.onnx import export, load
 from tests.registry import LAYERS, LayerCase, params
 
 onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -53,6 +54,23 @@ def test_a_bound_that_is_not_there_is_left_out(clip: Clip, inputs: int, constant
     assert (node.op_type, len(node.input), node.input[0]) == ("Clip", inputs, "x")
     assert [name for name in node.input[1:] if name] == [tensor.name for tensor in graph.initializer]
     assert [float(onnx.numpy_helper.to_array(tensor)) for tensor in graph.initializer] == constants
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "clip", [Clip(-1.0, 0.5), Clip(-1.0, np.inf), Clip(-np.inf, 0.5), ReLU6(), Hardtanh(), Clip(0.1, 0.3)], ids=repr
+)
+@pytest.mark.parametrize("clip_first", [False, True])
+def test_a_clip_beside_a_relu_runs_and_comes_back(clip: Clip, clip_first: bool, dtype: Any, tmp_path: Path) -> None:
+    layers = (copy.deepcopy(clip), ReLU()) if clip_first else (ReLU(), copy.deepcopy(clip))
+    model = Sequential(*layers, dtype=dtype)
+    export(model, tmp_path / "net.onnx", input_shape=(1,))
+    onnx.checker.check_model(str(tmp_path / "net.onnx"), full_check=True)
+    x = np.array([-1e30, -2, -1, -0.5, -0.0, 0.1, 0.2, 0.3, 0.5, 1, 6, 7, 1e30, np.nan], dtype)[:, None]
+    np.testing.assert_array_equal(run(tmp_path / "net.onnx", x), model(x))
+    again = load(tmp_path / "net.onnx")
+    assert repr(again) == repr(model)
+    np.testing.assert_array_equal(again(x), model(x))
 
 
 def test_the_exact_gelu_is_written_as_runtimes_look_for_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from nanonet import (
     SELU,
@@ -55,7 +55,6 @@ def output(module: Any, x: Array) -> Any:
 # ---- whole chains
 
 
-@settings(max_examples=200, deadline=None)
 @given(nets(residual=False))
 def test_a_drawn_net_goes_to_pytorch_and_back(net: tuple[Sequential, Array]) -> None:
     model, x = net
@@ -78,7 +77,6 @@ def test_a_drawn_net_goes_to_pytorch_and_back(net: tuple[Sequential, Array]) -> 
     assert picture(model) == before
 
 
-@settings(max_examples=200, deadline=None)
 @given(nets(residual=False))
 @pytest.mark.slow
 def test_files_of_either_are_read_by_the_other(net: tuple[Sequential, Array]) -> None:

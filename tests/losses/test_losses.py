@@ -169,7 +169,6 @@ def test_one_loss_may_be_asked_many_times(case: LossCase) -> None:
 # ---- what does not fit
 
 
-@settings(max_examples=200, deadline=None)
 @given(prediction=shapes, target=shapes)
 def test_a_loss_never_broadcasts(prediction: Shape, target: Shape) -> None:
     assume(prediction != target)
@@ -177,7 +176,7 @@ def test_a_loss_never_broadcasts(prediction: Shape, target: Shape) -> None:
         SquaredError()(np.zeros(prediction), np.zeros(target))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(target=shapes)
 def test_a_model_never_broadcasts_its_target(target: Shape) -> None:
     assume(target != (3, 2))
@@ -196,7 +195,6 @@ def test_a_target_that_is_refused_leaves_the_gradients_alone() -> None:
     np.testing.assert_array_equal(model.vector.grad, grad)
 
 
-@settings(max_examples=100, deadline=None)
 @given(shape=shapes, weight=shapes)
 def test_weights_never_broadcast(shape: Shape, weight: Shape) -> None:
     assume(weight != shape[:1])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -60,7 +60,6 @@ def cases(draw: st.DrawFn) -> tuple[Array, npt.NDArray[Any], float]:
     return rows, draw(st.sampled_from([labels, mixed])), draw(st.sampled_from([0.0, 0.1]))
 
 
-@settings(max_examples=100, deadline=None)
 @given(cases())
 def test_cross_entropy_and_its_gradient_are_those_of_pytorch(case: tuple[Array, npt.NDArray[Any], float]) -> None:
     rows, target, smoothing = case
@@ -121,7 +120,6 @@ LAYERS = {Softmax: torch.softmax, LogSoftmax: torch.log_softmax}
 
 
 @pytest.mark.parametrize("kind", LAYERS)
-@settings(max_examples=100, deadline=None)
 @given(drawn=st.data())
 def test_both_passes_of_the_layers_are_those_of_pytorch(kind: type[Layer], drawn: st.DataObject) -> None:
     rows = drawn.draw(logits(drawn.draw(st.sampled_from(DTYPES))))

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nanonet
@@ -138,7 +138,6 @@ def chains(draw: st.DrawFn, shape: tuple[int, ...], depth: int, residual: bool) 
     return layers, shape
 
 
-@settings(max_examples=200, deadline=None)
 @given(nets())
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_a_drawn_net_comes_back_as_it_was(suffix: str, net: tuple[Sequential, Array]) -> None:
@@ -344,7 +343,7 @@ def assert_not_saved(model: Any, path: Path, message: str, error: type[Exception
     assert not path.exists()
 
 
-@pytest.mark.parametrize("value", [np.sin, {1, 2}, 3j, b"x", object(), {1: 2}, [np.eye(2)], Trainer], ids=repr)
+@pytest.mark.parametrize("value", [np.sin, {1, 2}, 3j, b"x", object(), {1: 2}, [np.eye(2)], Trainer])
 def test_an_argument_that_a_file_does_not_keep_is_named_with_what_to_do(value: Any, path: Path) -> None:
     inner = Sequential(Tanh(), Residual(Settings(1, named=value)))
     message = r"(?s)save: layer 0\.1, Residual.*: inner, Settings.*: named is .*, which cannot be saved; a file stores"
@@ -410,7 +409,7 @@ CHANGES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), CHANGES, ids=str)
+@pytest.mark.parametrize(("name", "value"), CHANGES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_any_setting_that_was_changed_since_is_named(name: str, value: Any, path: Path) -> None:
     model = Sequential(Tanh(), Times(2.0))
     setattr(model[1], name, value)
@@ -810,7 +809,6 @@ def read_or_refused(path: Path, call: Callable[[Path], Any]) -> Any:
     return None
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_file_with_any_damage_is_read_or_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject
@@ -927,7 +925,7 @@ def bomb(size: int, method: int = zipfile.ZIP_DEFLATED, parts: int = 1) -> bytes
 @pytest.mark.parametrize("parts", [1, 8])
 def test_a_zip_bomb_is_refused_before_it_unfolds(parts: int, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    path.write_bytes(bomb((256 << 20) // parts, parts=parts))
+    path.write_bytes(bomb((96 << 20) // parts, parts=parts))
     assert path.stat().st_size < 1 << 20
     for contents in (path.read_bytes(), sealed(path.read_bytes())):
         path.write_bytes(contents)
@@ -938,7 +936,7 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(parts: int, tmp_path: Path) -> 
 
 
 def test_a_zip_bomb_that_hides_its_size_unfolds_to_no_more_than_it_says(tmp_path: Path) -> None:
-    path, size = tmp_path / "a.npz", 256 << 20
+    path, size = tmp_path / "a.npz", 96 << 20
     whole = bomb(size)
     told = len(npy_header(f"({size // 8},)")) + size
     path.write_bytes(whole.replace(struct.pack("<I", told), struct.pack("<I", 1000)))
@@ -1054,7 +1052,6 @@ def test_a_name_that_stands_twice_in_a_safetensors_file_is_refused(tmp_path: Pat
 
 
 @pytest.mark.peer
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_what_the_package_safetensors_refuses_is_refused_and_what_it_reads_is_read_alike(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject
@@ -1234,7 +1231,7 @@ def test_parts_that_are_none_are_refused(parts: Any, message: str, path: Path) -
 
 
 def test_a_file_of_a_model_that_is_nested_without_end_is_refused(path: Path) -> None:
-    parts = [*(chain({"part": i}) for i in range(1, 1_000)), chain()]
+    parts = [*(chain({"part": i}) for i in range(1, 400)), chain()]
     save(Sequential(), path)
     with_page(path, lambda page: page.update(format=2, parts=parts, model=chain({"part": 0})))
     assert_refused(path, "nested")
@@ -1243,10 +1240,10 @@ def test_a_file_of_a_model_that_is_nested_without_end_is_refused(path: Path) -> 
 def test_a_long_chain_takes_as_many_calls_as_it_has_layers(path: Path) -> None:
     """A chain of 100,000 layers is saved in seconds; what grew with the square would take hours."""
     with Calls() as few:
-        save(Sequential(*(Tanh() for _ in range(150))), path)
+        save(Sequential(*(Tanh() for _ in range(50))), path)
         load(path)
     with Calls() as many:
-        save(Sequential(*(Tanh() for _ in range(450))), path)
+        save(Sequential(*(Tanh() for _ in range(150))), path)
         load(path)
     assert many.count < 3.2 * few.count
 
@@ -1310,8 +1307,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_refused(
             yield piece
             os.truncate(path, 100_000)
 
-    for module in ("storage.archive", "storage.safetensors"):
-        monkeypatch.setattr(f"nanonet.{module}.pieces", pieces)
+    monkeypatch.setattr("nanonet.storage.disk.pieces", pieces)
     assert_refused(path, "it changed while it was read", call)
 
 
@@ -1359,7 +1355,6 @@ SCRAPS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(SCRAPS, SCRAPS)
 def test_any_architecture_is_built_or_refused_by_the_name_of_its_file(model: Any, frozen: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:

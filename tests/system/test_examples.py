@@ -84,7 +84,7 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-SLOW = {"sklearn_comparison.py": [pytest.mark.slow], "sklearn_pipeline.py": [pytest.mark.slow]}
+SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py"]}
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_each_preset_learns_and_prints_what_was_published_beside_it(
     mnist: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
 ) -> None:
     folder = fake_digits(tmp_path)
-    mnist.main(["--data", str(folder), "--preset", preset, "--epochs", "30", "--rng", "0", "1", "--verbose", "0"])
+    mnist.main(["--data", str(folder), "--preset", preset, "--epochs", "20", "--rng", "0", "1", "--verbose", "0"])
     output = capsys.readouterr().out
     lines = output.splitlines()
     assert lines[0].startswith(f"{preset}: 120 images, batches of ")

@@ -379,7 +379,7 @@ def good_bytes() -> bytes:
         return (Path(folder) / "run.npz").read_bytes()
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(st.data())
 def test_a_file_with_any_damage_is_refused(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
     good = good_bytes()

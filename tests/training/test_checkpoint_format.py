@@ -67,7 +67,7 @@ def resumed(trainer: Trainer, path: Path) -> Trainer:
 
 
 @given(st.sets(st.sampled_from(["0.weight", "0.bias", "2.weight", "2.bias"])), st.sets(st.sampled_from(["0.weight"])))
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_what_is_frozen_stays_frozen_and_what_is_not_is_thawed(names: set[str], before: set[str]) -> None:
     trainer = plain()
     trainer.fit(X, TARGET, epochs=1, **FIT)
@@ -765,7 +765,7 @@ def assert_sound(parts: Parts, path: Path) -> str:
     return "gone on with"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(mutated())
 def test_whatever_one_entry_says_a_file_is_refused_or_gone_on_with(
     tmp_path_factory: pytest.TempPathFactory, parts: Parts

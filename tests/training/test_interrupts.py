@@ -203,7 +203,7 @@ def test_shields_stand_within_each_other() -> None:
 # ---- what a rule says of its own reach
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.integers(0, len(OPTIMIZERS) - 1),
     rate=st.sampled_from([0.0, 1e-3, 1.0, 50.0]),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from nanonet.core.checks import optional
+
 # Each colour for a white and for a dark page. Blue and vermilion are distinguishable for colour-blind readers (Okabe
 # and Ito 2008), and negative weights are also dashed.
 COLOURS = {
@@ -171,11 +173,8 @@ class Figure:
 
     def _matplotlib(self) -> Any:
         """Return the same drawing as a matplotlib figure, on white."""
-        try:
-            from matplotlib.figure import Figure as Canvas
-        except ImportError:
-            raise ImportError("Figure.save needs matplotlib for .png and .pdf: pip install 'nanonet[plot]'") from None
-        canvas = Canvas(figsize=(self.width / 96, self.height / 96))
+        matplotlib = optional("Figure.save", "matplotlib for .png and .pdf", "plot", "matplotlib.figure")
+        canvas = matplotlib.Figure(figsize=(self.width / 96, self.height / 96))
         axes = canvas.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, 0))
         axes.axis("off")
         for layer, shape in enumerate([self._page, *self.shapes]):

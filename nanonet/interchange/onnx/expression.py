@@ -50,9 +50,6 @@ class Expression:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and self.terms == other.terms
 
-    def __hash__(self) -> int:
-        return hash(tuple(self.terms.items()))
-
     @cached_property
     def constant(self) -> float | None:
         """Its value if it is constant, else None."""
@@ -70,6 +67,8 @@ class Expression:
         return self + -other
 
     def __mul__(self, other: Expression) -> Expression:
+        if not (self.terms and other.terms) and any(map(math.isinf, (self + other).terms.values())):
+            raise Unproven("0 times infinity")
         pairs = [(p, q) for p in self.terms.items() for q in other.terms.items()]
         return _sum(((m + n, tuple(sorted(f + g))), c * d) for ((m, f), c), ((n, g), d) in pairs)
 
@@ -121,24 +120,9 @@ def power(p: Expression, q: Expression) -> Expression:
     return math.prod([p] * (int(exponent) - 1), start=p)
 
 
-def exp(p: Expression) -> Expression:
-    """Return exp(p)."""
-    return _function("exp", p)
-
-
-def erf(p: Expression) -> Expression:
-    """Return erf(p)."""
-    return _function("erf", p)
-
-
-def sqrt(p: Expression) -> Expression:
-    """Return the square root of a constant."""
-    return power(p, number(0.5))
-
-
 def sigmoid(p: Expression) -> Expression:
     """Return 1 / (1 + exp(-p))."""
-    return number(1) - sigmoid(-p) if _is_negative(p) else _function("sigmoid", p)
+    return number(1) - sigmoid(-p) if _is_negative(p) else applied("sigmoid", p)
 
 
 def tanh(p: Expression) -> Expression:
@@ -155,7 +139,7 @@ def reciprocal(p: Expression) -> Expression:
     if exponent is not None:
         return number(1 / c) * sigmoid(-exponent)
     c = next(iter(p.terms.values()))
-    return number(1 / c) * _function("reciprocal", number(1 / c) * p)
+    return number(1 / c) * applied("reciprocal", number(1 / c) * p)
 
 
 def log(p: Expression) -> Expression:
@@ -171,10 +155,11 @@ def log(p: Expression) -> Expression:
 
 def _softplus(p: Expression) -> Expression:
     """Return log(1 + exp(p)) = p + log(1 + exp(-p))."""
-    return p + _softplus(-p) if _is_negative(p) else _function("softplus", p)
+    return p + _softplus(-p) if _is_negative(p) else applied("softplus", p)
 
 
-def _function(name: str, p: Expression) -> Expression:
+def applied(name: str, p: Expression) -> Expression:
+    """Return a function of NUMERIC of p."""
     if p.constant is not None:
         with np.errstate(all="ignore"):
             return number(float(NUMERIC[name](np.float64(p.constant))))

@@ -7,11 +7,12 @@ from typing import Any
 
 from nanonet.core.arrays import Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape, axes, known
+from nanonet.core.checks import as_shape, axes, known, optional
 from nanonet.core.objects import called
+from nanonet.interchange.onnx.reading import chain_of
+from nanonet.interchange.onnx.writing import graph_of
 from nanonet.models.sequential import Sequential
-from nanonet.storage.archive import path_to
-from nanonet.storage.disk import read_whole, write_whole
+from nanonet.storage.disk import path_to, read_whole, write_whole
 
 
 def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
@@ -47,8 +48,6 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | N
     place = path_to(path, "export", ".onnx")
     if not isinstance(model, Sequential):
         raise TypeError(f"export: expected a Sequential, got {called(model)}")
-    from nanonet.interchange.onnx.writing import graph_of
-
     shape = _pinned(model) if input_shape is None else as_shape(input_shape, "export")
     if shape is None:
         raise ValueError(
@@ -94,8 +93,6 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
     """
     package = _package("load")
     place = path_to(path, "load", ".onnx")
-    from nanonet.interchange.onnx.reading import chain_of
-
     data = read_whole(place)
     try:
         proto = package.load_model_from_string(data)
@@ -108,13 +105,7 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
 
 
 def _package(owner: str) -> Any:
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError:
-        raise ImportError(f"{owner} needs onnx: pip install 'nanonet[onnx]'") from None
-    return onnx
+    return optional(owner, "onnx", "onnx", "onnx", "onnx.helper", "onnx.numpy_helper")
 
 
 def _pinned(model: Sequential) -> Shape | None:

@@ -1,4 +1,4 @@
-"""Graph: the values, nodes and constants of an ONNX file that one output depends on."""
+"""Graph: the nodes and constants of an ONNX file that one output depends on, by ONNX's schemas in the file's opset."""
 
 from __future__ import annotations
 
@@ -8,16 +8,93 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.interchange.onnx.node import Node, Schemas
+from nanonet.core.arrays import Numbers
 from nanonet.storage.archive import ALLOWED, UNFOLDED
-
-Numbers = npt.NDArray[Any]
+from nanonet.storage.disk import read_whole
 
 OWN = ("", "ai.onnx")  # the two names of the domain of ONNX's own operators
+FLOATS: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    11: np.dtype(np.float64),
+}  # by ONNX's number of the element type
 MOST = 20_000  # operators
+DEEPEST = 99  # operators between a constant and its use
 OLDEST = 9  # opset; before it, broadcasting rules differ
+
+
+class Node:
+    """An operator, the names of its inputs and outputs, and its attributes.
+
+    Attributes
+    ----------
+    operator : str
+        With its domain, unless that is ONNX's own.
+    inputs : list of str
+        By position in the operator's schema; "" for an omitted one.
+    """
+
+    def __init__(self, proto: Any, place: int) -> None:
+        self.place = place
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        self.is_foreign = bool(domain)
+        self.operator = f"{domain}.{proto.op_type}" if domain else str(proto.op_type)
+        self.inputs, self.outputs = list(proto.input), list(proto.output)
+        self.name = proto.name or ", ".join(self.outputs)
+        self._given = list(proto.attribute)
+        self.attributes: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"operator {self.operator}, {self.name}"
+
+    def read(self, onnx: Any, opset: int) -> None:
+        """Check inputs, outputs and attributes against ONNX's schema in an opset, and fill in its defaults."""
+        if self.is_foreign:
+            return
+        try:
+            schema = onnx.defs.get_schema(self.operator, opset, "")
+        except onnx.defs.SchemaError:
+            raise ValueError(f"{self}: ONNX has no such operator in opset {opset}") from None
+        self._read_inputs(schema)
+        if len(self.outputs) < max(schema.min_output, 1) or not self.outputs[0]:
+            raise ValueError(f"{self}: expected {schema.min_output} outputs or more, got {self.outputs}")
+        self._read_attributes(onnx, schema, f"{self.operator} of opset {opset}")
+
+    def _read_inputs(self, schema: Any) -> None:
+        least, most = schema.min_input, schema.max_input
+        if not least <= len(self.inputs) <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}" if most < 1000 else f"{least} or more"
+            raise ValueError(f"{self}: expected {wanted} inputs, got {len(self.inputs)}")
+        formal = list(schema.inputs)
+        for i, name in enumerate(self.inputs):
+            parameter = formal[min(i, len(formal) - 1)]  # the last may be variadic
+            if not name and parameter.option.name != "Optional":
+                raise ValueError(f"{self}: its required input {parameter.name} is missing")
+        if most == len(formal):
+            self.inputs += [""] * (most - len(self.inputs))
+
+    def _read_attributes(self, onnx: Any, schema: Any, whose: str) -> None:
+        known = schema.attributes
+        for attribute in self._given:
+            name = attribute.name
+            if name not in known:
+                raise ValueError(f"{self}: has an attribute {name!r}, which {whose} does not have")
+            if attribute.type != known[name].type.value or attribute.ref_attr_name:
+                raise ValueError(f"{self}: expected attribute {name!r} to be of type {known[name].type.name}")
+            if name in self.attributes:
+                raise ValueError(f"{self}: has two attributes {name!r}")
+            self.attributes[name] = _value(onnx, attribute)
+        for name, attribute in known.items():
+            if attribute.required and name not in self.attributes:
+                raise ValueError(f"{self}: attribute {name!r} is missing, which {whose} must have")
+            if name not in self.attributes and attribute.default_value.type:
+                self.attributes[name] = _value(onnx, attribute.default_value)
+
+
+def _value(onnx: Any, attribute: Any) -> Any:
+    """Return the value of an attribute: a number, a string, a list of numbers, or a tensor."""
+    value = onnx.helper.get_attribute_value(attribute)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 class Graph:
@@ -36,12 +113,11 @@ class Graph:
         self._refuse_two_of_a_name(proto)
         self.output = self._chosen([value.name for value in proto.graph.output], output)
         self._users: dict[str, list[Node]] = defaultdict(list)
-        schemas = Schemas(onnx, self.opset)
         needed = self._before(self.output)
         if len(needed) > MOST:
             raise ValueError(f"{self.output} comes of {len(needed)} operators; load takes no more than {MOST}")
         for node in needed:
-            node.read(schemas)
+            node.read(onnx, self.opset)
             for name in dict.fromkeys(node.inputs):
                 self._users[name].append(node)
 
@@ -50,6 +126,11 @@ class Graph:
         if not proto.HasField("graph") or len(opsets) != 1 or opsets[0] < OLDEST:
             got = " and ".join(map(str, opsets)) or "none"
             raise ValueError(f"expected a graph of ONNX's operators, opset {OLDEST} or later, got {got}")
+        newest = self.onnx.defs.onnx_opset_version()
+        if opsets[0] > newest:
+            raise ValueError(
+                f"of opset {opsets[0]}; onnx {self.onnx.__version__} knows up to {newest}: install a newer onnx"
+            )
         anew = [function.name for function in proto.functions if function.domain in OWN]
         if anew:
             raise ValueError(f"redefines ONNX's own operators: {anew}")
@@ -67,10 +148,9 @@ class Graph:
         if len(inputs) != 1:
             raise ValueError(f"expected a graph of one input, got {[value.name for value in inputs]}")
         kind = inputs[0].type.tensor_type
-        dtypes: dict[int, Any] = {self.onnx.TensorProto.FLOAT: np.float32, self.onnx.TensorProto.DOUBLE: np.float64}
-        if kind.elem_type not in dtypes:
+        if kind.elem_type not in FLOATS:
             raise ValueError(f"expected an input of floats or doubles, got element type {kind.elem_type}")
-        self.input, self.input_dtype = inputs[0].name, np.dtype(dtypes[kind.elem_type])
+        self.input, self.input_dtype = inputs[0].name, FLOATS[kind.elem_type]
         lengths = [each.dim_value if each.dim_value > 0 else None for each in kind.shape.dim]
         self.batch = lengths[0] if lengths else None
         self.input_shape = tuple(lengths[1:]) if lengths else None  # None if the file does not say
@@ -109,30 +189,29 @@ class Graph:
         if self._unfolded > UNFOLDED * self.size + ALLOWED:
             raise ValueError(f"what it holds would take more than {UNFOLDED} times its {self.size} bytes")
 
-    def constant(self, name: str) -> Numbers | None:
+    def constant(self, name: str, depth: int = 0) -> Numbers | None:
         """Return the array of a constant name, or None if it depends on the input."""
-        steps: list[Node] = []
-        while name not in self._tensors:
-            node = self._makers.get(name)
-            if node is None or node.operator not in ("Constant", "Identity", "Transpose", "Cast") or len(steps) > 99:
-                return None
-            if node.operator == "Constant":
-                return self._folded(self._held(node), steps)
-            steps.append(node)
-            name = node.inputs[0]
-        return self._folded(self.array(self._tensors[name]), steps)
+        if name in self._tensors:
+            return self.array(self._tensors[name])
+        node = self._makers.get(name)
+        if node is not None and node.operator == "Constant":
+            return self._held(node)
+        if node is None or node.operator not in ("Identity", "Transpose", "Cast") or depth > DEEPEST:
+            return None
+        array = self.constant(node.inputs[0], depth + 1)
+        return None if array is None else self._changed(array, node)
 
-    def _folded(self, array: Numbers, steps: list[Node]) -> Numbers:
-        for node in reversed(steps):
-            try:
-                if node.operator == "Transpose":
-                    array = array.transpose(node.attributes.get("perm"))
-                if node.operator == "Cast":
-                    dtype = self._dtype(node.attributes["to"])
-                    self.account(array.size * dtype.itemsize)
-                    array = _numbers(array.astype(dtype))
-            except ValueError as error:
-                raise ValueError(f"{node}: {error}") from None
+    def _changed(self, array: Numbers, node: Node) -> Numbers:
+        """Return what Identity, Transpose or Cast makes of a constant."""
+        try:
+            if node.operator == "Transpose":
+                return array.transpose(node.attributes.get("perm"))
+            if node.operator == "Cast":
+                dtype = self._dtype(node.attributes["to"])
+                self.account(array.size * dtype.itemsize)
+                return _numbers(array.astype(dtype))
+        except ValueError as error:
+            raise ValueError(f"{node}: {error}") from None
         return array
 
     def _dtype(self, kind: int) -> np.dtype[Any]:
@@ -181,9 +260,7 @@ class Graph:
         if length != wanted or self._read_bytes[place] > size or start + length > size:
             raise ValueError(f"{length} bytes from {start} of {place.name}, which has {size}, are not its {wanted}")
         self.size += length
-        with open(place, "rb") as file:
-            file.seek(start)
-            raw = file.read(length)
+        raw = read_whole(place, start, length)
         return self.onnx.helper.make_tensor(tensor.name, tensor.data_type, tensor.dims, raw, raw=True)
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.lib.mixins
 
 from nanonet.interchange.onnx import expression as ex
+from nanonet.interchange.onnx.elementwise import ERF, Symbol
 from nanonet.interchange.onnx.expression import Expression, Unproven
 
 KNOTS = 8  # more than any activation has
 
-ERF = np.frompyfunc(math.erf, 1, 1)
-"""erf, which NumPy does not have."""
 
-
-class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
+class Pieces(Symbol):
     """A function given by an expression on each open interval, and by a number at each knot between them.
 
     NumPy's functions apply to it like to an array and return Pieces: nothing is rounded or sampled, so functions with
@@ -48,12 +46,9 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
         """Return Pieces unchanged, and a number as a constant function."""
         return value if isinstance(value, cls) else cls((), [ex.number(float(value))], [])
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
-        """Apply one of NumPy's functions."""
-        rule = RULES.get(ufunc)
-        if rule is None or method != "__call__" or keywords:
-            raise Unproven(f"no rule for {ufunc}")
-        return rule(*map(Pieces.of, inputs))
+    def apply(self, function: Any, *inputs: Any) -> Pieces:
+        """Return the result of one of NumPy's functions."""
+        return RULES[function](*map(Pieces.of, inputs))
 
     def cut(self, knots: tuple[float, ...]) -> Pieces:
         """Return the same function with more knots."""
@@ -86,13 +81,6 @@ class Pieces(numpy.lib.mixins.NDArrayOperatorsMixin):
             and all(map(ex.is_close, (*one.knots, *one.at), (*two.knots, *two.at)))
             and all(p.is_close(q) for p, q in zip(one.between, two.between, strict=True))
         )
-
-
-def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return np.where(condition, yes, no), which does not dispatch on its arguments."""
-    if not any(isinstance(each, Pieces) for each in (condition, yes, no)):
-        return np.where(condition, yes, no)
-    return _each(lambda c, p, q: p if _known(c) else q)(*map(Pieces.of, (condition, yes, no)))
 
 
 def _each(rule: Callable[..., Expression]) -> Callable[..., Pieces]:
@@ -165,11 +153,11 @@ RULES: dict[Any, Callable[..., Pieces]] = {
     np.negative: _each(Expression.__neg__),
     np.reciprocal: _each(ex.reciprocal),
     np.power: _each(ex.power),
-    np.sqrt: _each(ex.sqrt),
-    np.exp: _each(ex.exp),
+    np.sqrt: _each(lambda p: ex.power(p, ex.number(0.5))),
+    np.exp: _each(partial(ex.applied, "exp")),
     np.log: _each(ex.log),
     np.tanh: _each(ex.tanh),
-    ERF: _each(ex.erf),
+    ERF: _each(partial(ex.applied, "erf")),
     np.maximum: _by_sign(lambda sign, p, q: q if sign < 0 else p),
     np.minimum: _by_sign(lambda sign, p, q: p if sign < 0 else q),
     np.absolute: lambda p: np.maximum(p, -p),
@@ -181,5 +169,6 @@ RULES: dict[Any, Callable[..., Pieces]] = {
     np.logical_not: _each(lambda p: ex.number(1) - p),
     np.logical_and: _each(Expression.__mul__),
     np.logical_or: lambda p, q: np.maximum(p, q),
+    np.where: _each(lambda condition, p, q: p if _known(condition) else q),
 }
 """NumPy's functions on Pieces."""

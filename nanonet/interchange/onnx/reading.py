@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet.core.layer import Layer
-from nanonet.interchange.onnx.elementwise import OPERATORS, Number, Step, recognised
-from nanonet.interchange.onnx.graph import Graph
-from nanonet.interchange.onnx.node import Node
+from nanonet.core.objects import listed
+from nanonet.core.tree import Tree, build
+from nanonet.interchange.onnx.elementwise import OPERATORS
+from nanonet.interchange.onnx.graph import Graph, Node
 from nanonet.interchange.onnx.operators import READERS, Reached
-from nanonet.layers.linear import Linear
+from nanonet.interchange.onnx.recognition import Number, Operation, recognised
 from nanonet.layers.residual import Residual
+from nanonet.models.architecture import sketching
 from nanonet.models.sequential import Sequential
-
-Numbers = npt.NDArray[Any]
 
 LONGEST = 64  # operators of a decomposed activation: GELU in float64 without Erf takes 48
 DEEPEST = 40  # nesting of residual blocks
@@ -29,36 +28,19 @@ class NoActivation(ValueError):
     """The operators after a value are not an activation that nanonet has."""
 
 
-class Sums:
-    """A future Linear, whose bias may follow as a separate operator, and whose parameters are set last."""
-
-    def __init__(self, weight: Numbers, bias: Numbers | None = None) -> None:
-        self.weight, self.bias = weight, bias
-        self.made: Linear | None = None
-
-    def layer(self) -> Linear:
-        """Return the layer, without its parameters."""
-        outputs, inputs = self.weight.shape
-        self.made = Linear(inputs, outputs) if self.bias is not None else Linear(inputs, outputs, bias=False)
-        return self.made
-
-    def fill(self) -> None:
-        """Set the layer's parameters."""
-        if self.made is not None:
-            self.made.weight.value = self.weight
-            if self.made.bias is not None and self.bias is not None:
-                self.made.bias.value = self.bias
-
-
 def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
     """Return the chain in a file of size bytes, up to an output."""
     graph = Graph(onnx, proto, folder, size, output)
     walk = _Walk(graph)
-    layers = walk.layers(graph.output)
-    dtypes = [sums.weight.dtype for sums in walk.sums] or [graph.input_dtype]
-    model = Sequential(*layers, dtype=np.result_type(*dtypes))
-    for sums in walk.sums:
-        sums.fill()
+    with sketching():  # no initial weights are drawn
+        layers = walk.layers(graph.output)
+        dtypes = [sums.weight.dtype for sums in walk.reached.sums] or [graph.input_dtype]
+        model = Sequential(*layers, dtype=np.result_type(*dtypes))
+    build(Tree(model), model.dtype, model.rng)
+    for layer, weight, bias in walk.reached.sums:
+        layer.weight.value = weight
+        if layer.bias is not None and bias is not None:
+            layer.bias.value = bias
     return model
 
 
@@ -68,32 +50,28 @@ class _Walk:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.reached = Reached(graph)
-        self.sums: list[Sums] = []
         self.depth = 0
 
     def layers(self, goal: str) -> list[Layer]:
         """Return the layers on the path to a value."""
-        parts: list[Layer | Sums] = []
+        layers: list[Layer] = []
         while self.reached.value != goal:
             users = self.graph.users(self.reached.value)
             if not users:
                 raise ValueError(f"{goal} does not depend on {self.graph.input}")
-            if len(users) > 1 or (users[0].operator, *users[0].inputs) == ("Add", *[self.reached.value] * 2):
-                parts.append(self._branches(users))
-            elif not (users[0].operator == "Add" and self._bias(users[0], parts)):
-                parts += self._step(users[0])
-        return [part.layer() if isinstance(part, Sums) else part for part in parts]
-
-    def _step(self, node: Node) -> list[Layer | Sums]:
-        """Consume one operator, or several if it starts a decomposed activation."""
-        if node.operator in ("Gemm", "MatMul"):
-            found: Layer | Sums | None = self._sums(node)
-        elif node.operator in READERS:
-            found = READERS[node.operator](self.reached, node)
-        else:
-            return [self._activation()]
-        self._advance(node)
-        return [] if found is None else [found]
+            node = users[0]
+            if len(users) > 1 or (node.operator, *node.inputs) == ("Add", *[self.reached.value] * 2):
+                layers.append(self._branches(users))
+            elif node.operator in READERS:
+                found = READERS[node.operator](self.reached, node)
+                layers += [] if found is None else [found]
+                self._advance(node)
+            elif (linear := self.reached.with_bias(node, layers)) is not None:
+                layers[-1] = linear
+                self._advance(node)
+            else:
+                layers.append(self._activation())
+        return layers
 
     def _advance(self, *nodes: Node) -> None:
         for node in nodes:
@@ -118,57 +96,6 @@ class _Walk:
         self._advance(join)
         return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
 
-    # ---- weighted sums
-
-    def _sums(self, node: Node) -> Sums:
-        """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value."""
-        matrix = self.graph.constant(node.inputs[1]) if node.inputs[0] == self.reached.value else None
-        if matrix is None or matrix.ndim != 2:
-            got = "another value" if matrix is None else f"shape {matrix.shape}"
-            raise ValueError(f"{node}: expected the chain's value times a constant of two axes, got {got}")
-        if matrix.dtype != self.reached.dtype:
-            raise ValueError(f"{node}: expected weights of {self.reached.dtype}, got {matrix.dtype}")
-        turned, factor, added_factor = False, 1.0, 1.0
-        if node.operator == "Gemm":
-            turned, factor, added_factor = (node.attributes[name] for name in ("transB", "alpha", "beta"))
-            if node.attributes["transA"]:
-                raise ValueError(f"{node}: transposes its input (transA), which mixes the samples of a batch")
-            if self.reached.axes not in (None, 2):
-                raise ValueError(f"{node}: expected rows, got samples of shape {self.reached.shape}")
-            self.reached.shape = self.reached.shape or (None,)
-        weight = _times(factor, matrix if turned else matrix.T)
-        sums = Sums(weight)
-        self.sums.append(sums)
-        if node.operator == "Gemm" and node.inputs[2]:
-            added = self._row(node.inputs[2], len(weight), axes=2)
-            if added is None:
-                raise ValueError(f"{node}: expected C as a constant, one number for each of {len(weight)} outputs")
-            sums.bias = _times(added_factor, added)
-        self.reached.put_last(len(weight))
-        return sums
-
-    def _bias(self, node: Node, parts: list[Layer | Sums]) -> bool:
-        """Consume Add as the bias of the weighted sums before it; False if it is not one."""
-        other = [name for name in node.inputs if name != self.reached.value]
-        if not parts or not isinstance(parts[-1], Sums) or len(other) != 1:
-            return False
-        sums = parts[-1]
-        row = self._row(other[0], len(sums.weight), axes=self.reached.axes or 2)
-        if row is None:
-            return False
-        sums.bias = row if sums.bias is None else sums.bias + row
-        self._advance(node)
-        return True
-
-    def _row(self, name: str, outputs: int, axes: int) -> Numbers | None:
-        """Return a constant as one number per output; None if it is not such a constant."""
-        added = self.graph.constant(name)
-        if added is None or added.ndim > axes or added.size not in (1, outputs) or added.dtype != self.reached.dtype:
-            return None
-        if added.size > 1 and added.shape[-1] != outputs:
-            return None
-        return np.broadcast_to(added.reshape(-1), (outputs,))
-
     # ---- activations in several operators
 
     def _activation(self) -> Layer:
@@ -178,16 +105,16 @@ class _Walk:
         waiting = [(node.place, node) for node in self.graph.users(start)]
         seen = {place for place, _ in waiting}
         taken: list[Node] = []
-        steps: list[Step] = []
+        operations: list[Operation] = []
         while waiting and len(waiting) + len(taken) <= LONGEST:
             _, node = heapq.heappop(waiting)
             if node.operator not in OPERATORS:
                 raise self._refusal(node, taken)
-            steps.append(self._step_of(node, places))
+            operations.append(self._operation(node, places))
             taken.append(node)
-            places[node.outputs[0]] = len(steps)
+            places[node.outputs[0]] = len(operations)
             if not waiting:
-                found = recognised(tuple(steps), self.reached.dtype)
+                found = recognised(tuple(operations), self.reached.dtype)
                 if found is not None:
                     self._advance(*taken)
                     return found
@@ -199,12 +126,12 @@ class _Walk:
                     heapq.heappush(waiting, (user.place, user))
         raise NoActivation(f"{_named(taken)} after {start}: no activation that nanonet has{self.reached.stop}")
 
-    def _step_of(self, node: Node, places: dict[str, int]) -> Step:
+    def _operation(self, node: Node, places: dict[str, int]) -> Operation:
         inputs = [places[name] if name in places else self._number(name, node) for name in node.inputs]
         attributes = {
             name: self._bound(value) if isinstance(value, float) else value for name, value in node.attributes.items()
         }
-        return Step(node.operator, tuple(inputs), tuple(attributes.items()))
+        return Operation(node.operator, tuple(inputs), tuple(attributes.items()))
 
     def _number(self, name: str, node: Node) -> Number | None:
         constant = self.graph.constant(name) if name else None
@@ -221,15 +148,10 @@ class _Walk:
         value = self.reached.value
         if taken:
             return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
-        if node.operator in ("Gemm", "MatMul", *READERS):
+        if node.operator in READERS:
             return NoActivation(f"{node}: is on one of several branches from {value}; load takes chains")
         return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
 
 
-def _times(factor: float, array: Numbers) -> Numbers:
-    return array if factor == 1 else array * array.dtype.type(factor)
-
-
 def _named(nodes: list[Node]) -> str:
-    names = [node.operator for node in nodes]
-    return f"operators {', '.join(names[:8])}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"operators {listed([node.operator for node in nodes], 8)}"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Numbers, Shape
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
+from nanonet.interchange.onnx.elementwise import FORMULAS, NAMES, Symbol, gelu_without_erf
 from nanonet.interchange.replaced import replaced
 from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
-from nanonet.layers.erf import END, P, Q
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
@@ -24,7 +23,7 @@ from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.models.sequential import Sequential
 
 
-class Graph:
+class Draft:
     """The nodes and constants of a graph built layer by layer; values are referred to by name."""
 
     def __init__(self, onnx: Any, dtype: np.dtype[Any]) -> None:
@@ -39,7 +38,7 @@ class Graph:
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, array: npt.NDArray[Any]) -> str:
+    def constant(self, name: str, array: Numbers) -> str:
         """Add an array under a name, and return the name."""
         self.constants[name] = self.onnx.numpy_helper.from_array(np.array(array, order="C"), name)
         return name
@@ -54,25 +53,40 @@ class Graph:
         return self.dtype == np.float64
 
 
+Writer = Callable[[Draft, Any, str, Shape], str]
+
+
+class Value(Symbol):
+    """A value of a draft, to which NumPy's functions add nodes."""
+
+    def __init__(self, draft: Draft, name: str) -> None:
+        self.draft, self.name = draft, name
+
+    def apply(self, function: Any, *inputs: Any) -> Value:
+        """Add the operator for a NumPy function."""
+        names = (each.name if isinstance(each, Value) else self.draft.number(float(each)) for each in inputs)
+        return Value(self.draft, self.draft.add(NAMES[function], *names))
+
+
 def graph_of(onnx: Any, model: Sequential, shape: Shape) -> Any:
     """Return the graph of a model for an input shape without the batch axis."""
-    graph = Graph(onnx, model.dtype)
+    draft = Draft(onnx, model.dtype)
     out = model.output_shape(shape)
-    given = _chain(graph, model, "x", shape, "")
-    if graph.nodes:
-        graph.nodes[-1].output[0] = "y"
+    given = _chain(draft, model, "x", shape, "")
+    if draft.nodes:
+        draft.nodes[-1].output[0] = "y"
     else:
-        graph.nodes.append(onnx.helper.make_node("Identity", [given], ["y"]))
-    kind = onnx.TensorProto.DOUBLE if graph.is_double else onnx.TensorProto.FLOAT
+        draft.nodes.append(onnx.helper.make_node("Identity", [given], ["y"]))
+    kind = onnx.TensorProto.DOUBLE if draft.is_double else onnx.TensorProto.FLOAT
     x = onnx.helper.make_tensor_value_info("x", kind, ["batch", *shape])
     y = onnx.helper.make_tensor_value_info("y", kind, ["batch", *(out or ())])
-    return onnx.helper.make_graph(graph.nodes, "nanonet", [x], [y], list(graph.constants.values()))
+    return onnx.helper.make_graph(draft.nodes, "nanonet", [x], [y], list(draft.constants.values()))
 
 
-def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
+def _write(draft: Draft, layer: Layer, x: str, shape: Shape, path: str) -> str:
     """Add a layer, and return the name of its output."""
     if isinstance(layer, Sequential) and type(layer).forward is Sequential.forward:
-        return _chain(graph, layer, x, shape, f"{path}.")
+        return _chain(draft, layer, x, shape, f"{path}.")
     own = replaced(layer, type(layer))
     if own:
         raise TypeError(
@@ -84,130 +98,89 @@ def _write(graph: Graph, layer: Layer, x: str, shape: Shape, path: str) -> str:
             f"export: layer {path}, {called(layer)}: no ONNX form is known for it; register a function for it in "
             "nanonet.interchange.onnx.writing.WRITERS"
         )
-    graph.place = path
-    return write(graph, layer, x, shape)
+    draft.place = path
+    return write(draft, layer, x, shape)
 
 
-def _chain(graph: Graph, chain: Sequential, x: str, shape: Shape, prefix: str) -> str:
+def _chain(draft: Draft, chain: Sequential, x: str, shape: Shape, prefix: str) -> str:
     for i, layer in enumerate(chain):
-        x = _write(graph, layer, x, shape, f"{prefix}{i}")
+        x = _write(draft, layer, x, shape, f"{prefix}{i}")
         shape = layer.output_shape(shape) or ()  # all of nanonet's own layers know it
     return x
 
 
-def _linear(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    weight = graph.constant(f"{graph.place}.weight", layer.weight.value)
-    bias = [] if layer.bias is None else [graph.constant(f"{graph.place}.bias", layer.bias.value)]
+def _linear(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    weight = draft.constant(f"{draft.place}.weight", layer.weight.value)
+    bias = [] if layer.bias is None else [draft.constant(f"{draft.place}.bias", layer.bias.value)]
     if len(shape) == 1:
-        return graph.add("Gemm", x, weight, *bias, transB=1)
-    product = graph.add("MatMul", x, graph.add("Transpose", weight, perm=[1, 0]))  # Gemm takes only rows
-    return graph.add("Add", product, *bias) if bias else product
+        return draft.add("Gemm", x, weight, *bias, transB=1)
+    product = draft.add("MatMul", x, draft.add("Transpose", weight, perm=[1, 0]))  # Gemm takes only rows
+    return draft.add("Add", product, *bias) if bias else product
 
 
-def _residual(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    path = graph.place
-    inner = _write(graph, layer.inner, x, shape, f"{path}.inner")
-    graph.place = path
-    return graph.add("Add", x, inner)
+def _residual(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    path = draft.place
+    inner = _write(draft, layer.inner, x, shape, f"{path}.inner")
+    draft.place = path
+    return draft.add("Add", x, inner)
 
 
-def _dropout(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    return graph.add("Dropout", x, graph.constant(f"{graph.place}.rate", np.array(layer.rate)))
+def _dropout(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    return draft.add("Dropout", x, draft.constant(f"{draft.place}.rate", np.array(layer.rate)))
 
 
-def _leaky_relu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    if not graph.is_double:
-        return graph.add("LeakyRelu", x, alpha=layer.slope)
-    below = graph.add("Mul", x, graph.number(layer.slope))  # an attribute would round it to float32
-    return graph.add("Where", _above_0(graph, x), x, below)
+def _formula(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add an activation in simpler operators."""
+    name: str = FORMULAS[type(layer)](layer, Value(draft, x)).name
+    return name
 
 
-def _elu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    if not graph.is_double:
-        return graph.add("Elu", x, alpha=layer.alpha)
-    return graph.add("Where", _above_0(graph, x), x, _expm1(graph, x, layer.alpha))
+def _gelu(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add GELU, for which opset 17 has no operator, and runtimes have no Erf in float64."""
+    if layer.approximate or not draft.is_double:
+        return _formula(draft, layer, x, shape)
+    name: str = gelu_without_erf(Value(draft, x)).name
+    return name
 
 
-def _selu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    if not graph.is_double:
-        return graph.add("Selu", x, alpha=layer.alpha, gamma=layer.scale)
-    above = graph.add("Mul", x, graph.number(layer.scale))
-    return graph.add("Where", _above_0(graph, x), above, _expm1(graph, x, layer.scale * layer.alpha))
+def _softplus(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    if draft.is_double or layer.beta != 1 or layer.threshold != math.inf:
+        return _formula(draft, layer, x, shape)
+    return draft.add("Softplus", x)
 
 
-def _above_0(graph: Graph, x: str) -> str:
-    return graph.add("Greater", x, graph.number(0.0))
+def _clip(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add a Clip, in which a missing bound has an empty name.
+
+    In float64 it is Max and Where, since onnxruntime cannot load a Clip of doubles after a Relu: its fusion of the two
+    ends in "Unexpected data type for Clip 'min' input".
+    """
+    if draft.is_double:
+        return _formula(draft, layer, x, shape)
+    low = "" if layer.low == -math.inf else draft.number(layer.low)
+    high = [] if layer.high == math.inf else [draft.number(layer.high)]
+    return draft.add("Clip", x, low, *high)
 
 
-def _expm1(graph: Graph, x: str, factor: float) -> str:
-    """Add factor (exp(min(x, 0)) - 1)."""
-    exponential = graph.add("Exp", graph.add("Min", x, graph.number(0.0)))
-    return graph.add("Mul", graph.add("Sub", exponential, graph.number(1.0)), graph.number(factor))
+def _node(operator: str, **attributes: Any) -> Writer:
+    """Return the writer of one operator; an attribute given as text is the layer's setting of that name."""
+
+    def write(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+        values = {
+            name: getattr(layer, value) if isinstance(value, str) else value for name, value in attributes.items()
+        }
+        return draft.add(operator, x, **values)
+
+    return write
 
 
-def _softplus(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add log(1 + exp(z)) / beta for z = beta x, and x itself where z is above the threshold."""
-    z = x if layer.beta == 1 else graph.add("Mul", x, graph.number(layer.beta))
-    if graph.is_double:
-        tail = graph.add("Exp", graph.add("Neg", graph.add("Abs", z)))
-        y = graph.add("Add", graph.add("Relu", z), graph.add("Log", graph.add("Add", tail, graph.number(1.0))))
-    else:
-        y = graph.add("Softplus", z)
-    if layer.beta != 1:
-        y = graph.add("Div", y, graph.number(layer.beta))
-    if layer.threshold == math.inf:
-        return y
-    return graph.add("Where", graph.add("Greater", z, graph.number(layer.threshold)), x, y)
+def _single(operator: str, **attributes: Any) -> Writer:
+    """Return the same, or in float64, which the operator or its attributes lack, that of simpler operators."""
+    write = _node(operator, **attributes)
+    return lambda draft, *layer: _formula(draft, *layer) if draft.is_double else write(draft, *layer)
 
 
-def _softsign(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    if not graph.is_double:
-        return graph.add("Softsign", x)
-    return graph.add("Div", x, graph.add("Add", graph.add("Abs", x), graph.number(1.0)))
-
-
-def _gelu(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add x/2 (1 + erf(x / √2)), or x/2 (1 + tanh(root (x + cubic x^3))); opset 17 has no operator for them."""
-    if layer.approximate:
-        cube = graph.add("Mul", graph.add("Mul", x, x), graph.add("Mul", x, graph.number(layer.cubic)))
-        u = graph.add("Mul", graph.add("Add", x, cube), graph.number(layer.root))
-        half, factor = graph.add("Mul", x, graph.number(0.5)), graph.add("Add", graph.add("Tanh", u), graph.number(1.0))
-        return graph.add("Mul", half, factor)
-    if graph.is_double:
-        return _gelu_without_erf(graph, x)
-    erf = graph.add("Erf", graph.add("Div", x, graph.number(math.sqrt(2))))
-    factor = graph.add("Add", erf, graph.number(1.0))
-    return graph.add("Mul", graph.add("Mul", x, factor), graph.number(0.5))  # in the order that runtimes recognise
-
-
-def _gelu_without_erf(graph: Graph, x: str) -> str:
-    """Add max(x, 0) - z exp(-z²/2) P(z)/Q(z) for z = min(|x|, END), as nanonet.layers.erf computes it."""
-    z = graph.add("Min", graph.add("Abs", x), graph.number(END[graph.dtype]))
-    p, q = (_polynomial(graph, coefficients[graph.dtype], z) for coefficients in (P, Q))
-    power = graph.add("Exp", graph.add("Mul", graph.add("Mul", z, z), graph.number(-0.5)))
-    tail = graph.add("Mul", graph.add("Div", p, q), power)
-    return graph.add("Sub", graph.add("Relu", x), graph.add("Mul", tail, z))
-
-
-def _polynomial(graph: Graph, coefficients: Sequence[float], z: str) -> str:
-    y = graph.number(coefficients[0])
-    for coefficient in coefficients[1:]:
-        y = graph.add("Add", graph.add("Mul", y, z), graph.number(coefficient))
-    return y
-
-
-def _clip(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    """Add a Clip, in which a missing bound has an empty name."""
-    low = "" if layer.low == -math.inf else graph.number(layer.low)
-    high = [] if layer.high == math.inf else [graph.number(layer.high)]
-    return graph.add("Clip", x, low, *high)
-
-
-def _node(operator: str, **attributes: Any) -> Callable[[Graph, Any, str, Shape], str]:
-    return lambda graph, layer, x, shape: graph.add(operator, x, **attributes)
-
-
-WRITERS: dict[type[Layer], Callable[[Graph, Any, str, Shape], str]] = {
+WRITERS: dict[type[Layer], Writer] = {
     Linear: _linear,
     Residual: _residual,
     Dropout: _dropout,
@@ -218,13 +191,13 @@ WRITERS: dict[type[Layer], Callable[[Graph, Any, str, Shape], str]] = {
     act.Sigmoid: _node("Sigmoid"),
     act.Tanh: _node("Tanh"),
     act.ReLU: _node("Relu"),
-    act.LeakyReLU: _leaky_relu,
-    act.ELU: _elu,
-    act.SELU: _selu,
-    act.SiLU: lambda graph, layer, x, shape: graph.add("Mul", x, graph.add("Sigmoid", x)),
+    act.LeakyReLU: _single("LeakyRelu", alpha="slope"),
+    act.ELU: _single("Elu", alpha="alpha"),
+    act.SELU: _single("Selu", alpha="alpha", gamma="scale"),
+    act.SiLU: lambda draft, layer, x, shape: draft.add("Mul", x, draft.add("Sigmoid", x)),
     GELU: _gelu,
     act.Clip: _clip,
     act.Softplus: _softplus,
-    act.Softsign: _softsign,
+    act.Softsign: _single("Softsign"),
 }
 """The writer for each layer; register your own classes here."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nanonet.core.checks import optional
+
 try:
     from sklearn.base import BaseEstimator as BaseEstimator
     from sklearn.base import ClassifierMixin as ClassifierMixin
@@ -26,8 +28,9 @@ except ModuleNotFoundError:  # only using an estimator fails
         """Refuses to be made."""
 
         def __new__(cls, *arguments: Any, **keywords: Any) -> BaseEstimator:
-            """Say what to install."""
-            raise ImportError(f"{cls.__name__} needs scikit-learn: pip install 'nanonet[sklearn]'")
+            """Raise the error that says what to install."""
+            missing: BaseEstimator = optional(cls.__name__, "scikit-learn", "sklearn", "sklearn.base")
+            return missing
 
     ClassifierMixin, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin = (
         type(name, (), {}) for name in ("Classifier", "Names", "Regressor", "Transformer")

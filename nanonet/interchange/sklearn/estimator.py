@@ -11,23 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, Numbers
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer
-from nanonet.interchange.sklearn.bases import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    check_is_fitted,
-    check_random_state,
-    check_sample_weight,
-    validate_data,
-)
+from nanonet.interchange.sklearn import bases
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 from nanonet.layers.activations import ReLU
 from nanonet.layers.linear import Linear
@@ -36,14 +27,13 @@ from nanonet.optimizers.adam import Adam
 from nanonet.training.callbacks import EarlyStopping
 from nanonet.training.trainer import Callback, Trainer
 
-Numbers = npt.NDArray[Any]
 Activations = Layer | type[Layer] | Sequence[Layer | type[Layer]] | None
 Model = Callable[[int, int], Sequential | Iterable[Layer]]
 
 DTYPES = (np.float64, np.float32)  # kept; anything else is converted to the first
 
 
-class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # untyped
+class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, bases.BaseEstimator, ABC):  # type: ignore[misc]  # untyped
     """Base of both estimators, whose docstrings describe the parameters."""
 
     def __init__(
@@ -82,14 +72,12 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     @property
     def loss_curve_(self) -> list[float]:
         """The loss of every epoch."""
-        curve: list[float] = self.history_["loss"]
-        return curve
+        return self.history_["loss"]
 
     @property
     def validation_loss_curve_(self) -> list[float]:
         """The loss of every epoch on the validation samples."""
-        curve: list[float] = self.history_["validation_loss"]
-        return curve
+        return self.history_["validation_loss"]
 
     @property
     def n_iter_(self) -> int:
@@ -99,19 +87,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def transform(self, X: Any) -> Array:
         """Return the outputs of the second-to-last layer, the learned features, one row per sample."""
         entered = self._validated_again(X)
-        hidden: Array = self.model_[:-1](entered)
+        hidden = self.model_[:-1](entered)
         return hidden.reshape(len(hidden), -1)
 
     @property
     def _n_features_out(self) -> int:
-        hidden: Array = self.model_[:-1](np.zeros((1, self.n_features_in_)))  # transform may return a data frame
-        return hidden.size
+        return self.model_[:-1](np.zeros((1, self.n_features_in_))).size  # transform may return a data frame
 
     def _outputs(self, X: Any) -> Array:
         """Return the net's outputs, one row per sample."""
         entered = self._validated_again(X)
-        outputs: Array = self.model_(entered)
-        return outputs
+        return self.model_(entered)
 
     # ---- data
 
@@ -119,16 +105,17 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool, **checks: Any
     ) -> tuple[Array, Numbers, Array]:
         """Return validated X, y and sample weights, without the samples of weight 0."""
-        X, y = validate_data(self, X, y, dtype=DTYPES, reset=reset, **checks)
-        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        X, y = bases.validate_data(self, X, y, dtype=DTYPES, reset=reset, **checks)
+        weight = bases.check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         counts = weight > 0
         if not counts.any():
             raise ValueError(f"{type(self).__name__}: sample_weight is 0 for all {len(X)} samples")
         return X[counts], y[counts], weight[counts]
 
     def _validated_again(self, X: Any) -> Array:
-        check_is_fitted(self, "model_")
-        entered: Array = validate_data(self, X, dtype=DTYPES, reset=False)
+        """Return validated X, or raise NotFittedError if there is no model."""
+        bases.check_is_fitted(self, "model_")
+        entered: Array = bases.validate_data(self, X, dtype=DTYPES, reset=False)
         return entered
 
     # ---- the net
@@ -136,7 +123,7 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _build(self, outputs: int, dtype: Any) -> None:
         """Build the net; all randomness comes from one generator."""
         seed = self.random_state
-        rng = np.random.default_rng(None if seed is None else check_random_state(seed).randint(2**31))
+        rng = np.random.default_rng(None if seed is None else bases.check_random_state(seed).randint(2**31))
         make = self._layers if self.model is None else self.model
         made = make(self.n_features_in_, outputs)
         self.model_ = made if isinstance(made, Sequential) else Sequential(*made, dtype=dtype, rng=rng)

@@ -7,25 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, Numbers
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer
-from nanonet.interchange.sklearn.bases import (
-    ClassifierMixin,
-    RegressorMixin,
-    available_if,
-    check_classification_targets,
-    compute_class_weight,
-    unique_labels,
-)
-from nanonet.interchange.sklearn.estimator import Activations, Estimator, Model, Numbers
+from nanonet.interchange.sklearn import bases
+from nanonet.interchange.sklearn.estimator import Activations, Estimator, Model
 from nanonet.interchange.sklearn.samples import Samples
 from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.regression import Hinge, SquaredError
 from nanonet.training.trainer import Callback
 
 
-class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
+class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each class; the largest wins.
 
     A weight is exactly equivalent to repeating a sample: identical samples are merged and their weights added, and all
@@ -123,7 +116,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetClassifier:
         """Train a new net on X, shape (samples, features), and y, one class each."""
         X, y, weight = self._validated(X, y, sample_weight, reset=True)
-        check_classification_targets(y)
+        bases.check_classification_targets(y)
         self.classes_ = np.unique(y)
         self._build(self._count(), X.dtype)
         self._train(self._samples(X, y, weight))
@@ -139,7 +132,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
             raise ValueError(f"{type(self).__name__}: class_weight='balanced' needs all samples; give a dict")
         first = not hasattr(self, "model_")
         X, y, weight = self._validated(X, y, sample_weight, reset=first)
-        check_classification_targets(y)
+        bases.check_classification_targets(y)
         self._agree_on_classes(classes, y, first)
         if first:
             self._build(self._count(), X.dtype)
@@ -148,8 +141,8 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
 
     def predict(self, X: Any) -> Numbers:
         """Return the class of each sample."""
-        places = self._outputs(X).argmax(axis=1)
-        chosen: Numbers = self.classes_[places]
+        winners = self._outputs(X).argmax(axis=1)
+        chosen: Numbers = self.classes_[winners]
         return chosen
 
     def _has_probabilities(self) -> bool:
@@ -160,11 +153,10 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
             )
         return True
 
-    @available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
+    @bases.available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def predict_proba(self, X: Any) -> Array:
         """Return class probabilities, one row per sample; available if the loss has ``probabilities``."""
-        outputs = self._outputs(X)
-        each = self._chosen_loss().probabilities(outputs)  # type: ignore[attr-defined]  # checked above
+        each: Array = self._chosen_loss().probabilities(self._outputs(X))  # type: ignore[attr-defined]  # checked above
         rows: Array = each / each.sum(axis=1, keepdims=True)
         return rows
 
@@ -177,7 +169,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
         name = type(self).__name__
         if first and classes is None:
             raise ValueError(f"{name}: classes must be passed on the first call to partial_fit")
-        known = self.classes_ if classes is None else unique_labels(classes)
+        known = self.classes_ if classes is None else bases.unique_labels(classes)
         if not first and not np.array_equal(known, self.classes_):
             raise ValueError(f"{name}: expected the classes of the first call, {self.classes_}, got {known}")
         if strangers := set(np.unique(y)) - set(known):
@@ -189,11 +181,8 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
         samples = Samples.distinct(X, np.searchsorted(self.classes_, y), weight)
         if self.class_weight is None:
             return samples
-        each = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[samples.target],
-            sample_weight=samples.weight,
+        each = bases.compute_class_weight(
+            self.class_weight, classes=self.classes_, y=self.classes_[samples.target], sample_weight=samples.weight
         )
         return samples.scaled(each[samples.target])
 
@@ -208,7 +197,7 @@ class NanonetClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # sc
         return 2 * rows - 1 if isinstance(loss, Hinge) else rows
 
 
-class NanonetRegressor(RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
+class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each column of y.
 
     Parameters are those of :class:`NanonetClassifier` except ``class_weight``; the default loss is SquaredError, and it

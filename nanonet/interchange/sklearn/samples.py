@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nanonet.core.arrays import Numbers
 from nanonet.training.data import Batch
-
-Numbers = npt.NDArray[Any]
 
 
 class Samples:
