@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.contract import checked
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
+from nanonet.checking.layer_contract import checked
 from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array
 from nanonet.core.chain import Chain

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nanonet.checking.contract import METHODS, Seen, checked, nothing_seen
+from nanonet.checking.layer_contract import METHODS, Seen, checked, nothing_seen
 from nanonet.core.chain import Chain, checked_views
 
 

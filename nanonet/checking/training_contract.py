@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.checking.contract import checked, guarded, locked
+from nanonet.checking.layer_contract import checked, guarded, locked
 from nanonet.checking.view import twin_of
 from nanonet.core.arrays import Array, read_only
 from nanonet.core.errors import ContractError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.contract import checked
+from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import is_finite
 from nanonet.core.checks import optional
 from nanonet.core.errors import NonFiniteError

@@ -11,7 +11,7 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import optional
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
-from nanonet.interchange.replaced import replaced
+from nanonet.interchange.overridden import replaced
 from nanonet.interchange.torch_modules import LAYERS, MODULES, unlike
 from nanonet.models.sequential import Sequential
 

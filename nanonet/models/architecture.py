@@ -16,7 +16,7 @@ from nanonet.core.objects import arguments_of, attributes, called
 from nanonet.core.tree import Tree, build
 from nanonet.core.vector import sketched
 from nanonet.core.version import __version__
-from nanonet.models.likeness import STARTS, Likeness
+from nanonet.models.comparison import STARTS, Likeness
 from nanonet.models.sequential import Sequential
 
 LEFT_OUT = (*STARTS, np.ndarray, type(...))

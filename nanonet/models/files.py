@@ -17,7 +17,7 @@ from nanonet.core.version import __version__
 from nanonet.models.sequential import Sequential
 from nanonet.storage.archive import open_npz, write_archive
 from nanonet.storage.disk import path_to
-from nanonet.storage.stored import Form, Stored
+from nanonet.storage.stored_array import Form, Stored
 
 KIND, FORMAT = "model", 2
 

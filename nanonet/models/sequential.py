@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.contract import recheck
+from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError

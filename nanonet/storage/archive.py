@@ -17,7 +17,7 @@ import numpy as np
 
 from nanonet.core.arrays import Numbers
 from nanonet.storage.disk import digest_of, open_regular, write_whole
-from nanonet.storage.stored import Entry, Stored, blocks_of, reading
+from nanonet.storage.stored_array import Entry, Stored, blocks_of, reading
 
 PAGE = "nanonet.json"
 SEAL = 64  # the hexadecimal digits of a SHA-256: the comment of the zip file, and so its last bytes

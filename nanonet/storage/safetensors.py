@@ -18,7 +18,7 @@ import numpy as np
 from nanonet.core.arrays import Numbers
 from nanonet.storage.archive import Page, page_of, page_text
 from nanonet.storage.disk import digest_of, open_regular, pieces, write_whole
-from nanonet.storage.stored import Entry, Stored, blocks_of, reading
+from nanonet.storage.stored_array import Entry, Stored, blocks_of, reading
 
 PAGE = "nanonet"  # the key of the page among a file's metadata, which are strings
 DIGEST = "nanonet.sha256"  # the key of the SHA-256 of the whole file, with its own 64 digits set to 0

@@ -4,5 +4,5 @@ Read step first (one atomic step, and the blocks of the vector that it updates),
 iterables of batches) and feed (the data of one fit, and an epoch trained on it); then trainer (Trainer, and the
 Callback whose hooks it calls). history records the numbers, metrics has the measures beside the loss and evaluates
 held-out data, progress displays them, callbacks has the built-in callbacks, and divergence says where a step went
-wrong; checkpoint, checkpoint_format and resumed save and resume training.
+wrong; checkpoint, checkpoint_format and resuming save and resume training.
 """

@@ -19,7 +19,7 @@ from nanonet.core.layer import Layer, is_own
 from nanonet.core.version import __version__
 from nanonet.storage.archive import open_archive, write_archive
 from nanonet.storage.disk import npz_path
-from nanonet.storage.stored import Stored
+from nanonet.storage.stored_array import Stored
 from nanonet.training.checkpoint_format import (
     CHANGING,
     FLOATS,
@@ -37,7 +37,7 @@ from nanonet.training.checkpoint_format import (
 )
 from nanonet.training.feed import Epoch, Splits
 from nanonet.training.history import History
-from nanonet.training.resumed import Adjustable, Kept, Resumed, described
+from nanonet.training.resuming import Adjustable, Kept, Resumed, described
 from nanonet.training.step import Stepper
 
 # ---- from a trainer to a file

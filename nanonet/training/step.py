@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.contract import checked
+from nanonet.checking.layer_contract import checked
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, is_finite

@@ -24,7 +24,7 @@ from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics import CHUNK, Metric, by_name, evaluation
 from nanonet.training.progress import Display, progress
-from nanonet.training.resumed import Member, Resumed
+from nanonet.training.resuming import Member, Resumed
 from nanonet.training.step import Stepper
 
 

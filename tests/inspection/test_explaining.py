@@ -38,12 +38,12 @@ from nanonet import (
     SquaredError,
     Tanh,
 )
-from nanonet.inspection.explanation.class_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.derivation import Section
 from nanonet.inspection.explanation.equations import Equation, Quantity, WorkedLine
 from nanonet.inspection.explanation.explanation import Explanation
 from nanonet.inspection.explanation.formulas import evaluate, parse
 from nanonet.inspection.explanation.phrases import ENGLISH, JAPANESE
+from nanonet.inspection.explanation.stated_formula import ClassFormula, loss_formulas, stated
 from nanonet.inspection.explanation.writers import LatexWriter, TextWriter, word
 from tests import oracle
 from tests.helpers import Quartic

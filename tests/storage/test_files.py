@@ -68,7 +68,7 @@ from nanonet import (
 from nanonet.interchange.onnx import files as onnx
 from nanonet.storage import disk
 from nanonet.storage.archive import UNFOLDED
-from nanonet.storage.stored import Stored
+from nanonet.storage.stored_array import Stored
 from tests import helpers as own
 from tests.helpers import Copy, Scale, everything, picture
 from tests.training.test_checkpoint_files import EVERY, Opens, entries_of, hostile, npy, packed, sealed, small

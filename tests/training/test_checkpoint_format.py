@@ -35,7 +35,7 @@ from nanonet import (
     Trainer,
 )
 from nanonet.storage.archive import read_archive, write_archive
-from nanonet.storage.stored import Stored
+from nanonet.storage.stored_array import Stored
 from tests.format_1 import written
 from tests.helpers import Centred, Noise, data, small
 from tests.training.test_checkpoint_files import assert_refused, npy, packed, sealed

@@ -14,9 +14,9 @@ from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.class_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
 from nanonet.inspection.explanation.equations import Equation, Number, Quantity, WorkedLine, general, taken
 from nanonet.inspection.explanation.formulas import REST, parse, shown
+from nanonet.inspection.explanation.stated_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
 from nanonet.inspection.explanation.writers import Symbol, derivative_by, escaped, layered, word
 from nanonet.inspection.record import LayerTrace, Record, is_plain, is_within
 from nanonet.inspection.rounding import shortest

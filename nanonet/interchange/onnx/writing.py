@@ -12,7 +12,7 @@ from nanonet.core.arrays import Numbers, Shape
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.interchange.onnx.elementwise import FORMULAS, NAMES, Symbol, gelu_without_erf
-from nanonet.interchange.replaced import replaced
+from nanonet.interchange.overridden import replaced
 from nanonet.layers import activations as act
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten

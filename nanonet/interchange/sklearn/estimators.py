@@ -11,7 +11,7 @@ from nanonet.core.arrays import Array, Numbers
 from nanonet.core.loss import Loss
 from nanonet.core.optimizer import Optimizer
 from nanonet.interchange.sklearn import bases
-from nanonet.interchange.sklearn.estimator import Activations, Estimator, Model
+from nanonet.interchange.sklearn.base_estimator import Activations, Estimator, Model
 from nanonet.interchange.sklearn.samples import Samples
 from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.regression import Hinge, SquaredError
