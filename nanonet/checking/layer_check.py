@@ -283,7 +283,7 @@ def _scattered(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if array.ndim == 0:
         return array.copy()
     shape = array.shape[::-1]
-    room = np.zeros((*shape[:-1], 2 * shape[-1]), array.dtype)
-    view: npt.NDArray[Any] = room[..., ::2].T
+    wide = np.zeros((*shape[:-1], 2 * shape[-1]), array.dtype)
+    view: npt.NDArray[Any] = wide[..., ::2].T
     view[...] = array
     return view

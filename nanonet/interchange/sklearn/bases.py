@@ -1,4 +1,4 @@
-"""What the estimators need of scikit-learn, and what stands in for it where that is not installed."""
+"""What the estimators need of scikit-learn, and placeholders for it where that is not installed."""
 
 from __future__ import annotations
 
