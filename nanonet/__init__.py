@@ -28,7 +28,9 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
-from nanonet.layers.dropout import Dropout
+from nanonet.layers.batch_norm import BatchNorm
+from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
+from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.initializers import (
@@ -44,8 +46,11 @@ from nanonet.layers.initializers import (
     Zeros,
 )
 from nanonet.layers.linear import Linear
+from nanonet.layers.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
+from nanonet.layers.standardize import Standardize
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
 from nanonet.models.files import load, read_arrays, save
@@ -72,6 +77,7 @@ __all__ = [
     "AdamW",
     "Array",
     "Batch",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "Buffer",
     "CSVLog",
@@ -83,12 +89,16 @@ __all__ = [
     "CosineRate",
     "CrossEntropy",
     "Dropout",
+    "Dropout2d",
     "EarlyStopping",
+    "Embedding",
     "ExponentialRate",
     "Flatten",
+    "GaussianNoise",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
+    "GroupNorm",
     "Hardtanh",
     "HeNormal",
     "HeUniform",
@@ -97,7 +107,9 @@ __all__ = [
     "Huber",
     "Identity",
     "Initializer",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "LayerTrace",
     "LeCunNormal",
     "LeakyReLU",
@@ -112,11 +124,14 @@ __all__ = [
     "OneCycleRate",
     "Optimizer",
     "Parameter",
+    "Permute",
+    "RMSNorm",
     "RMSprop",
     "Random",
     "ReLU",
     "ReLU6",
     "ReduceOnPlateau",
+    "Reshape",
     "Residual",
     "Rprop",
     "Schedule",
@@ -129,6 +144,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "SquaredError",
+    "Standardize",
     "Step",
     "StepRate",
     "Tanh",
