@@ -1,5 +1,5 @@
 """The layers.
 
-One file per family: linear, activations, gelu (with erf for the exact form), softmax, dropout, flatten, residual. Each
-is independent of the others. initializers has the starting values of their parameters.
+One file per family: linear, embedding, activations, gelu (with erf for the exact form), softmax, norm, batch_norm,
+standardize, dropout, flatten, reshape, residual. Each is independent of the others, but batch_norm works in norm's blocks. initializers has the starting values of their parameters.
 """

@@ -153,7 +153,7 @@ class BatchNorm(Layer):
             return dx.reshape(grad.shape)
         bend = self._tiled((slope * rate * rate * products / count).astype(g.dtype), rows)
         level = self._tiled((slope * sums / count).astype(g.dtype), rows)
-        room = room_for_block(rows)
+        room = room_for_block(len(rows), rows.shape[1], g.dtype)
         for block in blocks(*rows.shape):
             d, n = dx[block], block.stop - block.start  # d is x - μ
             d *= bend[:n]
@@ -170,7 +170,7 @@ class BatchNorm(Layer):
         rows, mean, rate, _ = cache
         g, centre = grad.reshape(rows.shape), self._tiled(mean, rows)
         sums, products = np.zeros(self.num_features), np.zeros(self.num_features)
-        room = room_for_block(rows) if z is None else z
+        room = room_for_block(len(rows), rows.shape[1], g.dtype) if z is None else z
         for block in blocks(*rows.shape):
             n = block.stop - block.start
             part = np.subtract(rows[block], centre[:n], out=room[:n] if z is None else z[block])

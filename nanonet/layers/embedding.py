@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import positive_int, stranger
+from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import Normal
@@ -29,8 +30,8 @@ class Embedding(Layer):
         The numbers of rows and of columns of the table; x is from 0 to num_embeddings - 1.
     padding_idx : int, optional
         An index that stands for no word: y is 0 there, so that the gradient of its row is 0, and the row starts at 0.
-        PyTorch takes the row as it is, which differs if something else has been loaded into it. A negative number counts
-        from the end.
+        PyTorch takes the row as it is, which differs if something else has been loaded into it. A negative number
+        counts from the end.
     weight : Initializer or array
         The initial table, shape (num_embeddings, embedding_dim); an array is taken as it is.
 
@@ -64,17 +65,22 @@ class Embedding(Layer):
         self.padding_idx = None if padding_idx is None else self._row(padding_idx)
         shape = self.num_embeddings, self.embedding_dim
         if self.padding_idx is not None and callable(weight):
-            self.weight = Parameter(shape, _Padded(weight, self.padding_idx))
-        else:
+            weight = _Padded(weight, self.padding_idx)
+        try:
             self.weight = Parameter(shape, weight)
+        except (ShapeError, TypeError, ValueError) as error:
+            where = f"{type(self).__name__}{shape}.weight"
+            raise type(error)(str(error).replace("Parameter", where, 1)) from None
 
     def _row(self, index: Any) -> int:
         try:
             row = operator.index(index)
         except TypeError:
-            raise TypeError(f"Embedding: expected padding_idx as an int, got {index!r:.60}") from None
+            row = None
+        if row is None or isinstance(index, bool):
+            raise TypeError(f"Embedding: expected padding_idx as an int, got {index!r:.60}")
         count = self.num_embeddings
-        if isinstance(index, bool) or not -count <= row < count:
+        if not -count <= row < count:
             raise ValueError(f"Embedding: expected padding_idx from {-count} to {count - 1}, got {index}")
         return row % count
 

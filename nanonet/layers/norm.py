@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.checks import agreed, as_shape, finite_number, is_open, positive_int
@@ -256,9 +257,9 @@ def blocks(rows: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def room_for_block(rows: Array) -> Array:
-    """Return an uninitialized array of the size of a block of these rows."""
-    return np.empty_like(rows[: max(1, BLOCK // max(rows.shape[1], 1))], order="C")
+def room_for_block(rows: int, length: int, dtype: npt.DTypeLike) -> Array:
+    """Return an uninitialized array of the size of a block of so many rows."""
+    return np.empty((min(rows, max(1, BLOCK // max(length, 1))), length), dtype)
 
 
 def tiled(row: Array, rows: int) -> Array:
@@ -297,7 +298,11 @@ def _rows_backward(grad: Array, cache: Any, weight: Parameter | None, bias: Para
     """Assign both gradients and return dE/dx."""
     rows, mean, rate = cache
     size = rows.shape[1]
-    g, dx, whole = grad.reshape(rows.shape), np.empty(rows.shape, grad.dtype), room_for_block(rows)
+    g, dx, whole = (
+        grad.reshape(rows.shape),
+        np.empty(rows.shape, grad.dtype),
+        room_for_block(len(rows), rows.shape[1], grad.dtype),
+    )
     row = np.ones(size, g.dtype) if weight is None else weight.value.reshape(-1)
     scale, share, ones = _tiles(weight, len(g)), row / size, np.ones(len(g), g.dtype)
     dw, db = np.zeros(size, g.dtype), np.zeros(size, g.dtype)
@@ -376,7 +381,7 @@ def _groups_backward(grad: Array, cache: Any, weight: Parameter | None, bias: Pa
     (samples, channels), size = grad.shape[:2], rows.shape[1]
     groups = len(rows) // max(samples, 1)
     g, dx = grad.reshape(rows.shape), np.empty(rows.shape, grad.dtype)
-    room = room_for_block(rows.reshape(samples, -1)).reshape(-1, size)
+    room = room_for_block(samples, groups * size, grad.dtype).reshape(-1, size)
     w = np.ones(channels, g.dtype) if weight is None else weight.value
     dw, db = np.zeros(channels, g.dtype), np.zeros(channels, g.dtype)
     for block in sample_blocks(samples, groups, size):

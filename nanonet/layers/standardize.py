@@ -25,7 +25,7 @@ class Standardize(Layer):
     ----------
     shape : int or tuple of int
         The last axes of x, with a mean and a scale for each entry: 3 for x of shape (N, 3) or (N, T, 3). A size of 1 is
-        one number for the whole axis: (3, 1, 1) has one for each channel of images (N, 3, H, W).
+        one number for the whole axis: (3, 1, 1) has one for each channel of images (N, 3, H, W); () one for all of x.
 
     Examples
     --------
