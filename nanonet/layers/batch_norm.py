@@ -89,7 +89,7 @@ class BatchNorm(Layer):
         y = np.empty(rows.shape, x.dtype)
         running = None if training or self.running_mean is None else self.running_mean
         if running is None or self.running_var is None:
-            mean, variance = self._statistics(x, rows, y, training=training)
+            mean, variance = self._statistics(x, rows, y)
         else:
             mean, variance = running.value.copy(), self.running_var.value
         rate = (1 / np.sqrt(variance + self.eps)).astype(x.dtype)
@@ -105,8 +105,8 @@ class BatchNorm(Layer):
                 z += shift[: len(z)]
         return y.reshape(x.shape), (rows, mean, rate, running is None)
 
-    def _statistics(self, x: Array, rows: Array, z: Array, *, training: bool) -> tuple[Array, Array]:
-        """Return mean and variance of the batch, and store x - mean in z; in training move the running statistics."""
+    def _statistics(self, x: Array, rows: Array, z: Array) -> tuple[Array, Array]:
+        """Return mean and variance of the batch, and store x - mean in z; move the running statistics, if any."""
         count = rows.size // self.num_features
         if count < 2:
             raise ValueError(
@@ -121,8 +121,7 @@ class BatchNorm(Layer):
         for block in blocks(*rows.shape):
             part = np.subtract(rows[block], centre[: block.stop - block.start], out=z[block])
             squares += self._dot(part, part)
-        if training:
-            self._follow(mean, squares / (count - 1))
+        self._follow(mean, squares / (count - 1))
         return mean, squares / count
 
     def _follow(self, mean: Array, variance: Array) -> None:

@@ -134,7 +134,6 @@ def _add_rows(table: Array, indices: npt.NDArray[Any], rows: Array) -> None:
     many are summed by one product with ones; few are added one by one, the first rows of all indices at once, then the
     second rows, and so on.
     """
-    indices = indices.astype(np.intp, copy=False)
     order = indices.argsort(kind="stable")
     ordered = indices[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))

@@ -52,6 +52,16 @@ def test_inference_uses_the_running_statistics_and_changes_nothing() -> None:
     assert picture(model) == before
 
 
+def test_backward_belongs_to_its_own_forward_whatever_has_been_trained_since() -> None:
+    model, rng = Sequential(BatchNorm(3), dtype=np.float64, rng=0), np.random.default_rng(0)
+    x, grad = rng.normal(size=(2, 6, 3))
+    _, cache = model.forward(x)
+    expected = model.backward(grad, cache), model.vector.grad.copy()
+    model.forward(5 * x + 1, training=True)
+    np.testing.assert_array_equal(model.backward(grad, cache), expected[0])
+    np.testing.assert_array_equal(model.vector.grad, expected[1])
+
+
 def test_without_momentum_the_running_statistics_are_means_over_all_batches() -> None:
     layer = BatchNorm(1, momentum=None)
     model = Sequential(layer, dtype=np.float64)

@@ -41,6 +41,11 @@ def test_a_constant_feature_keeps_scale_1(number: float) -> None:
     assert abs(model(np.full((1, 2), number))[0, 0]) <= 1e-15 * abs(number)
 
 
+def test_numbers_too_close_for_their_squares_keep_scale_1_too() -> None:
+    layer, _ = adapted(1, [[0.0], [1e-200]])
+    assert layer.scale.value.tolist() == [1]
+
+
 def test_images_may_have_one_mean_for_each_channel_or_for_each_pixel() -> None:
     x = np.random.default_rng(0).normal(3, 2, size=(10, 3, 4, 5))
     layer, model = adapted((3, 1, 1), x)
