@@ -33,6 +33,7 @@ from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
 from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
+from nanonet.layers.group_norm import GroupNorm, InstanceNorm
 from nanonet.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -46,7 +47,7 @@ from nanonet.layers.initializers import (
     Zeros,
 )
 from nanonet.layers.linear import Linear
-from nanonet.layers.norm import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
