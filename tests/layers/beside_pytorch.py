@@ -20,7 +20,7 @@ def assert_module_equal(
     x: npt.NDArray[Any] | None = None,
     tolerance: float = 1e-12,
 ) -> None:
-    """Give both the same random state and input, and compare; gradients to 100 times the tolerance."""
+    """Give both the same random state and input, and compare; gradients to 1e-10."""
     import torch
 
     model, rng = Sequential(layer, dtype=np.float64, rng=0), np.random.default_rng(0)
@@ -43,9 +43,9 @@ def assert_module_equal(
             module.zero_grad()
             y_there.backward(torch.tensor(grad))
         if given.dtype.kind == "f":
-            close(dx, given_there.grad, 100 * tolerance)
+            close(dx, given_there.grad, 1e-10)
         for name, parameter in module.named_parameters():
-            close(model.parameters()[f"0.{name}"].grad, parameter.grad, 100 * tolerance)
+            close(model.parameters()[f"0.{name}"].grad, parameter.grad, 1e-10)
     for name, value in module.state_dict().items():
         close(model.state_dict()[f"0.{name}"], value, tolerance)
 
