@@ -28,11 +28,14 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.composite import Composite
-from nanonet.layers.dropout import Dropout
+from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
+from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
+from nanonet.layers.group_norm import GroupNorm, InstanceNorm
 from nanonet.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -46,8 +49,11 @@ from nanonet.layers.initializers import (
     Zeros,
 )
 from nanonet.layers.linear import Linear
+from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
+from nanonet.layers.standardize import Standardize
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
 from nanonet.losses.together import Together
@@ -77,6 +83,7 @@ __all__ = [
     "Array",
     "Arrays",
     "Batch",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "Buffer",
     "CSVLog",
@@ -90,13 +97,17 @@ __all__ = [
     "CosineRate",
     "CrossEntropy",
     "Dropout",
+    "Dropout2d",
     "EarlyStopping",
+    "Embedding",
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNoise",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
+    "GroupNorm",
     "Hardtanh",
     "HeNormal",
     "HeUniform",
@@ -105,7 +116,9 @@ __all__ = [
     "Huber",
     "Identity",
     "Initializer",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "LayerTrace",
     "LeCunNormal",
     "LeakyReLU",
@@ -121,11 +134,14 @@ __all__ = [
     "Optimizer",
     "Parallel",
     "Parameter",
+    "Permute",
+    "RMSNorm",
     "RMSprop",
     "Random",
     "ReLU",
     "ReLU6",
     "ReduceOnPlateau",
+    "Reshape",
     "Residual",
     "Rprop",
     "Schedule",
@@ -138,6 +154,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "SquaredError",
+    "Standardize",
     "Step",
     "StepRate",
     "Tanh",

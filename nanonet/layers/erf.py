@@ -41,13 +41,19 @@ def normal_tail(z: Array) -> Array:
     >>> normal_tail(np.array([0.0, 1.0, 39.0])).round(6)
     array([0.5     , 0.158655, 0.      ])
     """
+    return tail_and_peak(z)[0]
+
+
+def tail_and_peak(z: Array) -> tuple[Array, Array]:
+    """Return Φ(-z), and exp(-z²/2), which it computes on the way."""
     tail = _polynomial(P[z.dtype], z)
     tail /= _polynomial(Q[z.dtype], z)
-    power = z * z
-    power *= -0.5
+    peak = z * z
+    peak *= -0.5
     with np.errstate(under="ignore"):  # at the end of the tail
-        tail *= np.exp(power, out=power)
-    return tail
+        np.exp(peak, out=peak)
+        tail *= peak
+    return tail, peak
 
 
 def _polynomial(coefficients: tuple[float, ...], z: Array) -> Array:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.layer import Activation
-from nanonet.layers.erf import END, normal_tail
+from nanonet.layers.erf import END, normal_tail, tail_and_peak
 
-BLOCK = 16384  # numbers that stay in the cache with a few intermediate results
+BLOCK = 32768  # numbers that stay in the cache with a few intermediate results
 
 
 class GELU(Activation):
@@ -56,23 +57,37 @@ class GELU(Activation):
 
     def function(self, a: Array) -> Array:
         """Return a Φ(a), or a/2 (1 + tanh u)."""
-        return _in_blocks(self._by_tanh if self.approximate else self._exact, a)
+        (y,) = _in_blocks(self._value_by_tanh if self.approximate else self._value, 1, a)
+        return y
 
     def derivative(self, a: Array, y: Array) -> Array:
         """Return Φ(a) + a φ(a), or (1 + tanh u)/2 + a/2 (1 - tanh(u)^2) u'."""
-        return _in_blocks(self._slope_by_tanh if self.approximate else self._exact_slope, a, y)
+        (slope,) = _in_blocks(self._slope_by_tanh if self.approximate else self._slope, 1, a, y)
+        return slope
 
-    @staticmethod
-    def _exact(a: Array) -> Array:
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
+        """Return y = f(x), and the cache: in training the derivative, which shares most of its computation with y."""
+        if not training:
+            return super().forward(x)
+        y, slope = _in_blocks(self._both_by_tanh if self.approximate else self._both, 2, x)
+        return y, slope
+
+    def backward(self, grad: Array, cache: Any) -> Array:
+        """Return dE/da = dE/dy * f'(a)."""
+        return super().backward(grad, cache) if isinstance(cache, tuple) else grad * cache
+
+    # ---- exact
+
+    def _value(self, a: Array) -> tuple[Array]:
         """Return max(a, 0) - |a| Φ(-|a|), which is a Φ(a) without cancellation on either side of 0."""
         z = np.minimum(np.abs(a), END[a.dtype])
         tail = normal_tail(z)
         tail *= z
         y: Array = np.maximum(a, 0)
         y -= tail
-        return y
+        return (y,)
 
-    def _exact_slope(self, a: Array, y: Array) -> Array:
+    def _slope(self, a: Array, y: Array) -> tuple[Array]:
         near = np.clip(a, -END[a.dtype], END[a.dtype])  # beyond which φ is 0
         slope: Array = near * near
         slope *= -0.5
@@ -81,43 +96,69 @@ class GELU(Activation):
         slope *= self.root / 2  # 1 / √(2π)
         share = np.full_like(a, 0.5)  # Φ(a) = y / a, and 1/2 where a is 0 or so small that y has lost digits
         slope += np.divide(y, a, out=share, where=np.abs(a) > 1e-30)
-        return slope
+        return (slope,)
 
-    def _by_tanh(self, a: Array) -> Array:
-        y = self._tanh(self._near(a))
+    def _both(self, a: Array) -> tuple[Array, Array]:
+        """Return the same as _value and _slope; here Φ(a) = (1 + sign a)/2 - sign a Φ(-|a|)."""
+        z = np.minimum(np.abs(a), END[a.dtype])
+        tail, slope = tail_and_peak(z)
+        y: Array = np.maximum(a, 0)
+        slope *= z
+        slope *= self.root / 2
+        slope -= tail
+        z *= tail
+        y -= z
+        sign = np.sign(a)
+        slope *= sign
+        sign += 1
+        sign *= 0.5
+        slope += sign
+        return y, slope
+
+    # ---- by tanh
+
+    def _value_by_tanh(self, a: Array) -> tuple[Array]:
+        near = self._near(a)
+        y = self._tanh(near, near * near)
         y += 1
         y *= 0.5
         y *= a
-        return y
+        return (y,)
 
-    def _slope_by_tanh(self, a: Array, y: Array) -> Array:
-        a = self._near(a)
-        t = self._tanh(a)
-        slope: Array = a * a
+    def _slope_by_tanh(self, a: Array, y: Array) -> tuple[Array]:
+        return (self._both_by_tanh(a)[1],)
+
+    def _both_by_tanh(self, a: Array) -> tuple[Array, Array]:
+        near = self._near(a)
+        slope: Array = near * near
+        t = self._tanh(near, slope)
         slope *= 3 * self.cubic * self.root
         slope += self.root
-        slope *= a
-        slope *= 1 - t * t
+        slope *= near
+        y = t * t
+        np.subtract(1, y, out=y)
+        slope *= y  # a u' (1 - tanh(u)²)
+        t += 1
         slope += t
-        slope += 1
         slope *= 0.5
-        return slope
+        t *= 0.5
+        t *= a
+        return t, slope
 
     @staticmethod
     def _near(a: Array) -> Array:
         """Return a clipped to ±30, beyond which tanh u is ±1."""
         return np.clip(a, -30, 30)
 
-    def _tanh(self, a: Array) -> Array:
+    def _tanh(self, a: Array, square: Array) -> Array:
         """Return tanh u."""
-        u: Array = a * a
-        u *= self.cubic * self.root
+        u: Array = square * (self.cubic * self.root)
         u += self.root
         u *= a
         return np.tanh(u, out=u)
 
 
-def _in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
+def _in_blocks(function: Callable[..., tuple[Array, ...]], outputs: int, *arrays: Array) -> tuple[Array, ...]:
     """Return function(*arrays), which works entry by entry, computed block by block; what underflows is 0.
 
     Where a function has many intermediate results, this halves the time of arrays that are larger than the cache.
@@ -127,8 +168,9 @@ def _in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
         if size <= BLOCK:
             return function(*arrays)
         flat = [array.reshape(-1) for array in arrays]
-        y = np.empty(size, arrays[0].dtype)
+        results = tuple(np.empty(size, arrays[0].dtype) for _ in range(outputs))
         for start in range(0, size, BLOCK):
             block = slice(start, start + BLOCK)
-            y[block] = function(*(array[block] for array in flat))
-    return y.reshape(shape)
+            for whole, part in zip(results, function(*(array[block] for array in flat)), strict=True):
+                whole[block] = part
+    return tuple(result.reshape(shape) for result in results)

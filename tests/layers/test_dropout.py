@@ -1,4 +1,4 @@
-"""Dropout: what its masks are, when they are drawn, and that both passes use the same one."""
+"""Dropout, Dropout2d, GaussianNoise: what they draw, and when, and that both passes use the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nanonet import Array, Dropout, Linear, Sequential, Tanh, check_gradients
+from nanonet import Array, Dropout, Dropout2d, GaussianNoise, Linear, Sequential, ShapeError, Tanh, check_gradients
 from tests.helpers import data, picture, train
 
 RATES = [0.1, 0.5, 0.9]
@@ -149,3 +149,84 @@ def test_training_with_dropout_learns_and_one_number_fixes_it() -> None:
 def test_a_rate_that_is_none_is_refused(rate: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         Dropout(rate)
+
+
+# ---- whole channels
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", RATES)
+def test_whole_channels_are_dropped_with_the_rate_and_independently(rate: float, dtype: type) -> None:
+    y = Sequential(Dropout2d(rate), dtype=dtype, rng=0).forward(np.ones((2000, 20, 2, 3), dtype), training=True)[0]
+    assert y.dtype == dtype
+    channels = y[:, :, :1, :1]
+    np.testing.assert_array_equal(y, np.broadcast_to(channels, y.shape))
+    assert set(np.unique(channels).tolist()) == {0.0, float(dtype(1) / dtype(1 - rate))}
+    dropped = channels[:, :, 0, 0] == 0
+    assert dropped.mean() == pytest.approx(rate, abs=0.01)
+    assert np.mean(dropped[:, 0] & dropped[:, 1]) == pytest.approx(rate**2, abs=0.04)
+
+
+def test_backward_drops_the_same_channels() -> None:
+    model, rng = Sequential(Dropout2d(0.5), dtype=np.float64, rng=0), np.random.default_rng(0)
+    x, grad = rng.normal(size=(2, 5, 4, 2, 2))
+    y, cache = model.forward(x, training=True)
+    np.testing.assert_allclose(model.backward(grad, cache), grad * (y / x), rtol=1e-12)
+    check_gradients(Dropout2d(0.5))
+
+
+def test_dropout2d_takes_images_alone() -> None:
+    with pytest.raises(ShapeError, match=re.escape("expected input of shape (batch, ?, ?, ?), got (4, 3, 2)")):
+        Sequential(Dropout2d())(np.ones((4, 3, 2)))
+
+
+# ---- noise
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_noise_is_normal_with_its_deviation(dtype: type) -> None:
+    y = Sequential(GaussianNoise(0.3), dtype=dtype, rng=0).forward(np.full((1000, 200), 5, dtype), training=True)[0]
+    assert y.dtype == dtype
+    noise = (y - 5) / 0.3
+    assert noise.mean() == pytest.approx(0, abs=0.01)
+    assert noise.std() == pytest.approx(1, abs=0.01)
+    assert np.mean(np.abs(noise) < 1) == pytest.approx(0.6827, abs=0.005)
+    assert np.corrcoef(noise[:, 0], noise[:, 1])[0, 1] == pytest.approx(0, abs=0.15)
+
+
+def test_the_gradient_goes_through_noise_as_it_is() -> None:
+    model, grad = Sequential(GaussianNoise(1.0), rng=0), np.ones((3, 2), np.float32)
+    _, cache = model.forward(grad, training=True)
+    np.testing.assert_array_equal(model.backward(grad, cache), grad)
+    check_gradients(GaussianNoise(0.5), 3)
+
+
+@pytest.mark.parametrize("layer", [Dropout2d(0.5), GaussianNoise(1.0)], ids=repr)
+def test_inference_draws_nothing_and_training_draws_anew(layer: Any) -> None:
+    model, x = Sequential(layer, rng=0), np.ones((4, 8, 2, 2), np.float32)
+    before = picture(model)
+    np.testing.assert_array_equal(model(x), x)
+    assert picture(model) == before
+    first, second = (model.forward(x, training=True)[0] for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("layer", [Dropout2d(0), GaussianNoise(0)], ids=repr)
+def test_none_at_all_draws_nothing_in_training(layer: Any) -> None:
+    model, x = Sequential(layer, rng=0), np.ones((4, 8, 2, 2), np.float32)
+    before = picture(model)
+    np.testing.assert_array_equal(model.forward(x, training=True)[0], x)
+    assert picture(model) == before
+
+
+@pytest.mark.parametrize("std", [-0.1, np.nan, np.inf])
+def test_a_deviation_that_is_none_is_refused(std: float) -> None:
+    message = f"GaussianNoise: expected a finite std of 0 or more, got {std}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GaussianNoise(std)
+
+
+def test_a_rate_for_channels_is_checked_too() -> None:
+    message = "Dropout2d: expected a finite rate of 0 or more and below 1, got 1"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Dropout2d(1)
