@@ -28,6 +28,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
@@ -80,6 +81,9 @@ __all__ = [
     "Clip",
     "Constant",
     "ContractError",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "CosineRate",
     "CrossEntropy",
     "Dropout",

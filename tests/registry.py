@@ -30,6 +30,9 @@ from nanonet import (
     BinaryCrossEntropy,
     Clip,
     Constant,
+    Conv1d,
+    Conv2d,
+    ConvTranspose2d,
     CrossEntropy,
     Dropout,
     Flatten,
@@ -194,6 +197,15 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     LogSoftmax: [LayerCase(LogSoftmax, (3,)), LayerCase(LogSoftmax, (2, 4))],
     Dropout: [LayerCase(Dropout, (3,)), LayerCase(lambda: Dropout(0.2), (2, 4)), LayerCase(lambda: Dropout(0), (3,))],
     Flatten: [LayerCase(Flatten, (3,)), LayerCase(Flatten, (2, 3, 4))],
+    Conv1d: [LayerCase(lambda: Conv1d(2, 3, 3, padding="same"), (2, 4)), LayerCase(lambda: Conv1d(1, 2, 2, 2), (1, 5))],
+    Conv2d: [
+        LayerCase(lambda: Conv2d(2, 2, 2), (2, 3, 4)),
+        LayerCase(lambda: Conv2d(2, 4, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False), (2, 3, 4)),
+    ],
+    ConvTranspose2d: [
+        LayerCase(lambda: ConvTranspose2d(2, 2, 2), (2, 2, 3)),
+        LayerCase(lambda: ConvTranspose2d(2, 4, 3, 2, 1, 1, groups=2, bias=False), (2, 2, 3)),
+    ],
     Residual: [
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
         LayerCase(lambda: Residual(Sequential(Linear(3, 4), Tanh(), Dropout(0.3), Linear(4, 3), rng=1)), (2, 3)),
