@@ -45,6 +45,7 @@ from nanonet.layers.initializers import (
     Zeros,
 )
 from nanonet.layers.linear import Linear
+from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.residual import Residual
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
@@ -71,7 +72,10 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdaptiveAvgPool2d",
     "Array",
+    "AvgPool1d",
+    "AvgPool2d",
     "Batch",
     "BinaryCrossEntropy",
     "Buffer",
@@ -90,6 +94,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialRate",
     "Flatten",
+    "GlobalAvgPool",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
@@ -108,6 +113,8 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "Loss",
+    "MaxPool1d",
+    "MaxPool2d",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Monitor",
