@@ -47,6 +47,7 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.residual import Residual
+from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
@@ -146,8 +147,10 @@ __all__ = [
     "Trace",
     "Trainer",
     "Uniform",
+    "Upsample",
     "Vector",
     "WarmUp",
+    "ZeroPad2d",
     "Zeros",
     "accuracy",
     "batches",

@@ -76,6 +76,8 @@ from nanonet import (
     SquaredError,
     Tanh,
     Uniform,
+    Upsample,
+    ZeroPad2d,
     Zeros,
 )
 from nanonet.core.chain import Chain
@@ -227,6 +229,8 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: AdaptiveAvgPool2d(2), (2, 4, 4)),
         LayerCase(lambda: AdaptiveAvgPool2d((3, None)), (2, 4, 5)),
     ],
+    Upsample: [LayerCase(lambda: Upsample(2), (2, 2, 3)), LayerCase(lambda: Upsample((1, 3)), (2, 2, 3))],
+    ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
         LayerCase(lambda: Residual(Sequential(Linear(3, 4), Tanh(), Dropout(0.3), Linear(4, 3), rng=1)), (2, 3)),

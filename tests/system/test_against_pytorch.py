@@ -60,6 +60,8 @@ from nanonet import (
     SquaredError,
     Tanh,
     Trainer,
+    Upsample,
+    ZeroPad2d,
 )
 from nanonet.core.chain import Chain
 from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
@@ -89,6 +91,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     **{kind: "compared with options drawn, in test_conv.py" for kind in (Conv1d, Conv2d, ConvTranspose2d)},
     **{kind: "compared with options drawn, in test_pool.py" for kind in (MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d)},
     **{kind: "compared with options drawn, in test_pool.py" for kind in (GlobalAvgPool, AdaptiveAvgPool2d)},
+    **{kind: "compared with options drawn, in test_resize.py" for kind in (Upsample, ZeroPad2d)},
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
     Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
     Chain: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
