@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class Window:
     def _along(self, axis: int, length: int) -> int:
         stride, (before, after) = self.stride[axis], self.padding[axis]
         free = length + before + after - self.reach[axis]
-        if free < 0 or not self.ceil:
+        if not self.ceil:
             return free // stride + 1
         last = -(-free // stride)
         return last if last * stride >= length + before else last + 1  # it must not begin in the padding behind
@@ -62,7 +63,7 @@ class Window:
         first = 2 - len(lengths)
         found = [None if n is None else self._along(first + i, n) for i, n in enumerate(lengths)]
         if any(n is not None and n < 1 for n in found):
-            least = [max(1, self.reach[i] - sum(self.padding[i])) for i in range(first, 2)]
+            least = [next(n for n in itertools.count(1) if self._along(i, n) >= 1) for i in range(first, 2)]
             names = ("L",) if first else ("H", "W")
             wanted = " and ".join(f"{name} >= {n}" for name, n in zip(names, least, strict=True))
             raise ShapeError(
@@ -91,6 +92,11 @@ class Window:
     def overlaps(self) -> bool:
         """Whether an entry of the image may be under the kernel at several places."""
         return any(stride < reach for stride, reach in zip(self.stride, self.reach, strict=True))
+
+    def tiles(self, size: Shape) -> bool:
+        """Return whether every entry of padded images of a size is under the kernel at exactly one place."""
+        each = zip(size, self.kernel, self.stride, self.reach, strict=True)
+        return all(kernel == stride == reach and n % stride == 0 for n, kernel, stride, reach in each)
 
     def under(self, axis: int, length: int) -> Iterator[tuple[slice, ...]]:
         """Yield, for each entry of the kernel along axis 2 or 3, the index of what lies under it on padded images."""

@@ -244,11 +244,12 @@ def test_lengths_that_are_not_known_stay_open() -> None:
     [
         (Conv2d(1, 6, 5), (1, 4, 9), "(batch, C, H, W) with H >= 5 and W >= 5, got (batch, 1, 4, 9)"),
         (Conv2d(1, 6, 5, padding=1), (1, 4, 2), "(batch, C, H, W) with H >= 3 and W >= 3, got (batch, 1, 4, 2)"),
+        (Conv2d(1, 6, (5, 1)), (1, 4, 9), "(batch, C, H, W) with H >= 5 and W >= 1, got (batch, 1, 4, 9)"),
         (Conv1d(1, 6, 5, dilation=2), (1, 8), "(batch, C, L) with L >= 9, got (batch, 1, 8)"),
         (Conv2d(1, 6, 5), (3, 9, 9), "input of shape (batch, 1, ?, ?), got (4, 3, 9, 9)"),
         (Conv2d(1, 6, 5), (9, 9), "input of shape (batch, 1, ?, ?), got (4, 9, 9)"),
         (Conv1d(1, 6, 5), (1, 9, 9), "input of shape (batch, 1, ?), got (4, 1, 9, 9)"),
-        (ConvTranspose2d(1, 6, 3, padding=2), (1, 1, 2), "padding=(2, 2) leaves something, got (batch, 1, 1, 2)"),
+        (ConvTranspose2d(1, 6, 3, padding=2), (1, 2, 3), "padding=(2, 2) leaves something, got (batch, 1, 2, 3)"),
     ],
 )
 def test_an_image_that_does_not_fit_is_refused_with_what_would(
@@ -315,8 +316,8 @@ def test_the_arguments_are_attributes_under_pytorchs_names() -> None:
     assert repr(layer) == "Conv2d(4, 6, 3, (2, 1), 1, groups=2)"
 
 
-def test_weights_start_he_uniform_and_biases_at_0() -> None:
-    layer = Conv2d(8, 64, 5)
+@pytest.mark.parametrize("layer", [Conv1d(8, 64, 25), Conv2d(8, 64, 5), ConvTranspose2d(64, 8, 5)], ids=repr)
+def test_weights_start_he_uniform_and_biases_at_0(layer: Conv1d | Conv2d | ConvTranspose2d) -> None:
     Sequential(layer, rng=0)
     bound = (6 / (8 * 25)) ** 0.5
     assert 0.99 * bound < np.abs(layer.weight.value).max() <= np.float32(bound)

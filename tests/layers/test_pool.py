@@ -65,8 +65,10 @@ def pools(draw: st.DrawFn, axes: int, dilated: bool) -> tuple[dict[str, Any], Sh
         arguments |= {"dilation": dilation, "ceil_mode": draw(st.booleans())}
     else:
         arguments["count_include_pad"] = draw(st.booleans())
-    ends = zip(arguments["kernel_size"], dilation, arguments["padding"], strict=True)
-    size = (max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 6)) for k, d, p in ends)
+    stride = arguments["stride"] or arguments["kernel_size"]
+    beyond = [s - 1 if arguments.get("ceil_mode") else 0 for s in stride]  # by how much a first place may be too large
+    ends = zip(arguments["kernel_size"], dilation, arguments["padding"], beyond, strict=True)
+    size = (max(1, d * (k - 1) + 1 - 2 * p - b) + draw(st.integers(0, 6)) for k, d, p, b in ends)
     return arguments, (draw(small), draw(small), *size)
 
 
@@ -212,6 +214,7 @@ def test_lengths_that_are_not_known_stay_open() -> None:
     ("layer", "shape", "message"),
     [
         (MaxPool2d(3), (2, 2, 5), "MaxPool2d(3): expected input of shape (batch, C, H, W) with H >= 3 and W >= 3, got"),
+        (MaxPool1d(4, 2, ceil_mode=True), (2, 2), "expected input of shape (batch, C, L) with L >= 3, got"),
         (AvgPool1d(4, 1, 1), (2, 1), "AvgPool1d(4, 1, 1): expected input of shape (batch, C, L) with L >= 2, got"),
         (MaxPool2d(2), (5, 5), "MaxPool2d(2): expected input of shape (batch, ?, ?, ?), got (4, 5, 5)"),
         (GlobalAvgPool(), (5,), "GlobalAvgPool(): expected input of shape (batch, ?, ?), got (4, 5)"),
