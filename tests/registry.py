@@ -229,7 +229,11 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: AdaptiveAvgPool2d(2), (2, 4, 4)),
         LayerCase(lambda: AdaptiveAvgPool2d((3, None)), (2, 4, 5)),
     ],
-    Upsample: [LayerCase(lambda: Upsample(2), (2, 2, 3)), LayerCase(lambda: Upsample((1, 3)), (2, 2, 3))],
+    Upsample: [
+        LayerCase(lambda: Upsample(2), (2, 2, 3)),
+        LayerCase(lambda: Upsample((1, 3)), (2, 2, 3)),
+        LayerCase(lambda: Upsample(2, "bilinear"), (2, 2, 3)),
+    ],
     ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+import numpy as np
+
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
 from nanonet.layers.windows import Sizes, images, padded, pair, sizes
 
 
 class Upsample(Layer):
-    """y[n, c, i, j] = x[n, c, i // f, j // f]: each entry becomes an area of f x f (nearest neighbour).
+    """Enlarge images: y[n, c, i, j] = x[n, c, i // f, j // f], so each entry becomes an area of f x f, or bilinearly.
 
-    Input (batch, C, H, W), output (batch, C, f H, f W).
+    In mode "bilinear", y at i is interpolated at (i + 1/2) / f - 1/2 between the two nearest rows, clipped to the
+    image; columns likewise (PyTorch's align_corners=False). Input (batch, C, H, W), output (batch, C, f H, f W).
 
     Parameters
     ----------
     scale_factor : int or (int, int)
         f, or one for the height and one for the width.
+    mode : {"nearest", "bilinear"}
 
     Examples
     --------
@@ -23,34 +29,56 @@ class Upsample(Layer):
     >>> Sequential(Upsample(2))([[[[1.0, 2.0]]]])
     array([[[[1., 1., 2., 2.],
              [1., 1., 2., 2.]]]], dtype=float32)
+    >>> Sequential(Upsample((1, 2), mode="bilinear"))([[[[1.0, 2.0]]]])
+    array([[[[1.  , 1.25, 1.75, 2.  ]]]], dtype=float32)
     """
 
     input_shape = (None, None, None)
 
-    def __init__(self, scale_factor: Sizes) -> None:
+    def __init__(self, scale_factor: Sizes, mode: Literal["nearest", "bilinear"] = "nearest") -> None:
         self.scale_factor = pair(scale_factor, 2, "Upsample", "scale_factor")
+        if mode not in ("nearest", "bilinear"):
+            raise ValueError(f'Upsample: expected mode as "nearest" or "bilinear", got {mode!r:.60}')
+        self.mode = mode
 
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, None]:
-        """Return the enlarged images."""
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
+        """Return the enlarged images, and the shape of x."""
         rows, columns = self.scale_factor
-        return x.repeat(columns, axis=3).repeat(rows, axis=2), None
+        if self.mode == "nearest":
+            return x.repeat(columns, axis=3).repeat(rows, axis=2), x.shape
+        high, wide = self._shares(x.shape, x.dtype)
+        return np.matmul(high, np.matmul(x, wide.T)), x.shape
 
-    def backward(self, grad: Array, cache: None) -> Array:
-        """Return dE/dy summed over each area."""
+    def backward(self, grad: Array, cache: Shape) -> Array:
+        """Return for each entry of x the sum of dE/dy, each times the entry's share in that y."""
+        if self.mode == "bilinear":
+            high, wide = self._shares(cache, grad.dtype)
+            summed: Array = np.matmul(np.matmul(high.T, grad), wide)
+            return summed
         rows, columns = self.scale_factor
         dx = grad[:, :, ::rows].copy()
         for i in range(1, rows):
             dx += grad[:, :, i::rows]
-        wide, dx = dx, dx[..., ::columns].copy()
+        tall, dx = dx, dx[..., ::columns].copy()
         for j in range(1, columns):
-            dx += wide[..., j::columns]
+            dx += tall[..., j::columns]
         return dx
+
+    def _shares(self, shape: Shape, dtype: np.dtype[Any]) -> list[Array]:
+        """Return, for height and width, the share of each entry of x in each y, shape (f n, n)."""
+        each = zip(shape[2:], self.scale_factor, strict=True)
+        return [np.maximum(0, 1 - np.abs(_sources(n, f)[:, None] - np.arange(n))).astype(dtype) for n, f in each]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C, f H, f W)."""
         channels, *lengths = images(self, input_shape)
         both = zip(lengths, self.scale_factor, strict=True)
         return (channels, *(None if n is None else n * f for n, f in both))  # type: ignore[arg-type]  # if not all known
+
+
+def _sources(n: int, factor: int) -> Array:
+    """Return where on an axis of n entries each of factor * n is interpolated."""
+    return np.clip((np.arange(n * factor) + 0.5) / factor - 0.5, 0, n - 1)
 
 
 class ZeroPad2d(Layer):

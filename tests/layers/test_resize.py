@@ -25,17 +25,18 @@ def assert_equal_to_pytorch(layer: Layer, module: Any, shape: Shape) -> None:
     grad = np.random.default_rng(1).normal(size=tuple(y_there.shape))
     y_there.backward(torch.tensor(grad))
     y, cache = layer.forward(x, training=True)
-    np.testing.assert_array_equal(y, y_there.detach().numpy())
+    np.testing.assert_allclose(y, y_there.detach().numpy(), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(layer.backward(grad, cache), x_there.grad.numpy(), rtol=1e-12, atol=1e-12)
     assert layer.output_shape(shape[1:]) == y.shape[1:]
 
 
 @pytest.mark.peer
 @settings(max_examples=30, deadline=None)
-@given(st.tuples(small, small), shapes)
-def test_an_upsample_is_pytorchs(scale_factor: tuple[int, int], shape: Shape) -> None:
+@given(st.tuples(small, small), st.sampled_from(["nearest", "bilinear"]), shapes)
+def test_an_upsample_is_pytorchs(scale_factor: tuple[int, int], mode: Any, shape: Shape) -> None:
     torch = pytest.importorskip("torch")
-    assert_equal_to_pytorch(Upsample(scale_factor), torch.nn.Upsample(scale_factor=scale_factor), shape)
+    there = torch.nn.Upsample(scale_factor=scale_factor, mode=mode)
+    assert_equal_to_pytorch(Upsample(scale_factor, mode), there, shape)
 
 
 @pytest.mark.peer
@@ -53,11 +54,20 @@ def test_each_entry_becomes_an_area_and_gets_its_gradient() -> None:
     np.testing.assert_array_equal(layer.backward(np.array([[[[1.0, 10.0, 2.0, 20.0]]]]), cache), [[[[11, 22]]]])
 
 
+def test_between_two_entries_bilinear_steps_are_equal_and_ends_stay() -> None:
+    layer = Upsample((1, 4), mode="bilinear")
+    y, cache = layer.forward(np.array([[[[0.0, 8.0]]]]))
+    np.testing.assert_array_equal(y, [[[[0, 0, 1, 3, 5, 7, 8, 8]]]])
+    np.testing.assert_array_equal(layer.backward(np.ones_like(y), cache), [[[[4, 4]]]])
+
+
 def test_padding_is_left_right_top_and_bottom() -> None:
     np.testing.assert_array_equal(Sequential(ZeroPad2d((1, 0, 0, 1)))([[[[7.0]]]]), [[[[0, 7], [0, 0]]]])
 
 
-@pytest.mark.parametrize("layer", [Upsample(2), Upsample(1), ZeroPad2d(1), ZeroPad2d(0)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [Upsample(2), Upsample(1), Upsample(2, "bilinear"), ZeroPad2d(1), ZeroPad2d(0)], ids=repr
+)
 @pytest.mark.parametrize("samples", [0, 1, 3])
 def test_results_have_the_inputs_dtype_for_any_batch(layer: Layer, samples: int) -> None:
     x = np.ones((samples, 2, 4, 3), np.float32)
@@ -85,6 +95,7 @@ zero_pad: Any = ZeroPad2d
         (lambda: upsample(0), ValueError, "Upsample: expected scale_factor of 1 or more, got 0"),
         (lambda: upsample(1.5), TypeError, "Upsample: expected scale_factor as an int, got 1.5"),
         (lambda: upsample((2, 2, 2)), ValueError, "Upsample: expected scale_factor as an int or 2 of them, got (2, 2"),
+        (lambda: upsample(2, "cubic"), ValueError, 'expected mode as "nearest" or "bilinear", got \'cubic\''),
         (lambda: zero_pad((1, 2)), ValueError, "ZeroPad2d: expected padding as an int or 4 of them, got (1, 2)"),
         (lambda: zero_pad(-1), ValueError, "ZeroPad2d: expected padding of 0 or more, got -1"),
     ],
