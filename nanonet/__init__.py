@@ -31,6 +31,7 @@ from nanonet.layers.activations import (
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.composite import Composite
+from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
 from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
@@ -50,8 +51,10 @@ from nanonet.layers.initializers import (
 )
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
+from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
@@ -79,9 +82,12 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AdaptiveAvgPool2d",
     "Add",
     "Array",
     "Arrays",
+    "AvgPool1d",
+    "AvgPool2d",
     "Batch",
     "BatchNorm",
     "BinaryCrossEntropy",
@@ -94,6 +100,9 @@ __all__ = [
     "Concatenate",
     "Constant",
     "ContractError",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "CosineRate",
     "CrossEntropy",
     "Dropout",
@@ -104,6 +113,7 @@ __all__ = [
     "Flatten",
     "Fork",
     "GaussianNoise",
+    "GlobalAvgPool",
     "GlorotNormal",
     "GlorotUniform",
     "GradientError",
@@ -125,6 +135,8 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "Loss",
+    "MaxPool1d",
+    "MaxPool2d",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Monitor",
@@ -162,8 +174,10 @@ __all__ = [
     "Trace",
     "Trainer",
     "Uniform",
+    "Upsample",
     "Vector",
     "WarmUp",
+    "ZeroPad2d",
     "Zeros",
     "accuracy",
     "batches",

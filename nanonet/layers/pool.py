@@ -1,0 +1,392 @@
+"""Pooling: layers that make images and sequences smaller by a maximum or a mean."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import is_open, positive_int
+from nanonet.core.layer import Layer
+from nanonet.layers.windows import Sizes, Window, flag, images, pair, sizes
+
+CACHE = 2**19  # bytes of images at a time
+
+
+class _Pool(Layer):
+    """A number from what lies under a kernel, channel by channel; sequences are images of height 1."""
+
+    axes: ClassVar[int]
+
+    @abstractmethod
+    def __init__(self) -> None: ...
+
+    def _declare(
+        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes = 1, ceil_mode: bool = False
+    ) -> None:
+        name, count = type(self).__name__, self.axes
+        self.kernel_size = sizes(kernel_size, count, name, "kernel_size")
+        self.stride = self.kernel_size if stride is None else sizes(stride, count, name, "stride")
+        self.padding = sizes(padding, count, name, "padding", least=0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(
+                f"{name}: expected padding of at most half of kernel_size={kernel_size}, got {padding}, "
+                "so that no kernel lies on padding alone"
+            )
+        high, wide = pair(self.padding, count, name, "padding", least=0, height=0)
+        self.window = Window(
+            pair(self.kernel_size, count, name, "kernel_size"),
+            pair(self.stride, count, name, "stride"),
+            ((high, high), (wide, wide)),
+            pair(dilation, count, name, "dilation"),
+            flag(ceil_mode, name, "ceil_mode"),
+        )
+        self.input_shape = (None,) * (count + 1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (channels, ...): for each spatial axis the number of places of the kernel."""
+        return self.window.output(self, input_shape, None)  # type: ignore[return-value]  # if not all is known
+
+
+class _MaxPool(_Pool):
+    """y = the largest x under the kernel; dE/dy goes to the first such x."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, tuple[Array, Array]]:
+        """Return the maxima, and (x, y) for the backward pass."""
+        wide = self.window.padded(x if x.ndim == 4 else x[:, :, None], -math.inf)
+        y = _folded(np.maximum, self.window, wide)
+        y = y.copy() if np.may_share_memory(x, y) else y
+        return y if x.ndim == 4 else y[:, :, 0], (x, y)
+
+    def backward(self, grad: Array, cache: tuple[Array, Array]) -> Array:
+        """Return, where x is the first maximum under a kernel, dE/dy summed over such kernels; 0 elsewhere."""
+        x, y = cache
+        g, image = (grad, x) if x.ndim == 4 else (grad[:, :, None], x[:, :, None])
+        wide = self.window.padded(image, -math.inf)
+        dx = (np.empty if self.window.tiles(wide.shape[2:]) else np.zeros)(wide.shape, grad.dtype)
+        step = max(1, CACHE * len(x) // max(1, wide.nbytes))
+        for start in range(0, len(x), step):  # a few images at a time, which stay in the cache
+            part = slice(start, start + step)
+            self._give(g[part], wide[part], y[part], dx[part])
+        return self.window.cropped(dx, image.shape[2:]).reshape(x.shape)
+
+    def _give(self, g: Array, x: Array, y: Array, dx: Array) -> None:
+        """Add each g to dx where x is the first under the kernel that equals y."""
+        free = np.ones(y.shape, bool)
+        for rows in self.window.under(2, x.shape[2]):
+            for columns in self.window.under(3, x.shape[3]):
+                mine = x[rows][columns] == y
+                mine &= free
+                free ^= mine
+                place = dx[rows][columns]
+                if self.window.overlaps:
+                    place += g * mine
+                else:
+                    np.multiply(g, mine, out=place)
+
+
+class MaxPool1d(_MaxPool):
+    """y[n, c, i] = the largest of x[n, c, i * stride + k * dilation] for k below kernel_size.
+
+    dE/dy goes to the first of several equal maxima, as in PyTorch. Input (batch, C, L), output (batch, C, M) with
+    M = (L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1.
+
+    Parameters
+    ----------
+    kernel_size : int
+    stride : int, optional
+        Default: kernel_size.
+    padding : int
+        At both ends, by -infinity; at most half of kernel_size.
+    dilation : int
+    ceil_mode : bool
+        Round the output's length up, so that a last place that reaches over the end counts.
+
+    Examples
+    --------
+    >>> from nanonet import MaxPool1d, Sequential
+    >>> Sequential(MaxPool1d(2))([[[1.0, 3.0, 2.0, 2.0, 9.0]]])
+    array([[[3., 2.]]], dtype=float32)
+    """
+
+    axes = 1
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._declare(kernel_size, stride, padding, dilation, ceil_mode)
+
+
+class MaxPool2d(_MaxPool):
+    """y[n, c, i, j] = the largest x[n, c, ...] under a kernel at (i, j) * stride.
+
+    dE/dy goes to the first of several equal maxima in the order of rows, as in PyTorch. Input (batch, C, H, W); an
+    axis of length n gets length (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Height and width.
+    stride : int or (int, int), optional
+        Default: kernel_size.
+    padding : int or (int, int)
+        Above and below, and left and right, by -infinity; at most half of kernel_size.
+    dilation : int or (int, int)
+    ceil_mode : bool
+        Round the output's lengths up, so that a last place that reaches over the end counts.
+
+    Examples
+    --------
+    >>> from nanonet import MaxPool2d, Sequential
+    >>> Sequential(MaxPool2d(2))([[[[1.0, 3.0], [2.0, 2.0]]]])
+    array([[[[3.]]]], dtype=float32)
+    """
+
+    axes = 2
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._declare(kernel_size, stride, padding, dilation, ceil_mode)
+
+
+class _AvgPool(_Pool):
+    """y = the mean of x under the kernel."""
+
+    def _declare_mean(self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, count_include_pad: bool) -> None:
+        self._declare(kernel_size, stride, padding)
+        self.count_include_pad = flag(count_include_pad, type(self).__name__, "count_include_pad")
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
+        """Return the means, and the shape of x."""
+        wide = self.window.padded(x if x.ndim == 4 else x[:, :, None], 0.0)
+        y = _folded(np.add, self.window, wide) * self._share(x.shape, x.dtype)
+        return y if x.ndim == 4 else y[:, :, 0], x.shape
+
+    def backward(self, grad: Array, cache: Shape) -> Array:
+        """Return dE/dy divided by the number of entries, summed over the kernels that x is under."""
+        size = cache[2:] if len(cache) == 4 else (1, *cache[2:])
+        g = (grad if grad.ndim == 4 else grad[:, :, None]) * self._share(cache, grad.dtype)
+        (top, bottom), (left, right) = self.window.padding
+        for axis, length in ((3, size[1] + left + right), (2, size[0] + top + bottom)):
+            wide = np.zeros((*g.shape[:axis], length, *g.shape[axis + 1 :]), g.dtype)
+            for places in self.window.under(axis, length):
+                if self.window.overlaps:
+                    wide[places] += g
+                else:
+                    wide[places] = g
+            g = wide
+        return self.window.cropped(g, size).reshape(cache)
+
+    def _share(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return 1 / the number of entries that a mean is taken of, for each place if they differ."""
+        if self.count_include_pad or not any(self.padding):
+            return np.asarray(1 / math.prod(self.window.kernel), dtype)
+        ones = np.ones((1, 1, *(shape[2:] if len(shape) == 4 else (1, *shape[2:]))))
+        return (1 / _folded(np.add, self.window, self.window.padded(ones, 0.0))).astype(dtype)
+
+
+class AvgPool1d(_AvgPool):
+    """y[n, c, i] = the mean of x[n, c, i * stride + k] for k below kernel_size.
+
+    Input (batch, C, L), output (batch, C, (L + 2 padding - kernel_size) // stride + 1).
+
+    Parameters
+    ----------
+    kernel_size : int
+    stride : int, optional
+        Default: kernel_size.
+    padding : int
+        Zeros at both ends; at most half of kernel_size.
+    count_include_pad : bool
+        Whether these zeros count in the mean.
+
+    Examples
+    --------
+    >>> from nanonet import AvgPool1d, Sequential
+    >>> Sequential(AvgPool1d(2))([[[1.0, 3.0, 2.0, 2.0, 9.0]]])
+    array([[[2., 2.]]], dtype=float32)
+    """
+
+    axes = 1
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        *,
+        count_include_pad: bool = True,
+    ) -> None:
+        self._declare_mean(kernel_size, stride, padding, count_include_pad)
+
+
+class AvgPool2d(_AvgPool):
+    """y[n, c, i, j] = the mean of x[n, c, ...] under a kernel at (i, j) * stride.
+
+    Input (batch, C, H, W); each axis of length n gets length (n + 2 padding - kernel_size) // stride + 1.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Height and width.
+    stride : int or (int, int), optional
+        Default: kernel_size.
+    padding : int or (int, int)
+        Zeros above and below, and left and right; at most half of kernel_size.
+    count_include_pad : bool
+        Whether these zeros count in the mean.
+
+    Examples
+    --------
+    >>> from nanonet import AvgPool2d, Sequential
+    >>> Sequential(AvgPool2d(2))([[[[1.0, 3.0], [2.0, 2.0]]]])
+    array([[[[2.]]]], dtype=float32)
+    """
+
+    axes = 2
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        *,
+        count_include_pad: bool = True,
+    ) -> None:
+        self._declare_mean(kernel_size, stride, padding, count_include_pad)
+
+
+class GlobalAvgPool(Layer):
+    """y[n, c] = the mean of x[n, c] over all axes after the channel (Lin et al. 2014, Network in network).
+
+    Input (batch, C, ...) with one or more further axes, output (batch, C).
+
+    Examples
+    --------
+    >>> from nanonet import GlobalAvgPool, Sequential
+    >>> Sequential(GlobalAvgPool())([[[[1.0, 3.0], [2.0, 2.0]]]])
+    array([[2.]], dtype=float32)
+    """
+
+    input_shape = (..., None, None)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
+        """Return the means, and the shape of x."""
+        entries = math.prod(x.shape[2:])
+        y: Array = x.reshape(len(x) * x.shape[1], entries).dot(np.full(entries, 1 / entries, x.dtype))
+        return y.reshape(x.shape[:2]), x.shape
+
+    def backward(self, grad: Array, cache: Shape) -> Array:
+        """Return dE/dy divided by the number of entries."""
+        dx = np.empty(cache, grad.dtype)
+        dx[...] = (grad / math.prod(cache[2:])).reshape(*grad.shape, *[1] * (len(cache) - 2))
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C,)."""
+        lengths = images(self, input_shape)
+        return (None if is_open(input_shape) else lengths[0],)  # type: ignore[return-value]  # None where unknown
+
+
+class AdaptiveAvgPool2d(Layer):
+    """The mean over rows from floor(i H / h) up to ceil((i + 1) H / h) for output row i of h; columns likewise.
+
+    Input (batch, C, H, W), output (batch, C, h, w). The areas overlap where h does not divide H.
+
+    Parameters
+    ----------
+    output_size : int or (int, int)
+        h and w; one of the two may be None, to keep the input's.
+
+    Examples
+    --------
+    >>> from nanonet import AdaptiveAvgPool2d, Sequential
+    >>> Sequential(AdaptiveAvgPool2d((1, 2)))([[[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]]])
+    array([[[[1.5, 2.5]]]], dtype=float32)
+    """
+
+    input_shape = (None, None, None)
+
+    def __init__(self, output_size: int | tuple[int | None, int | None]) -> None:
+        both = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+        if len(both) != 2:
+            raise ValueError(f"AdaptiveAvgPool2d: expected output_size as an int or two of them, got {output_size}")
+        h, w = (None if n is None else positive_int(n, "AdaptiveAvgPool2d", "output_size") for n in both)
+        self.output_size = (h, w)
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
+        """Return the means, and the shape of x."""
+        if self._wanted(x.shape) == (1, 1):
+            y, _ = GlobalAvgPool().forward(x)
+            return y[:, :, None, None], x.shape
+        if (pool := self._even(x.shape)) is not None:
+            return pool.forward(x)
+        y = x
+        for axis, area in zip((2, 3), self._areas(x.shape), strict=True):
+            y = np.stack([y[each].mean(axis=axis) for each in _along(axis, area)], axis=axis)
+        return y, x.shape
+
+    def backward(self, grad: Array, cache: Shape) -> Array:
+        """Return dE/dy divided by the size of its area, summed over the areas that x is in."""
+        if self._wanted(cache) == (1, 1):
+            return GlobalAvgPool().backward(grad[:, :, 0, 0], cache)
+        if (pool := self._even(cache)) is not None:
+            return pool.backward(grad, cache)
+        g = grad
+        for axis, area in zip((3, 2), reversed(self._areas(cache)), strict=True):
+            wide = np.zeros((*g.shape[:axis], cache[axis], *g.shape[axis + 1 :]), g.dtype)
+            places = _along(axis, [(i, i + 1) for i in range(len(area))])
+            for each, place, (start, stop) in zip(_along(axis, area), places, area, strict=True):
+                wide[each] += g[place] / (stop - start)
+            g = wide
+        return g
+
+    def _even(self, shape: Shape) -> AvgPool2d | None:
+        """Return the pooling with areas of equal size, if that is what it is; it is faster."""
+        (_, _, h, w), (rows, columns) = shape, self._wanted(shape)
+        return None if h % rows or w % columns else AvgPool2d((h // rows, w // columns))
+
+    def _wanted(self, shape: Shape) -> tuple[int, int]:
+        return self.output_size[0] or shape[2], self.output_size[1] or shape[3]
+
+    def _areas(self, shape: Shape) -> list[list[tuple[int, int]]]:
+        """Return where each output row begins and ends, and each output column."""
+        both = zip(shape[2:], self._wanted(shape), strict=True)
+        return [[(i * n // out, -(-(i + 1) * n // out)) for i in range(out)] for n, out in both]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (C, h, w)."""
+        channels, *lengths = images(self, input_shape)
+        both = zip(lengths, self.output_size, strict=True)
+        return (channels, *(n if out is None else out for n, out in both))  # type: ignore[arg-type]  # None where unknown
+
+
+def _along(axis: int, ranges: list[tuple[int, int]]) -> list[tuple[slice, ...]]:
+    """Return ranges of one axis as indices."""
+    return [(slice(None),) * axis + (slice(*each),) for each in ranges]
+
+
+def _folded(fold: np.ufunc, window: Window, wide: Array) -> Array:
+    """Return what is under the kernel, folded by maximum or add: rows first, so kh + kw steps, not kh kw."""
+    for axis in (2, 3):
+        first, *others = window.under(axis, wide.shape[axis])
+        whole, wide = wide, wide[first]
+        for i, each in enumerate(others):
+            wide = fold(wide, whole[each], out=wide if i else None)
+    return wide
