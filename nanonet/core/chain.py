@@ -186,28 +186,26 @@ class Chain(Layer):
 
     # ---- passes
 
-    def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, list[Any]]:
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, list[Any]]:
         """Return the output of the last layer and the list of caches."""
         if checked_views and (view := _checked(self, "forward")) is not None:
             return view.forward(x, training=training)
-        y: Array = x
         caches = []
         for layer in self.layers:
-            y, cache = layer.forward(y, training=training)
+            x, cache = layer.forward(x, training=training)
             caches.append(cache)
-        return y, caches
+        return x, caches
 
-    def backward(self, grad: Arrays, cache: list[Any]) -> Array:
+    def backward(self, grad: Array, cache: list[Any]) -> Array:
         """Assign all gradients, from the last layer to the first, and return dE/dx.
 
         Between an activation and the Linear below it, grad is the article's g: this loop is its recursion.
         """
         if checked_views and (view := _checked(self, "backward")) is not None:
             return view.backward(grad, cache)
-        dx: Array = grad
         for layer, layer_cache in zip(reversed(self.layers), reversed(cache), strict=True):
-            dx = layer.backward(dx, layer_cache)
-        return dx
+            grad = layer.backward(grad, layer_cache)
+        return grad
 
     def backward_parameters(self, grad: Arrays, cache: list[Any]) -> None:
         """Assign the gradients, stopping at the lowest layer with trainable parameters."""
@@ -228,16 +226,15 @@ class Chain(Layer):
             self._plan = (self.vector.layout, lowest)
         return lowest
 
-    def _infer(self, x: Arrays) -> Array:
+    def _infer(self, x: Array) -> Array:
         """Return the output alone, without keeping caches; uses ``forward`` if a subclass overrides it."""
         if checked_views and (view := _checked(self)) is not None:
             return view.forward(x)[0]
         if type(self).forward is not Chain.forward:
             return self.forward(x)[0]
-        y: Array = x
         for layer in self.layers:
-            y = Chain._infer(layer, y) if isinstance(layer, Chain) else layer.forward(y)[0]
-        return y
+            x = Chain._infer(layer, x) if isinstance(layer, Chain) else layer.forward(x)[0]
+        return x
 
     # ---- input
 

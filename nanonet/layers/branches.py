@@ -101,7 +101,8 @@ class Parallel(_Branches):
     def __init__(self, *branches: Layer) -> None:
         super().__init__(*branches)
         self.input_shape = tuple((...,) if b.input_shape is None else b.input_shape for b in branches)
-        self.integer_input = tuple(bool(branch.integer_input) for branch in branches)
+        integers = tuple(bool(branch.integer_input) for branch in branches)
+        self.integer_input = any(integers) and integers
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Arrays, Any]:
         """Return the tuple of outputs, and the caches."""
@@ -198,7 +199,8 @@ class Add(Layer):
 def joined_shape(owner: object, shapes: tuple[Pattern, ...], axis: int) -> Pattern | None:
     """Return the shape of arrays joined along an axis, or raise ShapeError if they differ elsewhere."""
     if any(is_open(shape) for shape in shapes):
-        return None
+        sizes = [size for shape in shapes for size in axes(shape)[-1:] if size is not None]
+        return (..., sum(sizes)) if axis == -1 and len(sizes) == len(shapes) else None
     lengths = [axes(shape) for shape in shapes]
     count = len(lengths[0])
     place = axis - 1 if axis > 0 else axis + count

@@ -101,7 +101,7 @@ def test_a_model_with_several_inputs_keeps_the_contract() -> None:
     ("x", "error", "message"),
     [
         (np.ones((4, 3)), TypeError, r"Sequential: expected x as a tuple of arrays, got ndarray; write \(x1, x2\)"),
-        (x_of(4, 3), ShapeError, r"Sequential: expected x as a tuple of 2 arrays, got 1"),
+        (x_of(4, 3), ShapeError, r"expected input of shape \(batch, 3\) and \(batch, 5\), got \(4, 3\)"),
         (
             x_of(4, 3, 4),
             ShapeError,
