@@ -292,10 +292,9 @@ class Chain(Layer):
             If x is not numeric.
         """
         entered = self.enter(x)
-        size = batch_size_of(entered)
-        if batch_size is None or size <= positive_int(batch_size, type(self).__name__, "batch_size"):
-            prediction: Array = self._predict(entered)
-            return prediction
+        name = type(self).__name__
+        if batch_size is None or (size := batch_size_of(entered)) <= positive_int(batch_size, name, "batch_size"):
+            return self._predict(entered)
         whole: Any = None
         for start in range(0, size, batch_size):
             rows = slice(start, start + batch_size)
@@ -304,15 +303,18 @@ class Chain(Layer):
                 whole = each(lambda y: np.empty((size, *y.shape[1:]), y.dtype), piece)
             for into, part in zip(parts_of(whole), parts_of(piece), strict=True):
                 into[rows] = part
-        prediction = whole
+        prediction: Array = whole
         return prediction
 
-    def _predict(self, x: Arrays) -> Any:
+    def _predict(self, x: Arrays) -> Array:
         try:
             y = self._infer(x)
         except Exception as error:
             self.raise_cause(error, x, backward=False)
-        return _own(y, x) if isinstance(y, np.ndarray) else tuple(_own(part, x) for part in y)
+        if type(y) is np.ndarray and type(x) is np.ndarray:
+            return y.copy() if y.base is not None or y is x else y  # parameters and buffers are views
+        own: Array = each(lambda part: _own(part, x), y)
+        return own
 
     def raise_cause(self, error: Exception, x: Arrays, training: bool = False, *, backward: bool = True) -> Any:
         """Raise the most specific error for a pass that failed; here the error itself."""
