@@ -298,17 +298,22 @@ def alternating(levels: int) -> Sequential:
     return model
 
 
+@pytest.fixture(scope="module", params=[nested, alternating])
+def deep(request: pytest.FixtureRequest) -> Sequential:
+    """Return a model of 150 levels: building it takes longer than most of what is done with it."""
+    model: Sequential = request.param(150)
+    return model
+
+
 @pytest.mark.parametrize("use", DEEP)
-@pytest.mark.parametrize("make", [nested, alternating])
-def test_layers_may_be_nested_150_deep(
-    make: Callable[[int], Sequential], use: Callable[[Sequential, Array], Any]
-) -> None:
-    use(make(150), np.full((2, 2), 1e-3))
+def test_layers_may_be_nested_150_deep(deep: Sequential, use: Callable[[Sequential, Array], Any]) -> None:
+    use(deep, np.full((2, 2), 1e-3))
 
 
 def test_the_text_of_a_deep_model_ends_in_dots() -> None:
-    assert repr(nested(150)).count("\n") == 40
-    assert "0: Sequential(...)" in repr(nested(150))
+    text = repr(nested(150))
+    assert text.count("\n") == 40
+    assert "0: Sequential(...)" in text
     assert "..." not in repr(nested(19))
 
 
