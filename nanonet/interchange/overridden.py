@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nanonet.core.layer import Layer
 
-FREE = ("input_shape", "integer_input")
+FREE = ("input_shape", "integer_input", "several_inputs")
 """Attributes of Layer that a layer may set; names with an underscore are private to nanonet."""
 
 
