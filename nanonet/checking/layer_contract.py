@@ -31,7 +31,6 @@ METHODS = ("forward", "backward", "backward_parameters")
 
 L = TypeVar("L", bound=Layer)
 
-
 Seen = defaultdict[int, deque[tuple[Any, list[tuple[Shape, str]], Any]]]
 """For each layer, by id: the caches of its last calls, with shape and kind of each part of x, and the shape of y."""
 
@@ -154,7 +153,7 @@ class _Guard:
 
 
 class _Runs(NamedTuple):
-    """The backward calls of a layer in one pass: whether one but the last gave a gradient, and the last, as digests."""
+    """The backward calls of a layer in one pass: did one but the last give a gradient; the last, as digests."""
 
     earlier: bool = False
     nonzero: bool = False
@@ -297,9 +296,8 @@ class _CheckedLayer:
         if self.parameters and not self.guard.comparing:
             before = self.guard.runs.get(self)
             nonzero = any(parameter.grad.any() for parameter in self.parameters.values() if parameter.trainable)
-            self.guard.runs[self] = (
-                _Runs(before.earlier or before.nonzero, nonzero, self.digests()) if before else _Runs(nonzero=nonzero)
-            )
+            lost = before is not None and (before.earlier or before.nonzero)
+            self.guard.runs[self] = _Runs(lost, nonzero, self.digests() if before else None)
 
     def _blame(self, name: str, parameter: Parameter, method: str, grad: Arrays, cache: Any) -> None:
         """Raise the reason why a gradient holds a NaN: never assigned, added to, or computed as NaN."""
