@@ -42,18 +42,19 @@ class WeightNorm(Rule):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         """Return g x / |x|."""
         rows = _rows(x)
-        length = np.sqrt(np.square(rows).sum(axis=2, keepdims=True))
-        unit = rows / length
-        y: Array = _owned(self, "g").value[:, np.newaxis] * unit
-        return y.reshape(x.shape), (unit, length)
+        length = np.sqrt(np.einsum("nij,nij->ni", rows, rows))
+        y: Array = rows * (_owned(self, "g").value / length)[..., np.newaxis]
+        return y.reshape(x.shape), (rows, length)
 
     def backward(self, grad: Array, cache: Any) -> Array:
         """Assign dE/dg = G · u for u = x / |x| and G = dE/dy; return dE/dx = g / |x| (G - (G · u) u)."""
-        unit, length = cache
-        rows = _rows(grad)
-        along = (rows * unit).sum(axis=2, keepdims=True)
-        self.g.grad = along[:, :, 0].sum(axis=0)
-        dx: Array = (rows - along * unit) * (self.g.value[:, np.newaxis] / length)
+        rows, length = cache
+        g = _rows(grad)
+        along = np.einsum("nij,nij->ni", g, rows) / length
+        self.g.grad = along.sum(axis=0)
+        scale = self.g.value / length
+        dx: Array = g * scale[..., np.newaxis]
+        dx -= rows * (scale * along / length)[..., np.newaxis]
         return dx.reshape(grad.shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -93,29 +94,33 @@ class SpectralNorm(Rule):
         w, u, v = _rows(x), _owned(self, "u").value.copy(), self.v.value.copy()
         step = None
         if training:
-            mean, before = w.mean(axis=0), v
+            mean, before = w[0] if len(w) == 1 else w.mean(axis=0), v
             left = mean.dot(v)
             u = _unit(left)
             right = mean.T.dot(u)
             v = _unit(right)
             self.u.value, self.v.value = u, v
             step = mean, before, left, right
-        sigma = (w.dot(v) * u).sum(axis=1)[:, np.newaxis, np.newaxis]
-        y = w / sigma
-        return y.reshape(x.shape), (y, sigma, u, v, step, w)
+        sigma = np.array([u.dot(each.dot(v)) for each in w])
+        y = w / sigma[:, np.newaxis, np.newaxis]
+        return y.reshape(x.shape), (w, y, sigma, u, v, step)
 
     def backward(self, grad: Array, cache: Any) -> Array:
         """Return dE/dx = (G - (G · y) u vᵀ) / σ, and in training what u and v have of x."""
-        y, sigma, u, v, step, w = cache
-        rows = _rows(grad)
-        slope = -(rows * y).sum(axis=(1, 2), keepdims=True) / sigma  # dE/dσ
-        dx: Array = rows / sigma + slope * np.outer(u, v)
+        w, y, sigma, u, v, step = cache
+        g = _rows(grad)
+        slopes = -np.einsum("nij,nij->n", g, y) / sigma  # dE/dσ
+        columns: list[Array] = []
+        rows: list[Array] = []
         if step is not None:
             mean, before, left, right = step
-            both = (slope * w).sum(axis=0)
-            dright = _unit_backward(both.T.dot(u), right)
-            dleft = _unit_backward(both.dot(v) + mean.dot(dright), left)
-            dx += (np.outer(u, dright) + np.outer(dleft, before)) / len(w)
+            pairs = list(zip(slopes, w, strict=True))
+            dright = _unit_backward(sum(slope * each.T.dot(u) for slope, each in pairs), right)
+            dleft = _unit_backward(sum(slope * each.dot(v) for slope, each in pairs) + mean.dot(dright), left)
+            columns, rows = [u / len(w), dleft / len(w)], [dright, before]
+        dx: Array = g / sigma[:, np.newaxis, np.newaxis]
+        for slope, each in zip(slopes, dx, strict=True):
+            each += _product(np.stack([slope * u, *columns]), np.stack([v, *rows]), like=each)
         return dx.reshape(grad.shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -206,6 +211,13 @@ def _rows(weights: Array) -> Array:
 def _lengths(weight: Callable[[], Array], shape: Shape, rng: np.random.Generator) -> Array:
     lengths: Array = np.linalg.norm(_matrix(weight()), axis=1)
     return lengths
+
+
+def _product(columns: Array, rows: Array, like: Array) -> Array:
+    """Return columnsᵀ rows, in the memory order of another array, to which it can then be added quickly."""
+    turned = like.ndim == 2 and like.strides[0] < like.strides[1]
+    product: Array = rows.T.dot(columns).T if turned else columns.T.dot(rows)
+    return product
 
 
 def _unit(vector: Array) -> Array:
