@@ -52,9 +52,11 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.resize import Upsample, ZeroPad2d
+from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
@@ -140,6 +142,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Monitor",
+    "Monotone",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -153,9 +156,11 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "ReduceOnPlateau",
+    "Reparametrised",
     "Reshape",
     "Residual",
     "Rprop",
+    "Rule",
     "Schedule",
     "Sequential",
     "Shape",
@@ -165,6 +170,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "SpectralNorm",
     "SquaredError",
     "Standardize",
     "Step",
@@ -177,6 +183,7 @@ __all__ = [
     "Upsample",
     "Vector",
     "WarmUp",
+    "WeightNorm",
     "ZeroPad2d",
     "Zeros",
     "accuracy",

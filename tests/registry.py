@@ -11,6 +11,7 @@ import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -68,17 +69,20 @@ from nanonet import (
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Monotone,
     Normal,
     Optimizer,
     Parallel,
     Permute,
     ReLU,
     ReLU6,
+    Reparametrised,
     Reshape,
     Residual,
     RMSNorm,
     RMSprop,
     Rprop,
+    Rule,
     Sequential,
     Shape,
     Sigmoid,
@@ -86,12 +90,14 @@ from nanonet import (
     Softmax,
     Softplus,
     Softsign,
+    SpectralNorm,
     SquaredError,
     Standardize,
     Tanh,
     Together,
     Uniform,
     Upsample,
+    WeightNorm,
     ZeroPad2d,
     Zeros,
 )
@@ -143,6 +149,12 @@ class LayerCase(NamedTuple):
         if is_several(self.shape):
             return tuple(self.draw(rng, (samples, *part)) for part in self.shape)
         return self.draw(rng, (samples, *self.shape))
+
+
+def started(rule: Rule, shape: Shape) -> Rule:
+    """Return a rule as Reparametrised starts it, with some initial weight."""
+    rule.start(shape, partial(normal, np.random.default_rng(9), shape))
+    return rule
 
 
 class LossCase(NamedTuple):
@@ -310,6 +322,23 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Concatenate(axis=1), ((3, 2), (1, 2))),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    Reparametrised: [
+        LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
+        LayerCase(lambda: Reparametrised(Linear(3, 4), SpectralNorm()), (2, 3)),
+        LayerCase(lambda: Reparametrised(Linear(2, 3, bias=False), Monotone()), (2,)),
+        LayerCase(lambda: Reparametrised(Conv2d(2, 3, 2), SpectralNorm()), (2, 3, 3)),
+        LayerCase(lambda: Reparametrised(Embedding(5, 2), Tanh()), (3,), below(5)),
+        LayerCase(lambda: Reparametrised(Reparametrised(Linear(3, 2), WeightNorm()), Tanh(), "inner.bias"), (3,)),
+    ],
+    WeightNorm: [
+        LayerCase(lambda: started(WeightNorm(), (3, 2)), (3, 2)),
+        LayerCase(lambda: started(WeightNorm(), (2, 3, 2)), (2, 3, 2)),
+    ],
+    SpectralNorm: [
+        LayerCase(lambda: started(SpectralNorm(), (3, 2)), (3, 2)),
+        LayerCase(lambda: started(SpectralNorm(), (2, 3, 2)), (2, 3, 2)),
+    ],
+    Monotone: [LayerCase(Monotone, (3, 2)), LayerCase(lambda: Monotone(2.0), (2, 3, 2))],
     Chain: [LayerCase(lambda: Chain(Linear(3, 4), Tanh(), rng=1), (3,))],
     Sequential: [
         LayerCase(Sequential, (3,)),

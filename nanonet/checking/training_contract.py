@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from nanonet.checking.layer_contract import checked, guarded, locked
-from nanonet.checking.view import twin_of
 from nanonet.core.arrays import Array, Arrays, each, read_only
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import OURS, Layer, found, is_own
 from nanonet.core.loss import Loss
-from nanonet.core.objects import attributes, called, entries
+from nanonet.core.objects import attributes, called, entries, twin_of
 from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.tree import Tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Generic, TypeVar
@@ -13,12 +13,11 @@ import numpy as np
 
 from nanonet.core.arrays import read_only
 from nanonet.core.layer import Layer, found
-from nanonet.core.objects import attributes, entries, set_attribute
+from nanonet.core.objects import attributes, entries, set_attribute, twin_of
 from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.tree import Tree
 
 L = TypeVar("L", bound=Layer)
-T = TypeVar("T")
 
 
 class View(Generic[L]):
@@ -79,15 +78,6 @@ class View(Generic[L]):
         if isinstance(value, np.random.Generator) and not self.live:
             return copy.deepcopy(value)
         return with_entries(value, self._replaced) if next(found("", value), None) is not None else value
-
-
-def twin_of(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
-    """Return a shallow copy of an object with other methods; the object itself is unchanged."""
-    twin = object.__new__(type(thing))
-    for name, value in attributes(thing):
-        set_attribute(twin, name, value if replaced is None else replaced(value))
-    vars(twin).update(methods)
-    return twin
 
 
 def with_entries(container: Any, replaced: Callable[[Any], Any]) -> Any:

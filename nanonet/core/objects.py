@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 OURS = "nanonet."  # prefix of the names of nanonet's own modules
 LEVELS = 20  # nesting depth that a repr shows
@@ -188,6 +190,15 @@ def slots(cls: Any) -> tuple[str, ...]:
 def set_attribute(thing: object, name: str, value: object) -> None:
     """Set an attribute, bypassing the class's own ``__setattr__``, such as that of a frozen dataclass."""
     object.__setattr__(thing, name, value)
+
+
+def twin_of(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a shallow copy of an object with other methods; the object itself is unchanged."""
+    twin = object.__new__(type(thing))
+    for name, value in attributes(thing):
+        set_attribute(twin, name, value if replaced is None else replaced(value))
+    vars(twin).update(methods)
+    return twin
 
 
 def entries(container: object) -> Iterator[tuple[object, Any]]:

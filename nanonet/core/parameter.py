@@ -49,6 +49,11 @@ class State:
         return self.__array__()
 
     @property
+    def init(self) -> Init | None:
+        """The initializer, or the array of initial values; None once it is built."""
+        return self._init
+
+    @property
     def home(self) -> Vector | None:
         """The owning layer's part of the vector; None before it is built."""
         return self._home

@@ -55,6 +55,13 @@ def of_loss(loss: object, value: float, model: Chain) -> NonFiniteError:
     return NonFiniteError(f"{loss}: the loss is the first number that is not finite, {value}{source}")
 
 
+def of_gradient(tree: Tree) -> NonFiniteError:
+    """Return the error for gradients of which one is not finite."""
+    wrong = (name for name, one in tree.parameters.items() if one.trainable and not is_finite(one.grad))
+    first = next(wrong, "a frozen parameter, which is 0,")
+    return NonFiniteError(f"the gradient of {first} is the first number that is not finite")
+
+
 def of_update(tree: Tree) -> NonFiniteError:
     """Return the error for an update after which a parameter or the optimizer's state is not finite."""
     overflown = (name for name, parameter in tree.parameters.items() if not is_finite(parameter.value))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,20 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import checked
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each, is_finite, parts_of
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import NonFiniteError
 from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer, Step
-from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
+from nanonet.core.vector import Memory
+from nanonet.training.blocks import BLOCK, Blocks
 from nanonet.training.data import Dataset, Several
-from nanonet.training.divergence import divergence, of_loss, of_update
+from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
 from nanonet.training.interrupts import Shield
 
-BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -47,7 +48,7 @@ class By(NamedTuple):
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_blocks", "tree", "_layout", "_bounds", "shield")
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_cut", "_blocks", "tree", "_layout", "_bounds", "shield")
 
 
 class Stepper:
@@ -93,7 +94,8 @@ class Stepper:
     def _start(self) -> None:
         """Set what belongs to the vector."""
         self.shield, self._vector = Shield(), self.model.vector
-        self._bind()
+        self._memory: Memory | None = None
+        self._follow()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copying, without what belongs to the vector, which is rebuilt."""
@@ -109,16 +111,24 @@ class Stepper:
         if batch_size_of(entered) == 0:
             shapes = " and ".join(str(part.shape) for part in parts_of(entered))
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
-        if self._is_large and not self.shield.up:
-            with self.shield:
-                self.shield.open()
-                outcome = self.take(entered, target, weight)
-        else:
-            outcome = self.take(entered, target, weight)
-            self.shield.open()
+        outcome = self._shielded(partial(self.take, entered, target, weight))
         if outcome.divisor == 0:
             raise nothing_counts("Trainer: no sample of this batch counts")
         return outcome.loss
+
+    def apply(self, loss: float) -> None:
+        """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
+        self._shielded(partial(self._apply, loss))
+
+    def _shielded(self, take: Callable[[], T]) -> T:
+        """Take a step outside a fit: signals are deferred while the numbers of a large model change."""
+        if self._is_large and not self.shield.up:
+            with self.shield:
+                self.shield.open()
+                return take()
+        taken = take()
+        self.shield.open()
+        return taken
 
     def take(
         self,
@@ -132,13 +142,10 @@ class Stepper:
 
         After a successful step, signals may be deferred until the caller opens the shield.
         """
-        if self._vector.layout is not self._layout:
-            self._bind()
-        if self.torn:
-            self.refuse_torn()
+        self._ready()
         by = by or self
         kept = Snapshot(self.tree) if self._changeable else None
-        number, rate, touched = self.steps + 1, self.learning_rate, 0
+        number, step, norm = self.steps + 1, None, None
         try:
             with np.errstate(all="ignore"):
                 outcome = self._gradients(by, x, target, weight)
@@ -148,42 +155,83 @@ class Stepper:
                     return outcome
                 if look is not None:
                     look(outcome.prediction)
-                rate = by.optimizer.rate(self.steps) * self.rate_factor
-                step = Step(number, rate)
+                step = self._next(by.optimizer)
                 norm = self._norm()
-                scale = by.optimizer.scale(lambda: norm)
-                if self.shield.up and self._cannot_overflow(norm, step):
-                    self.shield.closed = True  # without a copy the update cannot be undone
-                    self.torn = number
-                    for block in self._blocks:
-                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
-                else:
-                    for block in self._blocks:
-                        block.save()
-                        touched += 1  # only now, so that an interrupt within save restores no incomplete copy
-                        by.optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
-                        if not block.is_finite():
-                            raise of_update(self.tree)
-                    self.shield.closed = True
-                self.steps, self.torn = number, 0  # the step counts as taken from here
-                self.batch_loss, self.learning_rate = outcome.loss, rate
+                self._update(by.optimizer, step, norm, outcome.loss)
         except BaseException as error:
             if self.steps == number:
-                self.batch_loss, self.learning_rate = outcome.loss, rate
                 raise
-            for block in self._blocks[:touched]:
-                block.restore()
             if kept is not None and not self.torn:
                 kept.restore()
             self.shield.open()
             if isinstance(error, NonFiniteError):
                 again = By(checked(self.model), self.loss, self.optimizer), x, target, weight
-                retrace = None if touched else partial(self._gradients, *again)
+                retrace = partial(self._gradients, *again) if norm is None else None
+                rate = step.learning_rate if step else self.learning_rate
                 raise divergence(str(error), x, number, rate, retrace) from None
-            if isinstance(error, Exception) and touched == 0 and not self.torn:
+            if isinstance(error, Exception) and norm is None:
                 self.model.raise_cause(error, x, training=True)
             raise
         return outcome
+
+    def _apply(self, loss: float) -> None:
+        self._ready()
+        self._cut.clear_frozen()  # for whoever assigned the whole vector
+        step = self._next(self.optimizer)
+        try:
+            with np.errstate(all="ignore"):
+                self._update(self.optimizer, step, self._norm(), loss)
+        except BaseException as error:
+            if self.steps < step.number:
+                self.shield.open()
+            if isinstance(error, NonFiniteError):
+                raise divergence(str(error), (), *step) from None
+            raise
+
+    # ---- the second half of a step
+
+    def _ready(self) -> None:
+        """Follow what was frozen, unfrozen or moved; raise RuntimeError if an update was left incomplete."""
+        if self._vector.layout is not self._layout:
+            self._follow()
+        if self.torn:
+            self.refuse_torn()
+
+    def _next(self, optimizer: Optimizer) -> Step:
+        """Return number and learning rate of the next step."""
+        return Step(self.steps + 1, optimizer.rate(self.steps) * self.rate_factor)
+
+    def _update(self, optimizer: Optimizer, step: Step, norm: float, loss: float) -> None:
+        """Update the blocks by the gradients in the vector, whose norm is given; or raise, and change nothing.
+
+        The shield is closed after a successful update; after another it is for the caller to open it.
+        """
+        touched = 0
+        try:
+            scale = optimizer.scale(lambda: norm)
+            if self.shield.up and self._cannot_overflow(norm, step):
+                self.shield.closed = True  # without a copy the update cannot be undone
+                self.torn = step.number
+                for block in self._blocks:
+                    optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+            else:
+                for block in self._blocks:
+                    block.save()
+                    touched += 1  # only now, so that an interrupt within save restores no incomplete copy
+                    optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    if not block.is_finite():
+                        raise of_update(self.tree)
+                self.shield.closed = True
+            self.steps, self.torn = step.number, 0  # the step counts as taken from here
+            self.batch_loss, self.learning_rate = loss, step.learning_rate
+        except BaseException:
+            if self.steps == step.number:
+                self.batch_loss, self.learning_rate = loss, step.learning_rate
+                raise
+            self.shield.closed = True
+            for block in self._blocks[:touched]:
+                block.restore()
+            raise
 
     def expect_changes(self) -> None:
         """Discard the known bounds and check for new signal handlers: user code has run."""
@@ -212,7 +260,7 @@ class Stepper:
             return norm
         top = float(np.abs(self._grad).max())
         if not math.isfinite(top):
-            raise NonFiniteError("a gradient is the first number that is not finite")
+            raise of_gradient(self.tree)
         return top * _norm_of(self._grad / top)  # only their squares overflow
 
     def _cannot_overflow(self, largest: float, step: Step) -> bool:
@@ -220,8 +268,9 @@ class Stepper:
         if not self._is_bounded:
             self._bounds = None
             return False
-        if self._bounds is None or self._version != self._memory.version:
-            self._version = self._memory.version  # of the numbers whose bounds are known
+        version = self._vector.memory.version
+        if self._bounds is None or self._version != version:
+            self._version = version  # of the numbers whose bounds are known
             self._bounds = [_norm_of(array) + self._least for array in (self._value, *self.states.values())]
         value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
         self._bounds = [value, *states]
@@ -279,9 +328,10 @@ class Stepper:
     # ---- what belongs to the layout
 
     def _bind(self) -> None:
-        """Divide the vector into blocks: at first, and whenever a parameter was frozen, unfrozen or moved."""
+        """Take over the vector: at first, and when its model has become part of another."""
         vector = self._vector
-        self._value, self._grad, self._memory, self._version = vector.value, vector.grad, vector.memory, -1
+        self._value, self._grad = vector.value, vector.grad
+        self._memory, self._version = vector.memory, -1
         self.tree = Tree(self.model)
         self._changeable = bool(self.tree.buffers or self.tree.randoms)
         self.states = {
@@ -291,14 +341,20 @@ class Stepper:
             for name, start in self._starts.items()
         }
         states = list(self.states.values())
-        self._blocks = cut(vector.value, vector.grad, states, self.tree.parameters, self.optimizer)
-        self._layout: object = vector.layout
+        self._cut = Blocks(vector.value, vector.grad, states, self.tree.parameters, self.optimizer)
         self.forget_bounds()
+
+    def _follow(self) -> None:
+        """Use the blocks of what is trainable now: at first, and whenever a parameter was frozen, unfrozen or moved."""
+        if self._vector.memory is not self._memory:
+            self._bind()
+        self._blocks = self._cut.trainable()
+        self._layout: object = self._vector.layout
 
     def state_arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield the optimizer's state of each parameter by name, such as "velocity/0.weight"."""
         if self._vector.layout is not self._layout:
-            self._bind()
+            self._follow()
         for state, numbers in self.states.items():
             start = 0
             for name, parameter in self.tree.parameters.items():
@@ -320,80 +376,3 @@ def _norm_of(array: Array) -> float:
     """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
     squares = float(np.vdot(array, array))
     return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing
-
-
-# ---- blocks
-
-
-class Block:
-    """A piece of the vector, its gradient and optimizer state, and a backup of what a step changes.
-
-    Attributes
-    ----------
-    decays : float or array
-        Whether weight decay applies: 1 or 0, for the whole block or entry by entry.
-    """
-
-    __slots__ = ("changing", "decays", "grad", "kept", "state", "value")
-
-    def __init__(self, value: Array, grad: Array, state: list[Array], decays: float | Array) -> None:
-        self.value, self.grad, self.state, self.decays = value, grad, state, decays
-        self.changing = (value, *state)
-        self.kept: list[tuple[Array, Array]] = []  # each array that changes, and its backup; made when first needed
-
-    def save(self) -> None:
-        """Back up the current numbers."""
-        if not self.kept:
-            self.kept = [(array, np.empty_like(array)) for array in self.changing]
-        for array, copy in self.kept:
-            copy[:] = array
-
-    def is_finite(self) -> bool:
-        """Tell whether no number that a step changes is NaN or infinite."""
-        for array in self.changing:  # a loop: all() with a generator would add 1 us to the step of a small net
-            if not is_finite(array):
-                return False
-        return True
-
-    def restore(self) -> None:
-        """Restore the backup."""
-        for array, copy in self.kept:
-            array[:] = copy
-
-
-def cut(
-    value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
-) -> list[Block]:
-    """Divide the vector at frozen parameters and into pieces that fit the cache."""
-    decays = _decays(value, parameters, optimizer)
-    return [
-        Block(
-            value[a:b],
-            grad[a:b],
-            [state[a:b] for state in states],
-            decays[a:b] if isinstance(decays, np.ndarray) else decays,
-        )
-        for a, b in _runs(list(parameters.values()))
-    ]
-
-
-def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array:
-    """Return 1 where weight decay applies and 0 elsewhere, or one number if it is the same everywhere."""
-    flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
-    if len(set(flags)) <= 1:
-        return flags[0] if flags else 0.0
-    return np.repeat(flags, [parameter.size for parameter in parameters.values()]).astype(value.dtype)
-
-
-def _runs(parameters: list[Parameter]) -> Iterator[tuple[int, int]]:
-    start = stop = 0
-    for parameter in parameters:
-        if not parameter.trainable:
-            yield from _pieces(start, stop)
-            start = stop + parameter.size
-        stop += parameter.size
-    yield from _pieces(start, stop)
-
-
-def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    return ((a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,11 +17,11 @@ from nanonet.core.layer import OURS
 from nanonet.core.loss import Loss
 from nanonet.core.objects import Recorded
 from nanonet.core.optimizer import Optimizer
+from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
-from nanonet.training.data import Dataset, Several
 from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
-from nanonet.training.metrics import CHUNK, Metric, by_name, evaluation
+from nanonet.training.metrics import Metric, by_name, evaluation
 from nanonet.training.progress import Display, progress
 from nanonet.training.resuming import Member, Resumed
 from nanonet.training.step import Stepper
@@ -77,12 +76,7 @@ class Callback(Recorded):
         """After the last epoch, also if the fit was stopped or interrupted."""
 
 
-def _of_the_stepper(name: str) -> Any:
-    """Return a property of a trainer that reads and sets an attribute of its stepper."""
-    return property(attrgetter(f"stepper.{name}"), lambda trainer, value: setattr(trainer.stepper, name, value))
-
-
-class Trainer:
+class Trainer(ByHand):
     """A model in training, with the optimizer's state.
 
     A step whose loss, gradient or updated parameters are NaN or infinite raises, and leaves the model, including
@@ -129,14 +123,6 @@ class Trainer:
     (0.0, array([[5.]], dtype=float32))
     """
 
-    model: Chain = _of_the_stepper("model")
-    loss: Loss = _of_the_stepper("loss")
-    optimizer: Optimizer = _of_the_stepper("optimizer")
-    steps: int = _of_the_stepper("steps")
-    batch_loss: float = _of_the_stepper("batch_loss")
-    learning_rate: float = _of_the_stepper("learning_rate")
-    rate_factor: float = _of_the_stepper("rate_factor")
-
     def __init__(
         self,
         model: Chain,
@@ -158,20 +144,6 @@ class Trainer:
         self.underway: Epoch | None = None  # the current or interrupted epoch
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
-
-    def step(self, x: Any, target: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Take one step on a batch and return its loss, from before the update.
-
-        Raises
-        ------
-        NonFiniteError
-            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
-        ShapeError
-            If x does not fit the model, or target the prediction.
-        ValueError
-            If the total weight of the batch is 0. Nothing is changed.
-        """
-        return self.stepper.step(x, target, sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
@@ -340,20 +312,6 @@ class Trainer:
     def stop(self, reason: str) -> None:
         """End the running fit after this epoch; the history records the reason."""
         self.history.stopped = reason
-
-    def evaluate(
-        self,
-        x: Any,
-        target: Any,
-        batch_size: int = CHUNK,
-        *,
-        sample_weight: npt.ArrayLike | None = None,
-    ) -> float:
-        """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
-        positive_int(batch_size, "evaluate", "batch_size")
-        several = Several(self.model.several_inputs, self.loss.several_targets)
-        data = Dataset(x, target, sample_weight, several=several)
-        return evaluation(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
 
     @contextmanager
     def _refusable(self) -> Iterator[None]:

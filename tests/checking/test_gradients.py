@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import nanonet
 from nanonet import (
     Activation,
     Array,
@@ -1037,6 +1038,20 @@ def test_what_is_given_as_x_is_kept_to() -> None:
 def test_the_report_says_what_was_left_out_and_why(name: str, note: str) -> None:
     make, keywords = RIGHT[name]
     assert re.search(note, str(check_gradients(make(), **keywords)).splitlines()[-1])
+
+
+def test_a_layer_may_refuse_a_batch_of_one_in_inference_too_but_not_give_nan_for_it() -> None:
+    report = check_gradients(nanonet.BatchNorm(3, track_running_stats=False), 3)
+    assert re.search(r"skipped on a batch of 1: ValueError: .*more than one number", str(report))
+
+    class NaNForOne(Activation):
+        def function(self, a: Array) -> Array:
+            return a * 2 if len(a) > 1 else a * np.nan
+
+        def derivative(self, a: Array, y: Array) -> Array:
+            return np.full_like(a, 2)
+
+    assert "its output is the first that is not finite" in error_of(NaNForOne())
 
 
 def test_the_message_says_on_what_a_layer_was_wrong() -> None:

@@ -1,0 +1,137 @@
+"""Blocks: the pieces of a model's vector that a step updates one after another, with the copies that undo an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from nanonet.core.arrays import Array, is_finite
+from nanonet.core.optimizer import Optimizer
+from nanonet.core.parameter import Parameter
+
+BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
+REMEMBERED = 8  # sets of trainable parameters whose blocks are kept: training often alternates between two
+
+
+class Blocks:
+    """The vector of a model, its gradients and the optimizer's states, cut into blocks.
+
+    Parameters
+    ----------
+    value, grad : array
+    states : list of array
+    parameters : mapping
+        All parameters of the vector by name, in order.
+    optimizer : Optimizer
+        Says which parameters decay.
+    """
+
+    def __init__(
+        self, value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
+    ) -> None:
+        self._value, self._grad, self._states = value, grad, states
+        self._parameters, self._optimizer = dict(parameters), optimizer
+        self._known: dict[tuple[bool, ...], list[Block]] = {}  # by which parameters are trainable, the latest last
+        self._copies: list[Array] = []  # shared by all blocks, made when first needed
+
+    def trainable(self) -> list[Block]:
+        """Return the blocks of the parameters that are trainable now; whoever freezes back and forth gets them again.
+
+        They end at frozen parameters, and where a piece would not fit the cache.
+        """
+        key = tuple([parameter.trainable for parameter in self._parameters.values()])
+        blocks = self._known.pop(key, None)
+        if blocks is None:
+            blocks = self._cut()
+        self._known[key] = blocks
+        if len(self._known) > REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        return blocks
+
+    def clear_frozen(self) -> None:
+        """Set the gradients of frozen parameters in the vector to 0, as a backward pass leaves them."""
+        start = 0
+        for parameter in self._parameters.values():
+            if not parameter.trainable:
+                self._grad[start : start + parameter.size] = 0
+            start += parameter.size
+
+    def _cut(self) -> list[Block]:
+        decays = _decays(self._value, self._parameters, self._optimizer)
+        return [
+            Block(
+                self._value[span],
+                self._grad[span],
+                [state[span] for state in self._states],
+                decays[span] if isinstance(decays, np.ndarray) else decays,
+                lambda span=span: [copy[span] for copy in self._room()],  # type: ignore[misc]  # bound to this span
+            )
+            for span in _runs(list(self._parameters.values()))
+        ]
+
+    def _room(self) -> list[Array]:
+        """Return arrays for the copies of what a step changes."""
+        if not self._copies:
+            self._copies = [np.empty_like(array) for array in (self._value, *self._states)]
+        return self._copies
+
+
+class Block:
+    """A piece of the vector, its gradient and optimizer state, and a backup of what a step changes.
+
+    Attributes
+    ----------
+    decays : float or array
+        Whether weight decay applies: 1 or 0, for the whole block or entry by entry.
+    """
+
+    __slots__ = ("_room", "changing", "decays", "grad", "kept", "state", "value")
+
+    def __init__(
+        self, value: Array, grad: Array, state: list[Array], decays: float | Array, room: Callable[[], list[Array]]
+    ) -> None:
+        self.value, self.grad, self.state, self.decays, self._room = value, grad, state, decays, room
+        self.changing = (value, *state)
+        self.kept: list[tuple[Array, Array]] = []  # each array that changes, and its backup; made when first needed
+
+    def save(self) -> None:
+        """Back up the current numbers."""
+        if not self.kept:
+            self.kept = list(zip(self.changing, self._room(), strict=True))
+        for array, copy in self.kept:
+            copy[:] = array
+
+    def is_finite(self) -> bool:
+        """Tell whether no number that a step changes is NaN or infinite."""
+        for array in self.changing:  # a loop: all() with a generator would add 1 us to the step of a small net
+            if not is_finite(array):
+                return False
+        return True
+
+    def restore(self) -> None:
+        """Restore the backup."""
+        for array, copy in self.kept:
+            array[:] = copy
+
+
+def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array:
+    """Return 1 where weight decay applies and 0 elsewhere, or one number if it is the same everywhere."""
+    flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
+    if len(set(flags)) <= 1:
+        return flags[0] if flags else 0.0
+    return np.repeat(flags, [parameter.size for parameter in parameters.values()]).astype(value.dtype)
+
+
+def _runs(parameters: list[Parameter]) -> Iterator[slice]:
+    start = stop = 0
+    for parameter in parameters:
+        if not parameter.trainable:
+            yield from _pieces(start, stop)
+            start = stop + parameter.size
+        stop += parameter.size
+    yield from _pieces(start, stop)
+
+
+def _pieces(start: int, stop: int) -> Iterator[slice]:
+    return (slice(a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK))

@@ -1,0 +1,105 @@
+"""ByHand: what a Trainer does for a loop of your own, a step at a time."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from operator import attrgetter
+from typing import Any
+
+import numpy.typing as npt
+
+from nanonet.core.chain import Chain
+from nanonet.core.checks import positive_int
+from nanonet.core.loss import Loss
+from nanonet.core.optimizer import Optimizer
+from nanonet.training.data import Dataset, Several
+from nanonet.training.metrics import CHUNK, evaluation
+from nanonet.training.step import Stepper
+
+
+def _of_the_stepper(name: str) -> Any:
+    """Return a property of a trainer that reads and sets an attribute of its stepper."""
+    return property(attrgetter(f"stepper.{name}"), lambda trainer, value: setattr(trainer.stepper, name, value))
+
+
+class ByHand:
+    """The part of :class:`nanonet.Trainer` that knows no epochs: steps, whole or half, and the loss on given data.
+
+    Attributes
+    ----------
+    stepper : Stepper
+        Takes the steps, and holds the attributes below.
+    """
+
+    stepper: Stepper
+    model: Chain = _of_the_stepper("model")
+    loss: Loss = _of_the_stepper("loss")
+    optimizer: Optimizer = _of_the_stepper("optimizer")
+    steps: int = _of_the_stepper("steps")
+    batch_loss: float = _of_the_stepper("batch_loss")
+    learning_rate: float = _of_the_stepper("learning_rate")
+    rate_factor: float = _of_the_stepper("rate_factor")
+
+    def step(self, x: Any, target: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Take one step on a batch and return its loss, from before the update.
+
+        Raises
+        ------
+        NonFiniteError
+            If the loss, a gradient or an updated parameter is not finite. Nothing is changed.
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If the total weight of the batch is 0. Nothing is changed.
+        """
+        return self.stepper.step(x, target, sample_weight)
+
+    def apply(self, loss: float = math.nan) -> None:
+        """Take the second half of a step, on the gradients that are in ``model.vector.grad`` now.
+
+        For gradients that do not come from one loss of one batch, as in an actor-critic, a GAN, or truncated
+        backpropagation, and for those computed elsewhere. All that follows the two passes is done as in :meth:`step`:
+        the learning rate of the schedule, clipping, weight decay, the update, the step count. What a forward pass of
+        yours has done to buffers and generators stays done.
+
+        Parameters
+        ----------
+        loss : float
+            To be recorded as ``batch_loss``.
+
+        Raises
+        ------
+        NonFiniteError
+            If a gradient or an updated parameter is not finite. Nothing is changed.
+
+        Examples
+        --------
+        >>> from nanonet import SGD, Linear, Sequential, SquaredError, Trainer
+        >>> model = Sequential(Linear(2, 1, weight=[[1.0, 2.0]]))
+        >>> trainer = Trainer(model, loss=SquaredError(), optimizer=SGD(0.5))
+        >>> model.vector.grad = [1, 1, 1]
+        >>> trainer.apply()
+        >>> trainer.steps, model.vector.value
+        (1, array([ 0.5,  1.5, -0.5], dtype=float32))
+        """
+        if not isinstance(loss, Real):
+            raise TypeError(
+                f"Trainer.apply: expected loss as a number, got {type(loss).__name__}; "
+                "the gradient it takes is what model.vector.grad holds: model.vector.grad = ..."
+            )
+        self.stepper.apply(float(loss))
+
+    def evaluate(
+        self,
+        x: Any,
+        target: Any,
+        batch_size: int = CHUNK,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
+        positive_int(batch_size, "evaluate", "batch_size")
+        several = Several(self.model.several_inputs, self.loss.several_targets)
+        data = Dataset(x, target, sample_weight, several=several)
+        return evaluation(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
