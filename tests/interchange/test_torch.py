@@ -165,6 +165,7 @@ def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
         (lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"), "Conv2d: expected padding_mode='zeros', got 'circular'"),
         (lambda: nn.MaxPool2d(2, return_indices=True), "MaxPool2d: expected return_indices=False, got True"),
         (lambda: nn.InstanceNorm2d(2, track_running_stats=True), "InstanceNorm2d: expected track_running_stats=False"),
+        (lambda: nn.Embedding(3, 2, scale_grad_by_freq=True), "Embedding: expected scale_grad_by_freq=False, got True"),
         (lambda: nn.Embedding(3, 2, max_norm=1.0), r"Embedding: expected max_norm=None, got 1\.0"),
         (lambda: nn.Softmax(dim=1), r"module 0, Softmax: expected dim=-1, got 1; for rows dim=1 is the same"),
         (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),

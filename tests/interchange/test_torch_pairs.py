@@ -121,7 +121,8 @@ def test_running_statistics_move_in_the_same_way_in_both() -> None:
         np.testing.assert_allclose(value, module.state_dict()[name].numpy(), rtol=1e-12, atol=1e-12)
     again = from_torch(module)
     assert again.state_dict()["1.num_batches_tracked"] == 3
-    assert_equal(again, module, np.ones((2, 1, 3, 4)))
+    assert_equal(again, module, np.ones((2, 1, 3, 4)), training=True)
+    np.testing.assert_allclose(again.state_dict()["1.running_var"], module[1].running_var.numpy(), rtol=1e-12)
 
 
 def test_converting_leaves_the_random_state_of_pytorch_alone() -> None:
