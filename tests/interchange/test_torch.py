@@ -32,7 +32,7 @@ from nanonet import (
     save,
 )
 from nanonet.interchange.torch import from_torch, to_torch
-from nanonet.interchange.torch_modules import MODULES
+from nanonet.interchange.torch_pairs import MODULES, options_of
 from tests.helpers import Scale, picture
 from tests.storage.test_files import PLAIN, assert_same, nets
 
@@ -161,13 +161,18 @@ def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (lambda: nn.Conv2d(1, 2, 3), r"module 0, Conv2d\(.*: nanonet has no such layer; it has Dropout, ELU, Flatten"),
+        (lambda: nn.Conv3d(1, 2, 3), r"module 0, Conv3d\(.*: nanonet has no such layer; it has AdaptiveAvgPool1d, "),
+        (lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"), "Conv2d: expected padding_mode='zeros', got 'circular'"),
+        (lambda: nn.MaxPool2d(2, return_indices=True), "MaxPool2d: expected return_indices=False, got True"),
+        (lambda: nn.InstanceNorm2d(2, track_running_stats=True), "InstanceNorm2d: expected track_running_stats=False"),
+        (lambda: nn.Embedding(3, 2, scale_grad_by_freq=True), "Embedding: expected scale_grad_by_freq=False, got True"),
+        (lambda: nn.Embedding(3, 2, max_norm=1.0), r"Embedding: expected max_norm=None, got 1\.0"),
         (lambda: nn.Softmax(dim=1), r"module 0, Softmax: expected dim=-1, got 1; for rows dim=1 is the same"),
         (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),
         (lambda: nn.Flatten(2), r"Flatten: expected start_dim=1, got 2"),
         (
-            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.PReLU())),
-            r"module 0\.1\.0, PReLU\(.*: nanonet has no such",
+            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.CELU())),
+            r"module 0\.1\.0, CELU\(.*: nanonet has no such",
         ),
         (lambda: nn.LazyLinear(3), "nanonet has no such layer"),
         (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear"),
@@ -181,9 +186,13 @@ def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], messa
 
 # ---- each option of each module
 
+PLAIN_WEIGHT: dict[str, list[Any]] = {"bias": [True, False], "device": ["cpu"], "dtype": []}
+PADDING: dict[str, list[Any]] = {"padding_mode": ["zeros", "reflect", "circular"]}
+RUNNING: dict[str, list[Any]] = {"momentum": [0.3, None, 1.5], "track_running_stats": [True, False]}
+
 VALUES: dict[str, dict[str, list[Any]]] = {
-    "Linear": {"in_features": [3, 5], "out_features": [1, 4], "bias": [True, False], "device": ["cpu"], "dtype": []},
-    **{name: {"args": [], "kwargs": []} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
+    "Linear": {"in_features": [3, 5], "out_features": [1, 4], **PLAIN_WEIGHT},
+    **{name: {} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
     **{name: {"inplace": [False, True]} for name in ("ReLU", "ReLU6", "SELU", "SiLU")},
     "Hardtanh": {
         **{"min_val": [-2.5, 0, -math.inf], "max_val": [0.3, 1e30, math.inf], "inplace": [False, True]},
@@ -196,17 +205,133 @@ VALUES: dict[str, dict[str, list[Any]]] = {
     "Softmax": {"dim": [-1, 0, 1, None]},
     "LogSoftmax": {"dim": [-1, 0, 1, None]},
     "Dropout": {"p": [0.0, 0.7, 1.0], "inplace": [False, True]},
+    "Dropout2d": {"p": [0.0, 0.7, 1.0], "inplace": [False, True]},
     "Flatten": {"start_dim": [1, 0, 2, -1], "end_dim": [-1, 1, 2]},
+    "Unflatten": {"dim": [1, -1, "f"], "unflattened_size": [(2, 3), (6, -1), (6,), [3, 2]]},
+    "Conv1d": {
+        **{"in_channels": [2, 4], "out_channels": [2, 6], "kernel_size": [1, 3, (2,)], "stride": [2, (3,)]},
+        **{"padding": [0, 2, (1,), "same", "valid"], "dilation": [2, (3,)], "groups": [2], **PADDING, **PLAIN_WEIGHT},
+    },
+    "Conv2d": {
+        **{"in_channels": [2, 4], "out_channels": [2, 6], "kernel_size": [1, (3, 2)], "stride": [2, (1, 3)]},
+        **{"padding": [2, (0, 1), "same", "valid"], "dilation": [2, (1, 2)], "groups": [2], **PADDING, **PLAIN_WEIGHT},
+    },
+    "ConvTranspose2d": {
+        **{"in_channels": [2, 4], "out_channels": [2, 6], "kernel_size": [1, (3, 2)], "stride": [2, (1, 3)]},
+        **{"padding": [1, (0, 1)], "output_padding": [0, (0, 1)], "dilation": [2, (1, 2)], "groups": [2]},
+        **{"padding_mode": ["zeros"], **PLAIN_WEIGHT},
+    },
+    "MaxPool1d": {
+        **{"kernel_size": [2, (3,)], "stride": [None, 1, (2,)], "padding": [0, 1], "dilation": [2, (2,)]},
+        **{"return_indices": [False, True], "ceil_mode": [False, True]},
+    },
+    "MaxPool2d": {
+        **{"kernel_size": [2, (3, 2)], "stride": [None, 1, (2, 3)], "padding": [0, 1, (1, 0)], "dilation": [(2, 1)]},
+        **{"return_indices": [False, True], "ceil_mode": [False, True]},
+    },
+    "AvgPool1d": {
+        **{"kernel_size": [2, (3,)], "stride": [None, 1, (2,)], "padding": [0, 1]},
+        **{"ceil_mode": [False, True], "count_include_pad": [True, False]},
+    },
+    "AvgPool2d": {
+        **{"kernel_size": [2, (3, 2)], "stride": [None, 1, (2, 3)], "padding": [0, 1, (1, 0)]},
+        **{"ceil_mode": [False, True], "count_include_pad": [True, False], "divisor_override": [None, 2]},
+    },
+    "AdaptiveAvgPool1d": {"output_size": [1, (1,), 2]},
+    "AdaptiveAvgPool2d": {"output_size": [1, 3, (2, 5), (None, 4), (None, None)]},
+    "Upsample": {
+        **{"size": [None, 4], "scale_factor": [2, (1, 3), 1.5, None], "mode": ["nearest", "bilinear", "bicubic"]},
+        **{"align_corners": [None, False, True], "recompute_scale_factor": [None, True]},
+    },
+    "ZeroPad2d": {"padding": [1, (1, 2, 0, 3), (-1, 0, 0, 1)]},
+    **{
+        name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT}
+        for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")
+    },
+    "GroupNorm": {"num_groups": [1, 4], "num_channels": [6], "eps": [1e-3], "affine": [False], **PLAIN_WEIGHT},
+    "LayerNorm": {
+        **{"normalized_shape": [4, (4,), (3, 4)], "eps": [1e-3], "elementwise_affine": [True, False], **PLAIN_WEIGHT}
+    },
+    "RMSNorm": {
+        **{"normalized_shape": [4, (3, 4), (4, 4)], "eps": [1e-3, None], "elementwise_affine": [True, False]},
+        **{"device": ["cpu"], "dtype": []},
+    },
+    "Embedding": {
+        **{"num_embeddings": [9], "embedding_dim": [3], "padding_idx": [None, 2, -1], "max_norm": [None, 1.0]},
+        **{"norm_type": [1.0], "scale_grad_by_freq": [False, True], "sparse": [False, True], "_weight": []},
+        **{"_freeze": [True], "device": ["cpu"], "dtype": []},
+    },
 }
 """For each option of each module that is known here, values to try."""
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "Linear": {"in_features": 3, "out_features": 3},
+    **{name: {"dim": -1} for name in ("Softmax", "LogSoftmax")},
+    "Unflatten": {"dim": 1, "unflattened_size": (2, 3)},
+    **{name: {"in_channels": 2, "out_channels": 4, "kernel_size": 3} for name in ("Conv1d", "Conv2d")},
+    "ConvTranspose2d": {"in_channels": 2, "out_channels": 4, "kernel_size": 3, "stride": 2},
+    **{name: {"kernel_size": 3} for name in ("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d")},
+    **{name: {"output_size": 1} for name in ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")},
+    "ZeroPad2d": {"padding": 1},
+    **{name: {"num_features": 3} for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")},
+    "GroupNorm": {"num_groups": 2, "num_channels": 4},
+    **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
+    "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
+}
+"""What a module cannot do without."""
+
+
+def arguments_for(name: str, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a module with one of its options."""
+    arguments = {**NEEDED.get(name, {}), **keywords}
+    if name == "Upsample":
+        arguments |= {} if keywords.get("size") or "scale_factor" in keywords else {"scale_factor": 2}
+        arguments |= {"mode": "bilinear"} if "align_corners" in keywords else {}
+    if keywords.get("output_padding") and name == "ConvTranspose2d":
+        arguments["stride"] = 2
+    return arguments
+
+
+def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
+    """Return what such a module takes: rows from far below 0 to far above, or random sequences, images or indices."""
+    rng = np.random.default_rng(0)
+    channels = arguments.get("in_channels", arguments.get("num_features", arguments.get("num_channels", 2)))
+    images = {"Conv2d", "ConvTranspose2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Upsample", "ZeroPad2d"}
+    if name in images | {"BatchNorm2d", "InstanceNorm2d", "GroupNorm", "Dropout2d"}:
+        return rng.normal(size=(3, channels, 8, 9)).astype(dtype)
+    if name in {"Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d", "BatchNorm1d", "InstanceNorm1d"}:
+        return rng.normal(size=(3, channels, 9)).astype(dtype)
+    if name in {"LayerNorm", "RMSNorm"}:
+        return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
+    if name == "Embedding":
+        return rng.integers(arguments["num_embeddings"], size=(4, 3))
+    features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
+    x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
+    return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
+
+
+def told(name: str) -> list[str]:
+    """Return the options that a module's constructor has."""
+    return sorted(option for option, _ in options_of(getattr(nn, name)))
+
 
 def test_every_option_of_every_module_is_in_the_table_and_tried() -> None:
-    for name, module in MODULES.items():
-        options = list(inspect.signature(getattr(nn, name).__init__).parameters)[1:]
-        assert sorted(module.options) == sorted(options), name
-        assert sorted(VALUES[name]) == sorted(options), name
+    for name in BUILT_IN:
+        defaults = dict(options_of(getattr(nn, name)))
+        known = {option for option, default in defaults.items() if default is inspect.Parameter.empty}
+        known |= {*MODULES[name].options, "device", "dtype"}
+        assert {*defaults} <= known, name
+        assert sorted({*VALUES[name]} & {*defaults}) == told(name), name
 
+
+def test_the_options_of_a_module_are_those_of_its_signature_and_of_what_that_passes_on() -> None:
+    for name in ("Conv2d", "BatchNorm2d", "Embedding"):
+        assert told(name) == sorted(list(inspect.signature(getattr(nn, name).__init__).parameters)[1:])
+    assert {"mode", "hidden_size", "batch_first", "bidirectional"} <= {*told("LSTM")}
+    assert told("Sigmoid") == []
+
+
+BUILT_IN = [name for name in MODULES if isinstance(name, str)]
 
 TRIED = [
     pytest.param(name, {option: value}, id=f"{name} {option}={value}")
@@ -230,21 +355,33 @@ def converted(module: Any) -> tuple[Sequential | None, str]:
 def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
     name: str, keywords: dict[str, Any], dtype: Any
 ) -> None:
-    needed = {"Linear": {"in_features": 3, "out_features": 3}, "Softmax": {"dim": -1}, "LogSoftmax": {"dim": -1}}
-    part = getattr(nn, name)(**{**needed.get(name, {}), **keywords})
-    module = nn.Sequential(nn.Identity(), part).eval().to(getattr(torch, np.dtype(dtype).name))
+    (option,) = keywords
+    if option not in told(name):
+        pytest.skip(f"this PyTorch has no option {option}")
+    arguments = arguments_for(name, keywords)
+    part = randomized(getattr(nn, name)(**arguments))
+    module = nn.Sequential(part).eval().to(getattr(torch, np.dtype(dtype).name))
     model, message = converted(module)
     if model is None:
-        assert re.search(rf"module 1.*{name}.*({next(iter(keywords))}|rate|Identity)", message), message
+        assert re.search(rf"module 0.*{name.rstrip('12d')}.*({option}|rate)", message), message
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
-    features = keywords.get("in_features", 3)
-    x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
+    x = drawn_input(name, arguments, dtype)
+    there = output(module, x).numpy()
     rounding = float(np.finfo(dtype).eps)
-    shape = (-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features)
-    there = output(module, x.reshape(shape)).numpy()
-    cancelled = {"GELU": 8, "Linear": 60}.get(name, 1)  # by PyTorch, in 1 + erf; in a sum of numbers up to 60
-    np.testing.assert_allclose(model(x.reshape(shape)), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
+    cancelled = {"GELU": 8, "Linear": 60, "Hardtanh": 1}.get(name, 8 if part.state_dict() else 1)  # in sums; by 1 + erf
+    np.testing.assert_allclose(model(x), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
+
+
+def randomized(module: Any) -> Any:
+    """Return a module with random numbers, positive where they are variances, 0 where an embedding is padded."""
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand_like(tensor) + 0.5 if name == "running_var" else torch.randn_like(tensor))
+        if getattr(module, "padding_idx", None) is not None:
+            module.weight[module.padding_idx] = 0
+    return module
 
 
 def test_an_option_of_a_newer_pytorch_may_stand_at_its_default_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +439,8 @@ def pruned(module: Any) -> None:
         (other_parameter, "expected weight and bias registered in it, got weight and bias and gain"),
         (lambda module: module.register_buffer("mask", torch.ones(2)), "got weight and bias and mask"),
         (lambda module: module.add_module("more", nn.ReLU()), "got weight and bias and more"),
-        (lambda module: delattr(module, "weight"), "expected weight and bias registered in it, got bias"),
+        (lambda module: delattr(module, "weight"), "expected weight registered in it, got bias"),
+        (lambda module: delattr(module, "bias"), "expected bias registered in it, got weight"),
     ],
 )
 def test_a_module_that_is_not_what_its_class_says_is_refused(change: Callable[[Any], Any], message: str) -> None:
@@ -380,7 +518,8 @@ def test_a_clip_that_pytorch_refuses_is_named() -> None:
 
 
 def test_what_pytorch_has_not_is_named() -> None:
-    for layer in (Residual(Linear(2, 2)), Scale(2), type("Tanh", (Tanh,), {})()):
+    own_function = type("Tanh", (Tanh,), {"function": lambda self, a: 0 * a})()
+    for layer in (Residual(Linear(2, 2)), Scale(2), own_function):
         with pytest.raises(TypeError, match=r"to_torch: layer 1\.0, .*: torch.nn has no such module"):
             to_torch(Sequential(Tanh(), Sequential(layer)))
 
