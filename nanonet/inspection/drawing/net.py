@@ -10,7 +10,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array, named_parts
 from nanonet.core.objects import called
-from nanonet.inspection.drawing.columns import Column, columns_of
+from nanonet.inspection.drawing.columns import PART, Column, columns_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Mark, Stroke, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix
 from nanonet.inspection.drawing.measures import LEADING, TEXT, Bounds, fitted, index, overlap, radius, row_width, spots
@@ -52,6 +52,8 @@ class _Plan:
 
     def _height(self, column: Column) -> float:
         """Return the height of a column, without the unit 1 above it."""
+        if column.pictures:
+            return column.maps.height
         if not column.rows:
             return 80.0
         shown = len(column.shown)
@@ -62,6 +64,9 @@ class _Plan:
         """Return half the width of a column."""
         if column.rows:
             return self.radius
+        if column.pictures:
+            widest = max(text_width(line, HEAD) * BOLD for line in column.heading)
+            return max(column.maps.width, min(BLOCK, widest)) / 2 + 6
         widest = max(text_width(line, TEXT) for line in column.heading)
         return max(RADIUS, min(BLOCK, widest) / 2 + 12)
 
@@ -91,6 +96,13 @@ class _Plan:
             for column in self.columns
             for symbol, numbers in column.rows.items()
         ]
+        parts += [
+            f"{column.heading[0]}: {group.symbol}, images from "
+            f"{printed(group.scale.low)} to {printed(group.scale.high)}"
+            for column in self.columns
+            if column.pictures
+            for group in column.maps.groups
+        ]
         if self.trace.value is not None:
             parts.append(f"E = {printed(self.trace.value)}")
         return "; ".join(parts)
@@ -100,6 +112,9 @@ class _Plan:
     def _column(self, column: Column, x: float) -> None:
         """Draw a column at x."""
         column.centre, column.places = x, {}
+        if column.pictures:
+            self._pictures(column, x)
+            return
         if not column.rows:
             self._block(column, x)
             return
@@ -126,13 +141,24 @@ class _Plan:
             self._write(Words(x, place, fitted(text, BLOCK, TEXT), TEXT, "middle"))
         self.taken.append((x - half, top, x + half, self.middle + 40))
 
+    def _pictures(self, column: Column, x: float) -> None:
+        self._heading(column, x)
+        maps, top = column.maps, self.middle - column.maps.height / 2
+        marks, words = maps.shapes(x, top)
+        self.units += marks
+        for word in words:
+            self._write(word)
+        self.taken.append((x - maps.width / 2, top, x + maps.width / 2, top + maps.height))
+
     def _heading(self, column: Column, x: float) -> None:
         width = (2 * self.radius + GAP - 16) / BOLD if len(self.columns) > 1 else 400
+        width = 2 * self._half(column) / BOLD if column.pictures else width
         for k, line in enumerate(column.heading):
             last = k == len(column.heading) - 1
             place = self.top - 20 - 16 * (len(column.heading) - 1 - k)
-            size, colour = (SMALL, "muted") if last else (HEAD if k == 0 else TEXT, "ink")
-            bold = column is not self.columns[0] and not last
+            part = line.startswith(PART)
+            size, colour = (SMALL, "muted") if last or part else (HEAD if k == 0 else TEXT, "ink")
+            bold = column is not self.columns[0] and not last and not part
             self._write(Words(x, place, fitted(line, width, size), size, "middle", colour, bold=bold))
 
     def _unit(self, column: Column, j: int) -> None:
@@ -318,8 +344,9 @@ class _Plan:
 
     def _signs(self) -> Iterator[tuple[str, str, str]]:
         """Yield (symbol, meaning, colour) of everything in the figure."""
-        symbols = {symbol for column in self.columns for symbol in column.rows}
-        meanings = {"x": "input", "a": "sum that goes into a unit", "y": "what comes out", "g": "error signal ∂E/∂a"}
+        symbols = {symbol for column in self.columns for symbol in (*column.rows, *column.pictures)}
+        meanings = {"x": "input", "W": "kernel", "a": "sum that goes into a unit", "y": "what comes out"}
+        meanings["g"] = "error signal ∂E/∂a"
         for symbol in meanings:
             if symbol in symbols:
                 yield symbol, meanings[symbol], "back" if symbol == "g" else "ink"
@@ -332,6 +359,11 @@ class _Plan:
                 yield "", "∂E/∂w below it", "back"
         if any(column.has_one for column in self.columns):
             yield "1", "gives the biases", "ink"
+        signed = {group.scale.low < 0 for column in self.columns if column.pictures for group in column.maps.groups}
+        if False in signed:
+            yield "", "pixels from black, the least number, to white", "ink"
+        if True in signed:
+            yield "", "pixels with a sign: blue above 0, orange below", "ink"
         drawn = {line.colour for line in self.lines}
         for colour, meaning in (("plus", "weight above 0"), ("minus", "weight below 0")):
             if colour in drawn:
