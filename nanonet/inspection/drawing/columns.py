@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import shape_of
+from nanonet.core.arrays import Arrays, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Activation, Layer
@@ -21,9 +22,11 @@ from nanonet.inspection.drawing.maps import ROWS, Maps
 from nanonet.inspection.record import LayerTrace, Record, is_plain
 from nanonet.inspection.shortening import picked
 from nanonet.inspection.table import one_line
+from nanonet.inspection.wiring import Step, Wiring, X
+from nanonet.layers.composite import Composite
 
 LABELLED = 4  # maximum number of units per layer for labels on edges
-PARTS, PART = 8, "·"  # maximum number of layers within a layer that are listed, and what their lines begin with
+PARTS, PART = 12, "·"  # maximum number of parts of a layer that are shown, and what the lines of a list begin with
 WIDE, TIGHT = 32.0, 12.0  # between two units whose edges have labels, and between two others
 
 
@@ -39,8 +42,10 @@ class Column:
         By symbol, one number per unit; empty for a block.
     pictures : dict of array
         By symbol, the pictures in each row.
-    link : LayerTrace, "straight" or "bundle"
-        A weight from every unit to every unit: those of a dense layer; a line from unit to unit; or an arrow.
+    link : LayerTrace, "straight", "bundle" or "none"
+        A weight from every unit to every unit: those of a dense layer; a line from unit to unit; an arrow; or nothing.
+    wires : list of int
+        Further columns, by number, from which arrows lead to it.
     labelled : bool
         Whether the weights of its link are written on the edges.
     space : float
@@ -62,6 +67,7 @@ class Column:
     centre: float = 0.0
     places: dict[int, float] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=dict)
+    wires: list[int] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -86,7 +92,7 @@ def columns_of(trace: Record) -> list[Column]:
         whole = LayerTrace("model", trace.model, trace.x, trace.prediction)
         return columns + _block(["model", called(trace.model)], whole, {})
     for layer in trace.leaves("", "forward"):
-        columns += _next(columns[-1], layer)
+        _follow(trace, columns, layer, [len(columns) - 1])
     for before, column in pairwise(columns):
         if isinstance(column.link, LayerTrace):
             column.labelled = max(before.count, column.count) <= LABELLED
@@ -96,22 +102,74 @@ def columns_of(trace: Record) -> list[Column]:
     return columns
 
 
-def _next(before: Column, layer: LayerTrace) -> list[Column]:
-    """Return the columns that a layer adds; an activation is merged into the units whose sums it takes."""
+def _follow(trace: Record, columns: list[Column], layer: LayerTrace, sources: list[int], alone: bool = True) -> None:
+    """Add the columns of a layer that takes the outputs of some columns; alone: no other layer takes these.
+
+    Of a chain and of a Composite they are those of the parts.
+    """
+    if is_plain(layer.layer, Chain, "forward") and "#" not in layer.name:
+        for part in trace.leaves(layer.name, "forward"):
+            _follow(trace, columns, part, sources, alone)
+            sources, alone = [len(columns) - 1], True
+        return
+    steps, last = _steps(trace, layer), len(columns) - 1
+    if not steps:
+        before = columns[last] if sources == [last] else Column([])
+        columns += _joined(_next(before, layer, alone), sources, last)
+        return
+    outputs: dict[int, list[int]] = {X: sources}  # the columns of each value
+    uses = Counter(source for step in steps for source in step.sources)
+    for number, step in enumerate(steps):
+        taken = list(dict.fromkeys(column for source in step.sources for column in outputs[source]))
+        if step.record is None:
+            found = _value(steps, number, layer)
+            shape = [] if found is None else [shape_text(shape_of(found))]
+            columns += _joined([_output([step.name, *shape], {"y": found})], taken, len(columns) - 1)
+        else:
+            _follow(trace, columns, step.record, taken, all(uses[source] == 1 for source in step.sources))
+        outputs[number] = [len(columns) - 1]
+
+
+def _value(steps: list[Step], number: int, whole: LayerTrace) -> Arrays:
+    """Return the value of an operation, from what takes it; None for several, or if that takes other values too."""
+    if steps[number].name.startswith("split"):
+        return None
+    takes = (step.record.input for step in steps if step.record is not None and step.sources == [number])
+    return whole.output if number == len(steps) - 1 else next(takes, None)
+
+
+def _joined(added: list[Column], sources: list[int], last: int) -> list[Column]:
+    """Return columns of which the first takes the outputs of others, and is linked to the last only if that is one."""
+    if added and sources != [last]:
+        added[0].link, added[0].wires = ("bundle" if last in sources else "none"), [i for i in sources if i != last]
+    return added
+
+
+def _steps(trace: Record, layer: LayerTrace) -> list[Step]:
+    """Return the calls that a layer consists of; none if they are not shown."""
+    if not is_plain(layer.layer, Composite, "forward") or f"{layer.name}#2" in trace:
+        return []
+    steps = Wiring(trace, layer).steps
+    return steps if len(steps) <= PARTS else []
+
+
+def _next(before: Column, layer: LayerTrace, alone: bool) -> list[Column]:
+    """Return the columns that a layer adds; an activation is merged into the units whose sums it takes alone."""
     call = re.sub(r"(, )?\w+=\.\.\.", "", called(layer.layer))  # without arrays, whose numbers are in the figure
     heading = [f"{layer.name}  {call}"]
     shape = shape_text(shape_of(layer.output))
     stated = stated_pictures(layer)
-    if layer.is_dense and layer.input.ndim == 2 and not stated:
+    if layer.is_dense and layer.input.ndim == 2 and not stated and before.rows:
         return [_units([*heading, shape], {"a": layer.output, "g": layer.grad_output}, layer)]
-    if layer.is_elementwise and "a" in before.rows and "y" not in before.rows:
+    if layer.is_elementwise and "a" in before.rows and "y" not in before.rows and alone:
         before.rows = {"a": before.rows["a"], "y": layer.output[0]} | before.rows
         before.heading.insert(-1, heading[0])
         return []
     if layer.is_elementwise and not isinstance(layer.output, tuple) and layer.output.ndim == 2:
-        return [_units([*heading, shape], {"y": layer.output, "g": layer.grad_input}, "straight")]
+        link = "straight" if before.rows else "bundle"
+        return [_units([*heading, shape], {"y": layer.output, "g": layer.grad_input}, link)]
     output = maps_of(layer.output)
-    if output is not None and _is_merged(before, layer, output):
+    if output is not None and alone and _is_merged(before, layer, output):
         g = {symbol: before.pictures.pop(symbol) for symbol in ("g",) if symbol in before.pictures}
         before.pictures |= {"y": output} | g
         before.heading.insert(-1, heading[0])
