@@ -19,6 +19,7 @@ from nanonet.core.parameter import Parameter
 from nanonet.layers.activations import Sigmoid
 
 Floats = npt.NDArray[np.float64]
+CHANNELS = 8  # maximum number of kernels of one output channel that are drawn
 BOUNDARY, WEIGHTS = "plot_decision_boundary", "plot_weights"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")  # of Okabe and Ito (2008)
 MARKERS = "os^DvPX<>"  # with 7 colours, 63 pairs that differ
@@ -197,18 +198,21 @@ def _draw_samples(ax: Any, points: Floats, labels: npt.NDArray[Any], names: Sequ
 
 
 def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, ax: Any = None) -> Any:
-    """Draw the input weights of each unit of a layer as an image; return the matplotlib Axes.
+    """Draw the input weights of each unit, or the kernels of a convolution, as images; return the matplotlib Axes.
 
-    Blue is positive, red is negative and white is 0, on one scale for all images. Units are ordered by rows.
+    Blue is positive, red is negative and white is 0, on one scale for all images. Units are ordered by rows. If there
+    are several input channels, the kernels of one output channel stand in one row, at most 8 of them.
 
     Parameters
     ----------
     layer : Layer
-        Has a weight of shape (out_features, in_features), as Linear does; usually the first layer.
+        Has a weight of shape (out_features, in_features), as Linear does, usually the first layer; or (out_channels,
+        in_channels, height, width), as Conv2d does, or (out_channels, in_channels, length) with a ``kernel_size`` of
+        (length,), as Conv1d does.
     shape : tuple of int, optional
-        (height, width) of an image, with height * width = in_features; default: a square.
+        (height, width) of an image, with height * width = in_features; default: a square. Not for a convolution.
     units : int
-        Maximum number of units to draw.
+        Maximum number of units, or of output channels, to draw.
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
 
@@ -231,22 +235,42 @@ def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, a
     >>> ax.figure.savefig("weights.png")  # doctest: +SKIP
     """
     weight = _weight(layer)
-    height, width = _image_shape(layer, weight.shape[1], shape)
-    images = weight[: positive_int(units, WEIGHTS, "units")].reshape(-1, height, width)
+    shown = weight[: positive_int(units, WEIGHTS, "units")]
+    if weight.ndim == 2:
+        height, width = _image_shape(layer, weight.shape[1], shape)
+        images, beside, noun = shown.reshape(-1, height, width), None, "units"
+    elif shape is not None:
+        raise ShapeError(f"{WEIGHTS}: the kernels of {called(layer)} have a shape, {weight.shape[1:]}; leave shape out")
+    else:
+        several = weight.ndim == 4 and weight.shape[1] > 1
+        images, beside, noun = _kernels(shown), min(weight.shape[1], CHANNELS) if several else None, "output channels"
     ax = axes_for(ax, WEIGHTS)
-    _draw_images(ax, images)
-    ax.set(title=f"{len(images)} of {len(weight)} units" if len(images) < len(weight) else f"{len(weight)} units")
+    _draw_images(ax, images, beside)
+    title = f"{len(shown)} of {len(weight)} {noun}" if len(shown) < len(weight) else f"{len(weight)} {noun}"
+    if beside is not None and beside < weight.shape[1]:
+        title += f", {beside} of {weight.shape[1]} kernels each"
+    ax.set(title=title)
     return ax
+
+
+def _kernels(weight: Array) -> Array:
+    """Return the kernels of a convolution as images, those of one output channel one after the other."""
+    return weight if weight.ndim == 3 else weight[:, :CHANNELS].reshape(-1, *weight.shape[2:])
 
 
 def _weight(layer: Layer) -> Array:
     weight = getattr(layer, "weight", None)
-    if not isinstance(layer, Layer) or not isinstance(weight, Parameter) or len(weight.shape) != 2:
+    if not isinstance(layer, Layer) or not isinstance(weight, Parameter) or not _is_drawn(layer, weight.shape):
         came = f"one of shape {weight.shape}" if isinstance(weight, Parameter) else "none"
         hint = "; give one of its layers, such as model[0]" if isinstance(layer, Chain) else ""
-        wanted = "a layer with a weight of shape (out_features, in_features), as Linear has"
+        wanted = "a layer with kernels, or with a weight of shape (out_features, in_features), as Linear has"
         raise TypeError(f"{WEIGHTS}: expected {wanted}; {called(layer)} has {came}{hint}")
     return weight.value
+
+
+def _is_drawn(layer: Layer, shape: Shape) -> bool:
+    """Tell whether a weight is a matrix, or holds kernels: with one axis these are told by ``kernel_size``."""
+    return len(shape) in (2, 4) or (len(shape) == 3 and getattr(layer, "kernel_size", None) == shape[2:])
 
 
 def _image_shape(layer: Layer, inputs: int, shape: Shape | None) -> tuple[int, int]:
@@ -262,10 +286,10 @@ def _image_shape(layer: Layer, inputs: int, shape: Shape | None) -> tuple[int, i
     return sizes[0], sizes[1]
 
 
-def _draw_images(ax: Any, images: Array) -> None:
-    """Draw images in a roughly square grid."""
+def _draw_images(ax: Any, images: Array, beside: int | None) -> None:
+    """Draw images in a roughly square grid, or so many in a row."""
     count, height, width = images.shape
-    columns = min(count, math.ceil(math.sqrt(count * height / width)))
+    columns = beside or min(count, math.ceil(math.sqrt(count * height / width)))
     rows, gap = math.ceil(count / columns), 0.1 * min(height, width)
     largest = float(np.abs(images[np.isfinite(images)]).max(initial=0)) or 1.0
     style = {"cmap": "RdBu", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
@@ -276,8 +300,8 @@ def _draw_images(ax: Any, images: Array) -> None:
         ax.fill([left, right, right, left], [top, top, bottom, bottom], fill=False, edgecolor="0.6", linewidth=0.6)
     ax.set(xlim=(-gap, columns * (width + gap)), ylim=(rows * (height + gap), -gap), xticks=[])
     middles = [row * (height + gap) + height / 2 for row in range(rows)]
-    ax.set_yticks(middles, [str(row * columns) for row in range(rows)])
-    ax.set_ylabel("first unit of the row")
+    ax.set_yticks(middles, [str(row if beside else row * columns) for row in range(rows)])
+    ax.set_ylabel("output channel" if beside else "first unit of the row")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0, 0.05, 1)), label="weight")

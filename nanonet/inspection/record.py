@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,11 @@ from nanonet.core.layer import Activation, Layer
 from nanonet.core.loss import Loss
 from nanonet.core.objects import called, listed
 from nanonet.core.tree import Tree
+from nanonet.inspection.by_class import ByClass
 from nanonet.layers.linear import Linear
+
+SUMS: ByClass[Callable[..., Any]] = ByClass("explains", "forward")
+"""The layers besides Linear whose output is a sum, written a, so that dE/da is an error signal g."""
 
 
 def is_plain(layer: Layer, kind: type[Any], *methods: str) -> bool:
@@ -51,8 +55,8 @@ class LayerTrace:
 
     @property
     def symbol(self) -> str:
-        """The symbol of its output: "a", the sums of a Linear, or "y"."""
-        return "a" if self.is_dense else "y"
+        """The symbol of its output: "a", the sums of a Linear or a convolution, or "y"."""
+        return "a" if self.is_dense or SUMS.of(self.layer) is not None else "y"
 
     @property
     def is_dense(self) -> bool:

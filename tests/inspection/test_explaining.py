@@ -338,7 +338,7 @@ def test_it_is_said_once_what_is_between() -> None:
 # ---- losses
 
 ROWS = {loss: [case for case in cases if len(case.shape) == 1] for loss, cases in LOSSES.items()}
-"""Losses are written out for rows of outputs alone."""
+"""Losses are written out for rows of outputs alone, so Together, which is for several outputs, is not."""
 
 
 def test_no_loss_is_forgotten() -> None:

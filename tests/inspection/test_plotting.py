@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
 import re
@@ -17,6 +18,8 @@ import pytest
 from nanonet import (
     Array,
     Constant,
+    Conv1d,
+    Conv2d,
     Flatten,
     History,
     Layer,
@@ -417,6 +420,41 @@ def test_a_weight_of_three_axes_is_refused_with_its_shape(plt: Any) -> None:
 
     with pytest.raises(TypeError, match=re.escape("Deep() has one of shape (2, 3, 4)")):
         plot_weights(Deep())
+
+
+# ---- kernels
+
+
+def test_the_kernels_of_an_output_channel_stand_in_one_row(plt: Any) -> None:
+    model = Sequential(Conv2d(3, 5, (2, 4)), rng=0)
+    axes = plot_weights(model[0], units=4)
+    np.testing.assert_array_equal(images(axes), model.parameters()["0.weight"].value[:4].reshape(12, 2, 4))
+    lefts = [image.get_extent()[0] for image in axes.images]
+    assert lefts[:3] == lefts[3:6]
+    assert len(set(lefts)) == 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1", "2", "3"]
+    assert (axes.get_title(), axes.get_ylabel()) == ("4 of 5 output channels", "output channel")
+    axes.figure.savefig(io.BytesIO())
+
+
+def test_of_many_kernels_8_are_drawn(plt: Any) -> None:
+    model = Sequential(Conv2d(11, 2, 3), rng=0)
+    axes = plot_weights(model[0])
+    np.testing.assert_array_equal(images(axes), model.parameters()["0.weight"].value[:, :8].reshape(16, 3, 3))
+    assert axes.get_title() == "2 output channels, 8 of 11 kernels each"
+
+
+@pytest.mark.parametrize(("layer", "shape"), [(Conv2d(1, 6, 5), (6, 5, 5)), (Conv1d(3, 6, 5), (6, 3, 5))])
+def test_single_kernels_stand_in_a_square(plt: Any, layer: Layer, shape: tuple[int, ...]) -> None:
+    model = Sequential(copy.deepcopy(layer), rng=0)
+    axes = plot_weights(model[0])
+    np.testing.assert_array_equal(images(axes), model.parameters()["0.weight"].value.reshape(shape))
+    assert len({image.get_extent()[2] for image in axes.images}) > 1
+
+
+def test_kernels_have_their_own_shape(plt: Any) -> None:
+    with pytest.raises(ShapeError, match=re.escape("Conv2d(1, 2, 3) have a shape, (1, 3, 3); leave shape out")):
+        plot_weights(Sequential(Conv2d(1, 2, 3), rng=0)[0], shape=(3, 3))
 
 
 # ---- all of them

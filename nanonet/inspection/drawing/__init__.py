@@ -1,4 +1,5 @@
 """The figure of a whole net.
 
-columns decides what is shown, measures and matrix lay it out, net draws it, figure writes the SVG.
+draws holds what layer classes state; columns decides what is shown, measures, matrix, picture and maps lay it out, net
+draws it, description puts it into words, figure writes the SVG.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from nanonet.core.checks import optional
+from nanonet.inspection.drawing.picture import Pixels, png
 
 # Each colour for a white and for a dark page. Blue and vermilion are distinguishable for colour-blind readers (Okabe
 # and Ito 2008), and negative weights are also dashed.
@@ -86,7 +88,19 @@ class Words:
         return left, self.y - 0.78 * self.size, left + width, self.y + 0.22 * self.size
 
 
-Mark = Stroke | Circle | Box | Words
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image by its upper left corner; each pixel is the number of a colour, shape (64, 3), of the palette."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    pixels: Pixels
+    palette: Pixels
+
+
+Mark = Stroke | Circle | Box | Words | Picture
 
 
 def text_width(text: str, size: float) -> float:
@@ -208,6 +222,10 @@ def _svg(shape: Mark) -> str:
             outline = f" s-{colour}" if colour else ""
             place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="{radius:.1f}"'
             return f'<rect {place} class="f-{fill}{outline}"/>'
+        case Picture(x, y, width, height, pixels, palette):
+            place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none"'
+            data = base64.b64encode(png(pixels, palette)).decode()
+            return f'<image {place} style="image-rendering:pixelated" href="data:image/png;base64,{data}"/>'
         case Words(x, y, text, size, anchor, colour, italic, bold):
             kinds = f"f-{colour}{' i' * italic}{' b' * bold}"
             place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
@@ -240,6 +258,9 @@ def _place(axes: Any, shape: Mark, layer: int) -> None:
             corners = f"round,pad=0,rounding_size={radius}" if radius else "square,pad=0"
             style: dict[str, Any] = {"fc": light[fill], "ec": light[outline], "lw": PIXEL, "zorder": layer}
             axes.add_patch(patches.FancyBboxPatch((x, y), width, height, corners, **style))
+        case Picture(x, y, width, height, pixels, palette):
+            ends = (x, x + width, y + height, y)
+            axes.imshow(palette[pixels], extent=ends, aspect="auto", interpolation="nearest", zorder=layer)
         case Words(x, y, text, size, anchor, colour, italic, bold):
             place = {"start": "left", "middle": "center", "end": "right"}[anchor]
             axes.text(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array
 from nanonet.inspection.drawing.columns import Column
 from nanonet.inspection.drawing.figure import text_width
+from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.rounding import printed
 
 TEXT = 11.0  # size of most letters
@@ -71,3 +74,14 @@ def _crossings(lines: Array, low: Array, high: Array) -> npt.NDArray[np.intp]:
 def overlap(one: Bounds, other: Bounds) -> bool:
     """Tell whether two boxes overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def edges_of(before: Column, column: Column) -> Iterator[tuple[tuple[int, int], Bounds, list[float]]]:
+    """Yield (from, to) of every shown edge, from -1 for a bias; its ends; its weight and, if known, the gradient."""
+    assert isinstance(column.link, LayerTrace)
+    held = [arrays for arrays in (column.link.parameters, column.link.gradients) if arrays]
+    both = [np.column_stack([arrays[own] for own in ("weight", "bias") if own in arrays]) for arrays in held]
+    for j in column.shown:
+        for k, y in before.places.items():
+            ends = before.centre, y, column.centre, column.places[j]
+            yield (k, j), ends, [float(array[j, k]) for array in both]  # the bias is the last column

@@ -10,10 +10,22 @@ import numpy as np
 
 from nanonet.core.arrays import Array, named_parts
 from nanonet.core.objects import called
-from nanonet.inspection.drawing.columns import Column, columns_of
+from nanonet.inspection.drawing.columns import PART, Column, columns_of
+from nanonet.inspection.drawing.description import description_of, title_of
 from nanonet.inspection.drawing.figure import BOLD, Box, Circle, Figure, Mark, Stroke, Words, text_width
 from nanonet.inspection.drawing.matrix import Matrix
-from nanonet.inspection.drawing.measures import LEADING, TEXT, Bounds, fitted, index, overlap, radius, row_width, spots
+from nanonet.inspection.drawing.measures import (
+    LEADING,
+    TEXT,
+    Bounds,
+    edges_of,
+    fitted,
+    index,
+    overlap,
+    radius,
+    row_width,
+    spots,
+)
 from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import printed
 from nanonet.inspection.shortening import with_gaps
@@ -21,6 +33,7 @@ from nanonet.inspection.shortening import with_gaps
 RADIUS = 46.0  # minimum radius of a unit
 ONE = 15.0  # radius of the constant unit 1, whose weights are the biases
 DOTS = 46.0  # height of the note on omitted units
+WIRE = 14.0  # distance between two arrows below the columns
 BETWEEN = 26.0  # distance between two matrices
 BELOW = 26.0  # distance of a target below the line from its output to the loss
 BLOCK = 260.0  # maximum width of a line in a block
@@ -52,6 +65,8 @@ class _Plan:
 
     def _height(self, column: Column) -> float:
         """Return the height of a column, without the unit 1 above it."""
+        if column.pictures:
+            return column.maps.height
         if not column.rows:
             return 80.0
         shown = len(column.shown)
@@ -62,6 +77,9 @@ class _Plan:
         """Return half the width of a column."""
         if column.rows:
             return self.radius
+        if column.pictures:
+            widest = max(text_width(line, HEAD) * BOLD for line in column.heading)
+            return max(column.maps.width, min(BLOCK, widest)) / 2 + 6
         widest = max(text_width(line, TEXT) for line in column.heading)
         return max(RADIUS, min(BLOCK, widest) / 2 + 12)
 
@@ -73,33 +91,24 @@ class _Plan:
         self._column(first, MARGIN + self._half(first))
         for before, column in pairwise(self.columns):
             self._linked(before, column)
+        self._wires()
         right = last.centre + self._half(last)
         if self.trace.target is not None:
             right = self._targets(last, right)
         bottom = self._legend(self._matrices(), right)
         width = max(right, self.reach, *(box[2] for box in self.taken)) + MARGIN
         shapes = [*self.lines, *self.units, *self.labels]
-        return Figure(width, bottom + MARGIN / 2, shapes, self._title(), self._description())
-
-    def _title(self) -> str:
-        names = " - ".join(str(column.count) if column.rows else column.heading[0] for column in self.columns)
-        return f"A net of {names} units with the numbers of one pass"
-
-    def _description(self) -> str:
-        parts = [
-            f"{column.heading[0]}: {symbol} = {', '.join(printed(numbers[j]) for j in column.shown)}"
-            for column in self.columns
-            for symbol, numbers in column.rows.items()
-        ]
-        if self.trace.value is not None:
-            parts.append(f"E = {printed(self.trace.value)}")
-        return "; ".join(parts)
+        words = title_of(self.columns), description_of(self.trace, self.columns)
+        return Figure(width, bottom + MARGIN / 2, shapes, *words)
 
     # ---- columns
 
     def _column(self, column: Column, x: float) -> None:
         """Draw a column at x."""
         column.centre, column.places = x, {}
+        if column.pictures:
+            self._pictures(column, x)
+            return
         if not column.rows:
             self._block(column, x)
             return
@@ -126,13 +135,24 @@ class _Plan:
             self._write(Words(x, place, fitted(text, BLOCK, TEXT), TEXT, "middle"))
         self.taken.append((x - half, top, x + half, self.middle + 40))
 
+    def _pictures(self, column: Column, x: float) -> None:
+        self._heading(column, x)
+        maps, top = column.maps, self.middle - column.maps.height / 2
+        marks, words = maps.shapes(x, top)
+        self.units += marks
+        for word in words:
+            self._write(word)
+        self.taken.append((x - maps.width / 2, top, x + maps.width / 2, top + maps.height))
+
     def _heading(self, column: Column, x: float) -> None:
         width = (2 * self.radius + GAP - 16) / BOLD if len(self.columns) > 1 else 400
+        width = 2 * self._half(column) / BOLD if column.pictures else width
         for k, line in enumerate(column.heading):
             last = k == len(column.heading) - 1
             place = self.top - 20 - 16 * (len(column.heading) - 1 - k)
-            size, colour = (SMALL, "muted") if last else (HEAD if k == 0 else TEXT, "ink")
-            bold = column is not self.columns[0] and not last
+            part = line.startswith(PART)
+            size, colour = (SMALL, "muted") if last or part else (HEAD if k == 0 else TEXT, "ink")
+            bold = column is not self.columns[0] and not last and not part
             self._write(Words(x, place, fitted(line, width, size), size, "middle", colour, bold=bold))
 
     def _unit(self, column: Column, j: int) -> None:
@@ -158,7 +178,7 @@ class _Plan:
         """Draw a column to the right of the one before, and the links between them."""
         link, beside = column.link, before.centre + 2 * self.radius
         if not isinstance(link, LayerTrace):
-            gap = GAP if link == "straight" else GAP / 2
+            gap = {"straight": GAP, "none": GAP / 4}.get(link, GAP / 2)
             self._column(column, before.centre + self._half(before) + gap + self._half(column))
             self._plain(before, column)
         elif not column.labelled:
@@ -183,9 +203,26 @@ class _Plan:
             for j in column.shown:
                 self.lines.append(Stroke(start, before.places[j], end, column.places[j], "muted", 1.5))
             return
-        self.lines.append(Stroke(start + 4, self.middle, end - 8, self.middle, "muted", 3))
-        for side in (-6, 6):
-            self.lines.append(Stroke(end - 16, self.middle + side, end - 6, self.middle, "muted", 3))
+        if column.link == "bundle":
+            self.lines.append(Stroke(start + 4, self.middle, end - 8, self.middle, "muted", 3))
+            for side in (-6, 6):
+                self.lines.append(Stroke(end - 16, self.middle + side, end - 6, self.middle, "muted", 3))
+
+    def _wires(self) -> None:
+        """Draw the arrows between columns that are no neighbours, each below all columns and at its own height."""
+        if any(column.wires for column in self.columns):
+            self.bottom += WIRE
+        for column in self.columns:
+            for number in column.wires:
+                before = self.columns[number]
+                self.bottom += WIRE
+                start, end = before.centre + 8, column.centre - 8
+                top, tip = (self.middle + self._height(each) / 2 + 6 for each in (before, column))
+                corners = [(start, top), (start, self.bottom), (end, self.bottom), (end, tip)]
+                for one, other in pairwise(corners):
+                    self.lines.append(Stroke(*one, *other, "muted", 2))
+                for side in (-5, 5):
+                    self.lines.append(Stroke(end + side, tip + 8, end, tip, "muted", 2))
 
     def _edge(self, ends: Bounds, weight: float, width: float) -> None:
         colour = "muted" if weight == 0 or weight != weight else "plus" if weight > 0 else "minus"
@@ -193,7 +230,7 @@ class _Plan:
 
     def _coloured(self, before: Column, column: Column) -> None:
         """Draw every edge, styled by the sign and size of its weight."""
-        edges = [(ends, numbers[0]) for _, ends, numbers in _edges(before, column)]
+        edges = [(ends, numbers[0]) for _, ends, numbers in edges_of(before, column)]
         sizes = [abs(weight) for _, weight in edges]
         largest = max((size for size in sizes if np.isfinite(size)), default=0.0) or 1.0
         for ends, weight in edges:
@@ -205,7 +242,7 @@ class _Plan:
 
         Return False if there is not enough space.
         """
-        edges = list(_edges(before, column))
+        edges = list(edges_of(before, column))
         ends = {key: line for key, line, _ in edges}
         options = []
         for key, line, numbers in edges:
@@ -318,8 +355,9 @@ class _Plan:
 
     def _signs(self) -> Iterator[tuple[str, str, str]]:
         """Yield (symbol, meaning, colour) of everything in the figure."""
-        symbols = {symbol for column in self.columns for symbol in column.rows}
-        meanings = {"x": "input", "a": "sum that goes into a unit", "y": "what comes out", "g": "error signal ∂E/∂a"}
+        symbols = {symbol for column in self.columns for symbol in (*column.rows, *column.pictures)}
+        meanings = {"x": "input", "W": "kernel", "a": "sum that goes into a unit", "y": "what comes out"}
+        meanings["g"] = "error signal ∂E/∂a"
         for symbol in meanings:
             if symbol in symbols:
                 yield symbol, meanings[symbol], "back" if symbol == "g" else "ink"
@@ -332,6 +370,11 @@ class _Plan:
                 yield "", "∂E/∂w below it", "back"
         if any(column.has_one for column in self.columns):
             yield "1", "gives the biases", "ink"
+        signed = {group.scale.low < 0 for column in self.columns if column.pictures for group in column.maps.groups}
+        if False in signed:
+            yield "", "pixels from black, the least number, to white", "ink"
+        if True in signed:
+            yield "", "pixels with a sign: blue above 0, orange below", "ink"
         drawn = {line.colour for line in self.lines}
         for colour, meaning in (("plus", "weight above 0"), ("minus", "weight below 0")):
             if colour in drawn:
@@ -341,17 +384,6 @@ class _Plan:
         self.labels.append(words)
         if taken:
             self.taken.append(words.box)
-
-
-def _edges(before: Column, column: Column) -> Iterator[tuple[tuple[int, int], Bounds, list[float]]]:
-    """Yield (from, to) of every shown edge, from -1 for a bias; its ends; its weight and, if known, the gradient."""
-    assert isinstance(column.link, LayerTrace)
-    held = [arrays for arrays in (column.link.parameters, column.link.gradients) if arrays]
-    both = [np.column_stack([arrays[own] for own in ("weight", "bias") if own in arrays]) for arrays in held]
-    for j in column.shown:
-        for k, y in before.places.items():
-            ends = before.centre, y, column.centre, column.places[j]
-            yield (k, j), ends, [float(array[j, k]) for array in both]  # the bias is the last column
 
 
 def _target_text(name: str, target: Array) -> str:

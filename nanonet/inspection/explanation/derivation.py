@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise, takewhile
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array
-from nanonet.core.chain import Chain
 from nanonet.core.layer import Activation
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.equations import Equation, Number, Quantity, WorkedLine, general, taken
+from nanonet.inspection.explanation.equations import Equation, Number, Quantity, SumEquation, WorkedLine, general, taken
 from nanonet.inspection.explanation.formulas import REST, parse, shown
+from nanonet.inspection.explanation.path import (
+    back_of,
+    bare,
+    chain_of,
+    grad_of,
+    is_activation,
+    is_dense,
+    is_dense_row,
+    is_once,
+    is_rows,
+    output_of,
+    shown_outputs,
+    terms_up,
+    units_of,
+)
 from nanonet.inspection.explanation.stated_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
-from nanonet.inspection.explanation.writers import Symbol, derivative_by, escaped, layered, word
-from nanonet.inspection.record import LayerTrace, Record, is_plain, is_within
+from nanonet.inspection.explanation.terms import Terms, factor_of, terms_of
+from nanonet.inspection.explanation.writers import (
+    SUBSCRIPTS,
+    Chosen,
+    Symbol,
+    derivative_by,
+    escaped,
+    layered,
+    numeral,
+    placed,
+    word,
+)
+from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import shortest
-from nanonet.layers.linear import Linear
-
-PASSES = ("forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -44,48 +65,6 @@ class Section:
     lines: list[WorkedLine] = field(default_factory=list)
 
 
-# ---- the path
-
-
-def _is_dense(record: LayerTrace) -> bool:
-    return is_plain(record.layer, Linear, *PASSES)
-
-
-def _is_written(trace: Record, record: LayerTrace) -> bool:
-    """Tell whether a layer's computation on one row of numbers can be written out."""
-    rows = all(isinstance(array, np.ndarray) and array.ndim == 2 for array in (record.input, record.output))
-    once = f"{record.name}#2" not in trace and record.grad_output is not None
-    return rows and once and (isinstance(record.layer, Activation) or _is_dense(record))
-
-
-def _chain(trace: Record, name: str) -> tuple[list[LayerTrace], bool]:
-    """Return the longest chain of layers that contains a layer, and whether it is the whole model."""
-    layers = Tree(trace.model).layers
-    owners = [outer for outer in layers if outer != name and is_within(name, outer)]
-    plain = takewhile(lambda outer: is_plain(layers[outer], Chain, *PASSES), reversed(owners))
-    top = [name, *plain][-1]
-    return trace.leaves(top, *PASSES), top == ""
-
-
-# ---- symbols
-
-
-def _output(record: LayerTrace) -> Symbol:
-    return layered(record.symbol, record.name)
-
-
-def _grad(record: LayerTrace) -> Symbol:
-    """Return g if it is dE/da of sums, else dE/dy."""
-    return layered("g", record.name) if record.symbol == "a" else derivative_by(_output(record))
-
-
-def _back(record: LayerTrace) -> Array:
-    """Return dE/dy of a layer on the path, for its one sample."""
-    assert record.grad_output is not None
-    row: Array = record.grad_output[0]
-    return row
-
-
 def _rule(left: Symbol, right: Symbol, by: Symbol, unit: str = "j") -> Symbol:
     """Return left = dE/dby = right for one unit; the middle part is omitted if it equals left."""
     sides = [side.at(unit) for side in dict.fromkeys([left, derivative_by(by)])] + [right]
@@ -95,7 +74,21 @@ def _rule(left: Symbol, right: Symbol, by: Symbol, unit: str = "j") -> Symbol:
 # ---- the derivation
 
 
-_G, _PRODUCT, _SUM, _UPDATE = (parse(text, "")[0].expression for text in ("g", "g * x", "sum(g * x)", "w - rate * g"))
+_G, _PRODUCT, _SUM, _SUM_OF_G, _UPDATE = (
+    parse(text, "")[0].expression for text in ("g", "g * x", "sum(g * x)", "sum(g)", "w - rate * g")
+)
+MOST_UNITS = 8  # outputs that are followed upwards through a layer that states its terms
+
+
+def _general(g: Symbol, x: Symbol, terms: Terms) -> Symbol | None:
+    """Return the sum in letters, if they are stated."""
+    if not terms.general or len(terms.outputs) < 2:
+        return None
+    over, output, factor = terms.general
+    products = [Symbol.at(g, output)] + [Symbol.at(x, factor)] * bool(factor)
+    text = " × ".join(each.text for each in products)
+    latex = r" \times ".join(each.latex.replace("−", "-") for each in products)
+    return Symbol(f"Σ{over.translate(SUBSCRIPTS)} {text}", rf"\sum_{{{over}}} {latex}")
 
 
 class Derivation:
@@ -127,58 +120,127 @@ class Derivation:
         owned = {f"{record.name}.{own}": record for record in self.trace.values() for own in record.parameters}
         owner = owned.get(self.name)
         known = self.kind in ("weight", "bias")
-        if owner is not None and known and _is_dense(owner) and _is_written(self.trace, owner):
-            return self._written_out(owner)
+        if owner is not None and is_once(self.trace, owner):
+            terms = terms_of(owner, self.kind, self.place)
+            if terms is not None or (known and is_dense_row(owner)):
+                return self._written_out(owner, terms)
         symbol = Symbol(f"{self.name}[{self.indices}]", rf"\mathrm{{{escaped(self.name)}}}[{self.indices}]")
         words: dict[str, Any] = {"name": self.name, "place": self.indices}
         lines = [taken(derivative_by(symbol), self.gradient)]
         if owner is None:
             self._say("not in a layer", lines=lines, **words)
         else:
-            key = "not rows" if _is_dense(owner) else "not linear"
+            key = "not rows" if is_dense(owner) else "not linear"
             self._say(key, lines=lines, layer=owner.name, what=called(owner.layer), **words)
         return symbol
 
-    def _written_out(self, owner: LayerTrace) -> Symbol:
+    def _written_out(self, owner: LayerTrace, terms: Terms | None) -> Symbol:
         """Add the sections from the highest layer that can be written out down to that of the entry."""
-        chain, whole = _chain(self.trace, owner.name)
+        chain, whole = chain_of(self.trace, owner.name)
         start = chain.index(owner)
-        path = list(takewhile(lambda record: _is_written(self.trace, record), chain[start:]))
-        above = next(iter(chain[start + len(path) :]), None)
-        i, j = self.place[-1], self.place[0]
-        symbol = layered("b" if self.kind == "bias" else "W", owner.name, f"[{self.indices}]")
+        symbol = layered({"bias": "b", "weight": "W"}.get(self.kind, self.kind), owner.name, f"[{self.indices}]")
+        i, j = (self.place[-1], self.place[0]) if terms is None else (0, 0)
         self._say(
-            self.kind, "indices", lines=[], name=self.name, place=self.indices, symbol=symbol.text,
-            i=i, j=j, layer=owner.name, what=called(owner.layer),
+            self.kind if terms is None else "entry", "indices", lines=[], name=self.name, place=self.indices,
+            symbol=symbol.text, i=i, j=j, layer=owner.name, what=called(owner.layer),
         )  # fmt: skip
-        needed = [[j]]  # the outputs of each layer that are on the path
-        for record in path[1:]:
-            needed.append(shown(record.output.shape[1]) if isinstance(record.layer, Linear) else needed[-1])
-        if whole and above is None:
+        path, needed = [owner], [[j] if terms is None else shown_outputs(owner, [terms])]
+        for record in chain[start + 1 :]:
+            units = self._next_units(record, needed[-1])
+            if units is None:
+                break
+            path.append(record)
+            needed.append(units)
+        above = next(iter(chain[start + len(path) :]), None)
+        if whole and above is None and is_rows(path[-1]):
             self._from_loss(path[-1], needed[-1])
+        elif whole and above is None:
+            self._from_loss_of_images(path[-1], needed[-1])
         else:
             self._from_above(path[-1], above, needed[-1])
         for (below, record), units in reversed(list(zip(pairwise(path), needed, strict=False))):
-            through = self._through_linear if isinstance(record.layer, Linear) else self._through_activation
-            through(record, below, units)
-        words: dict[str, Any] = {"symbol": symbol.text, "sum": _output(owner).at(j).text}
-        factors, product = {"g": Quantity(_grad(owner).at(j), _back(owner)[j])}, _G
+            if is_dense_row(record):
+                self._through_linear(record, below, units)
+            elif is_activation(record):
+                self._through_activation(record, below, units)
+            else:
+                self._through_terms(record, below, units)
+        x = output_of(chain[start - 1]) if start else word("x", "[#]") if whole else layered("x", owner.name)
+        x = placed(x, owner.input.shape[1:])
+        if terms is None:
+            self._ended(owner, symbol, x)
+        else:
+            self._summed(owner, symbol, x, terms)
+        return symbol
+
+    def _next_units(self, record: LayerTrace, units: list[int]) -> list[int] | None:
+        """Return the outputs of a layer that some of its inputs need; None if it is not written out."""
+        if not is_once(self.trace, record):
+            return None
+        if is_dense_row(record):
+            return shown(record.output.shape[1])
+        if is_activation(record):
+            return units
+        terms = terms_up(record, units)
+        above = [] if terms is None else shown_outputs(record, terms)
+        return None if terms is None or len(above) > MOST_UNITS else above
+
+    # ---- the end
+
+    def _ended(self, owner: LayerTrace, symbol: Symbol, x: Symbol) -> None:
+        """Add the section of an entry of a Linear, whose x is a row."""
+        i, j = self.place[-1], self.place[0]
+        words: dict[str, Any] = {"symbol": symbol.text, "sum": output_of(owner).at(j).text}
+        factors, product = {"g": Quantity(grad_of(owner).at(j), back_of(owner)[j])}, _G
         if self.kind == "weight":
-            x = _output(chain[start - 1]) if start else word("x", "[#]") if whole else layered("x", owner.name)
             factors["x"], product = Quantity(x.at(i), owner.input[0, i]), _PRODUCT
             words["input"] = x.at(i).text
         lines = [Equation(product, factors).line(derivative_by(symbol), self.gradient)]
         self._say(f"{self.kind} end", lines=lines, **words)
-        return symbol
+
+    def _summed(self, owner: LayerTrace, symbol: Symbol, x: Symbol, terms: Terms) -> None:
+        """Add the section of an entry of a layer that states its terms."""
+        line = self._sum_of(owner, terms, x, derivative_by(symbol), self.gradient)
+        text = terms.words.get(self.phrases["lang"], self.phrases["terms"])
+        self._stated(text, owner, [terms], [line], z=symbol.text, x=bare(x), y=bare(output_of(owner)))
+
+    def _stated(self, text: str, record: LayerTrace, terms: list[Terms], lines: list[WorkedLine], **words: str) -> None:
+        """Add a section whose title is stated by a layer, and how many terms are omitted."""
+        for name, value in words.items():
+            text = text.replace(f"{{{name}}}", value)
+        left_out = [len(each.outputs) - len(shown(len(each.outputs))) for each in terms]
+        if any(left_out):
+            few, many = min(filter(None, left_out)), max(left_out)
+            count = str(many) if few == many else f"{few}–{many}"
+            text += "\n" + self.phrases["omitted"].format(count=count)
+        self.sections.append(Section(text, None, lines))
+
+    def _sum_of(self, record: LayerTrace, terms: Terms, x: Symbol, left: Symbol, truth: Number) -> WorkedLine:
+        """Return the line of one entry: the sum of its terms."""
+        units = units_of(terms.outputs, record.output.shape[1:])
+        if not units:
+            return taken(left, truth)
+        quantities = {"g": Quantity(Chosen("", "", grad_of(record), units), numbers=back_of(record)[units])}
+        if isinstance(terms.factor, str):
+            array = factor_of(record, terms.factor)
+            letter = layered({"bias": "b", "weight": "W"}.get(terms.factor, terms.factor), record.name)
+            symbol = x if terms.factor == "x" else placed(letter, array.shape)
+            places = units_of(terms.places, array.shape)
+            quantities["x"] = Quantity(Chosen("", "", symbol, places), numbers=array.ravel()[places])
+        elif terms.factor != 1:
+            quantities["x"] = Quantity(numeral(shortest(terms.factor, 17)), terms.factor)
+        expression = _SUM if "x" in quantities else _SUM_OF_G
+        return SumEquation(expression, quantities, _general(grad_of(record), x, terms)).line(left, truth)
 
     # ---- the start
 
     def _from_above(self, top: LayerTrace, above: LayerTrace | None, units: list[int]) -> None:
-        lines = [taken(_grad(top).at(j), _back(top)[j]) for j in units]
+        lines = [taken(grad_of(top).at(j), back_of(top)[j]) for j in units]
         if above is None:
             self._say("container", layer=top.name, lines=lines)
         else:
-            self._say("opaque", layer=above.name, what=called(above.layer), lines=lines)
+            terms = terms_up(above, units) if is_once(self.trace, above) else None
+            self._say("opaque" if terms is None else "wide", layer=above.name, what=called(above.layer), lines=lines)
 
     def _from_loss(self, top: LayerTrace, units: list[int]) -> None:
         trace = self.trace
@@ -186,7 +248,7 @@ class Derivation:
         assert loss is not None
         assert target is not None
         formula, derivative, known = loss_formulas(loss, trace.prediction, target)
-        known = {"y": Quantity(_output(top), numbers=[*top.output[0]]), **known}
+        known = {"y": Quantity(output_of(top), numbers=[*top.output[0]]), **known}
         value = trace.model.dtype.type(trace.value)
         if formula is None:
             keys, lines = ["loss number"], [taken(word("E"), value)]
@@ -198,64 +260,85 @@ class Derivation:
             lines = [line for j in (None, *everyone) for line in written.parts_of(j)]
             lines.append(written.line(word("E"), value))
         self._say(*keys, loss=called(loss), target="t[j]", lines=lines)
-        grad, output = _grad(top), _output(top)
+        grad, output = grad_of(top), output_of(top)
         if derivative is None:
-            self._say("error number", lines=[taken(grad.at(j), _back(top)[j]) for j in units])
+            self._say("error number", lines=[taken(grad.at(j), back_of(top)[j]) for j in units])
             return
         written = ClassFormula(loss, derivative, known)
         lines = written.parts_of(None)
         for j in units:
-            lines += [*written.parts_of(j), written.line(grad.at(j), _back(top)[j], j)]
+            lines += [*written.parts_of(j), written.line(grad.at(j), back_of(top)[j], j)]
         lines = [line for line in lines if line not in self.sections[-1].lines]
         rule = _rule(grad, general(written.expression, written.quantities), output)
         key = "error signal" if top.symbol == "a" else "error"
         self._say(key, output=output.at("j").text, layer=top.name, rule=rule, lines=lines)
 
+    def _from_loss_of_images(self, top: LayerTrace, units: list[int]) -> None:
+        loss, value = self.trace.loss, self.trace.model.dtype.type(self.trace.value)
+        shape = " × ".join(map(str, top.output.shape[1:]))
+        self._say("loss of images", loss=called(loss), shape=shape, lines=[taken(word("E"), value)])
+        lines = [taken(grad_of(top).at(j), back_of(top)[j]) for j in units]
+        self._say("error of images", output=output_of(top).at("j").text, lines=lines)
+
     # ---- through one layer
 
+    def _through_terms(self, above: LayerTrace, below: LayerTrace, units: list[int]) -> None:
+        """Go back through a layer that states the terms of its x."""
+        x, grad = output_of(below), grad_of(below)
+        stated = terms_up(above, units) or []
+        lines = [
+            self._sum_of(above, terms, x, grad.at(unit), back_of(below)[unit])
+            for unit, terms in zip(units, stated, strict=True)
+        ]
+        title = self.phrases["through"].format(layer=above.name, what=called(above.layer))
+        words = next((terms.words for terms in stated), {})
+        text = words.get(self.phrases["lang"], self.phrases["terms of x"])
+        self._stated(f"{title}\n{text}", above, stated, lines, x=bare(x), y=bare(output_of(above)))
+
     def _through_linear(self, above: LayerTrace, below: LayerTrace, units: list[int]) -> None:
-        grad, lines = _grad(below), []
+        grad, lines = grad_of(below), []
         weight = layered("W", above.name, "[#, k]")
-        g = Quantity(_grad(above), numbers=[*_back(above)])
+        g = Quantity(grad_of(above), numbers=[*back_of(above)])
         for k in units:
             w = Quantity(layered("W", above.name, f"[#, {k}]"), numbers=[*above.parameters["weight"][:, k]])
-            lines.append(Equation(_SUM, {"g": g, "x": w}).line(grad.at(k), _back(below)[k]))
+            lines.append(Equation(_SUM, {"g": g, "x": w}).line(grad.at(k), back_of(below)[k]))
         self._say(
             "linear to sums" if below.symbol == "a" else "linear", layer=above.name, what=called(above.layer),
-            below=below.name, input=_output(below).at("k").text, output=_output(above).at("i").text,
+            below=below.name, input=output_of(below).at("k").text, output=output_of(above).at("i").text,
             weight=weight.at("i").text,
-            rule=_rule(grad, general(_SUM, {"g": g, "x": Quantity(weight)}), _output(below), "k"), lines=lines,
+            rule=_rule(grad, general(_SUM, {"g": g, "x": Quantity(weight)}), output_of(below), "k"), lines=lines,
         )  # fmt: skip
 
     def _through_activation(self, above: LayerTrace, below: LayerTrace, units: list[int]) -> None:
         layer = above.layer
         assert isinstance(layer, Activation)
-        a, y, grad = _output(below), _output(above), _grad(below)
+        a, y, grad = output_of(below), output_of(above), grad_of(below)
         with np.errstate(all="ignore"):
-            slopes = layer.derivative(above.input, above.output)[0]
+            slopes = layer.derivative(above.input, above.output)[0].ravel()
         factors = {
-            "g": Quantity(_grad(above), numbers=[*_back(above)]),
-            "x": Quantity(Symbol(f"f′({a.text})", f"f'({a.latex})"), numbers=[*slopes]),
+            "g": Quantity(grad_of(above), numbers=back_of(above)),
+            "x": Quantity(replace(a, text=f"f′({a.text})", latex=f"f'({a.latex})"), numbers=slopes),
         }
         slope, formula, lines = factors["x"].symbol, stated(layer, "derivative_formula"), list[WorkedLine]()
         if formula is not None:
-            known = {"a": Quantity(a, numbers=[*above.input[0]]), "y": Quantity(y, numbers=[*above.output[0]])}
-            written = ClassFormula(layer, formula, known, above.name)
+            x, values = above.input[0].ravel(), above.output[0].ravel()
+            known = {"a": Quantity(a, numbers=x), "y": Quantity(y, numbers=values)}
+            written = ClassFormula(layer, formula, known, above.name, above.input.shape[1:])
             lines = written.parts_of(None)
         for j in units:
             if formula is None:
                 lines.append(taken(slope.at(j), slopes[j]))
             else:
                 lines += [*written.parts_of(j), written.line(slope.at(j), slopes[j], j)]
-            lines.append(Equation(_PRODUCT, factors, j).line(grad.at(j), _back(below)[j]))
+            lines.append(Equation(_PRODUCT, factors, j).line(grad.at(j), back_of(below)[j]))
         self._say(
             "activation to sums" if below.symbol == "a" else "activation",
             *["derivative number"] * (formula is None),
-            layer=above.name, what=called(layer), below=below.name, input=a.text.replace("[#]", ""),
-            output=y.text.replace("[#]", ""), rule=_rule(grad, general(_PRODUCT, factors), a), lines=lines,
+            layer=above.name, what=called(layer), below=below.name, input=bare(a), output=bare(y),
+            rule=_rule(grad, general(_PRODUCT, factors), a), lines=lines,
         )  # fmt: skip
 
-    # ---- the end
+    # ---- the update
 
     def _update(self, symbol: Symbol, rate: float) -> None:
         quantities = {

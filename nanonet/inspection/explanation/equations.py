@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nanonet.core.arrays import Array
 from nanonet.inspection.explanation.formulas import REST, evaluate, names, spread
 from nanonet.inspection.explanation.writers import Symbol, numeral, symbolic
 from nanonet.inspection.rounding import rounded, shortest
@@ -29,7 +30,7 @@ class Quantity:
 
     symbol: Symbol
     number: Number | None = None
-    numbers: Sequence[Number] = ()
+    numbers: Sequence[Number] | Array = ()
 
 
 Quantities: TypeAlias = Mapping[str, Quantity]
@@ -175,6 +176,16 @@ class Equation:
             return Symbol(REST, r"\cdots")
         return self.quantities[base].symbol.at(index or unit or str(self.unit))
 
+    @property
+    def in_symbols(self) -> list[Symbol]:
+        """The expression in symbols, and with its sums expanded."""
+        return [symbolic(self.expression, self._symbol), self.expanded]
+
+    @property
+    def expanded(self) -> Symbol:
+        """The expression in symbols with its sums expanded."""
+        return symbolic(self.flat, self._symbol)
+
     def _sides(self, printed: Mapping[str, str], result: str) -> list[Symbol]:
         """Return the expression in symbols, and with its sums expanded; in numbers; and its result."""
 
@@ -184,8 +195,20 @@ class Equation:
                 return shown
             return Symbol(f"({symbol.text} = {shown.text})", f"({symbol.latex} = {shown.latex})")
 
-        symbols = [symbolic(expression, self._symbol) for expression in (self.expression, self.flat)]
-        return [*symbols, symbolic(self.flat, number), numeral(result)]
+        return [*self.in_symbols, symbolic(self.flat, number), numeral(result)]
+
+
+class SumEquation(Equation):
+    """A sum over terms that are not units of a layer; it begins with the sum in letters if that is given."""
+
+    def __init__(self, expression: ast.expr, quantities: Quantities, letters: Symbol | None) -> None:
+        super().__init__(expression, quantities)
+        self.letters = letters
+
+    @property
+    def in_symbols(self) -> list[Symbol]:
+        """The sum in letters, and its terms."""
+        return [self.expanded] if self.letters is None else [self.letters, self.expanded]
 
 
 def _distinct(sides: list[str]) -> tuple[str, ...]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 ENGLISH = {
+    "lang": "en",
     "weight": "The gradient of {name}[{place}]: `{symbol}` is the weight from input {i} to sum {j} of layer "
     "{layer}, `{what}`.",
     "bias": "The gradient of {name}[{place}]: `{symbol}` is the bias in sum {j} of layer {layer}, `{what}`.",
+    "entry": "The gradient of {name}[{place}]: `{symbol}` belongs to layer {layer}, `{what}`.",
     "indices": "Subscripts are layer numbers, numbers in brackets are indices; both start at 0.",
     "rest": "`…` abbreviates the terms between, taken together.",
+    "omitted": "`…` stands for the {count} terms between, taken together.",
+    "terms": "`{z}` goes into `{y}`, and each `{y}` passes its gradient back:",
+    "terms of x": "Each entry of `{x}` goes into `{y}`, which passes its gradient back:",
     "loss": "The loss is `{loss}`, where `{target}` is the target:",
     "labels": "`t` is 1 for the label and 0 for every other class.",
     "loss number": "The loss is `{loss}`; it declares no formula, so only its value is shown:",
+    "loss of images": "The loss is `{loss}`, of outputs of shape {shape}; only its value is shown:",
+    "error of images": "Its derivative with respect to `{output}` is taken from the pass:",
     "coefficients": "`k` is the target after label smoothing and class weights.",
     "counts": "`c` is the weight of the label's class, by which the mean is divided.",
     "largest": "`m`, the largest output, is subtracted before exp to prevent overflow; `p` is unchanged.",
@@ -19,6 +26,9 @@ ENGLISH = {
     "error number": "It has no derivative_formula, so its derivative is taken from the pass:",
     "opaque": "Layer {layer}, `{what}`, is neither a Linear nor an Activation and cannot be written out. The gradient "
     "that it passes back is taken from the pass:",
+    "wide": "In layer {layer}, `{what}`, each of these goes into more outputs than can be followed. The gradient that "
+    "it passes back is taken from the pass:",
+    "through": "Back through layer {layer}, `{what}`.",
     "container": "The layer that contains layer {layer} cannot be written out. The gradient that it passes back is "
     "taken from the pass:",
     "activation": "Back through layer {layer}, `{what}`, where `{output} = f({input})`:",
@@ -45,14 +55,21 @@ ENGLISH = {
 }
 
 JAPANESE = {
+    "lang": "ja",
     "weight": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、入力 {i} から和 {j} "
     "への重みです。",
     "bias": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` における、和 {j} のバイアスです。",
+    "entry": "{name}[{place}] の勾配: `{symbol}` は、層 {layer} の `{what}` に属します。",
     "indices": "下付きの数字は層の番号、角括弧内の数字は添字を表し、どちらも 0 から始まります。",
     "rest": "`…` は、間の項をまとめて省略したものです。",
+    "omitted": "`…` は、間の {count} 項をまとめて省略したものです。",
+    "terms": "`{z}` は `{y}` の計算に使われ、それぞれの `{y}` から勾配が逆伝播します。",
+    "terms of x": "`{x}` の各成分は `{y}` の計算に使われ、そこから勾配が逆伝播します。",
     "loss": "損失は `{loss}` です。ここで `{target}` は目標値です。",
     "labels": "`t` は、正解のクラスで 1、それ以外のクラスで 0 です。",
     "loss number": "損失は `{loss}` です。formula が定義されていないので、値だけを示します。",
+    "loss of images": "損失は `{loss}` です。出力の形状が {shape} なので、値だけを示します。",
+    "error of images": "損失の `{output}` による微分には、実際の計算で得た値を使います。",
     "coefficients": "`k` は、ラベル平滑化とクラスの重みを適用した目標値です。",
     "counts": "`c` は正解のクラスの重みで、平均を求めるときはこれで割ります。",
     "largest": "exp のオーバーフローを防ぐため、最大の出力 `m` を引いてから計算します。`p` の値は変わりません。",
@@ -61,6 +78,9 @@ JAPANESE = {
     "error number": "derivative_formula が定義されていないので、微分には実際の計算で得た値を使います。",
     "opaque": "層 {layer} の `{what}` は Linear でも活性化関数でもないので、式に展開できません。"
     "この層から逆伝播する勾配には、実際の計算で得た値を使います。",
+    "wide": "層 {layer} の `{what}` では、それぞれが多くの出力に加えられ、すべては追えません。"
+    "この層から逆伝播する勾配には、実際の計算で得た値を使います。",
+    "through": "層 {layer} の `{what}` を逆伝播します。",
     "container": "層 {layer} を含む外側の層は、式に展開できません。その層から逆伝播する勾配には、"
     "実際の計算で得た値を使います。",
     "activation": "層 {layer} の `{what}` を逆伝播します。ここで `{output} = f({input})` です。",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
 from nanonet.core.loss import Loss
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, sizes
 from nanonet.inspection.explanation.formulas import names, parse, per_unit
-from nanonet.inspection.explanation.writers import Symbol, layered, word
+from nanonet.inspection.explanation.writers import Symbol, layered, placed, word
 from nanonet.inspection.rounding import shortest
 from nanonet.losses.classification import CrossEntropy
 
@@ -51,11 +54,19 @@ def stated(thing: Layer | Loss, name: str) -> str | None:
 class ClassFormula:
     """A formula of a layer or a loss, with the values of its parts among the quantities.
 
-    layer is the name of the layer, by which its parts are marked; None for a loss.
+    layer is the name of the layer, by which its parts are marked; None for a loss. shape is that of the units, if they
+    have more than one axis.
     """
 
-    def __init__(self, owner: Layer | Loss, formula: str, quantities: Quantities, layer: str | None = None) -> None:
-        self.owner, self.formula, self.quantities = owner, formula, dict(quantities)
+    def __init__(
+        self,
+        owner: Layer | Loss,
+        formula: str,
+        quantities: Quantities,
+        layer: str | None = None,
+        shape: Shape = (),
+    ) -> None:
+        self.owner, self.formula, self.quantities, self.shape = owner, formula, dict(quantities), shape
         *self.parts, (_, self.expression) = parse(formula, type(owner).__name__)
         for name, expression in self.parts:
             self._find(expression)
@@ -68,8 +79,9 @@ class ClassFormula:
         symbol = word(name, inner) if layer is None else layered(name, layer, inner)
         if not inner:
             return Quantity(symbol, Equation(expression, self.quantities).value)
-        count = max(vectors.values())
-        return Quantity(symbol, numbers=[Equation(expression, self.quantities, i).value for i in range(count)])
+        known = dict(self.quantities)
+        numbers = _Each(max(vectors.values()), lambda i: Equation(expression, known, i).value)
+        return Quantity(placed(symbol, self.shape), numbers=numbers)
 
     def _find(self, expression: ast.expr) -> None:
         """Add the owner's attributes that an expression names to the quantities."""
@@ -81,13 +93,16 @@ class ClassFormula:
                 continue
             held = getattr(self.owner, name, None)
             value = np.asarray(held.value if isinstance(held, Parameter) else held)
+            if value.shape and len(self.shape) > 1:
+                value = _spread(value, self.shape)
             if value.dtype.kind not in "fiu" or value.shape not in ((), (count,)):
                 raise ValueError(
                     f"{type(self.owner).__name__}: {self.formula!r} names {name!r}, which is no number of "
                     f"{called(self.owner)}; known are {', '.join(self.quantities)} and its numeric attributes"
                 )
             if value.shape:
-                self.quantities[name] = Quantity(word(name, "[#]"), numbers=[cast(number) for number in value])
+                symbol = placed(word(name, "[#]"), self.shape)
+                self.quantities[name] = Quantity(symbol, numbers=[cast(number) for number in value])
             else:
                 self.quantities[name] = Quantity(word(name), cast(value[()]))
 
@@ -106,6 +121,33 @@ class ClassFormula:
             owner = type(self.owner).__name__
             raise ValueError(f"{owner}: {self.formula!r} is a number for each output; E is one: try sum(...)")
         return Equation(self.expression, self.quantities, unit).line(left, truth)
+
+
+class _Each(Sequence[Number]):
+    """The numbers of all units, each computed when it is asked for: of a feature map only a few are."""
+
+    def __init__(self, count: int, function: Callable[[int], Number]) -> None:
+        self._count, self._function = count, cache(function)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, i: int) -> Number: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Number]: ...
+    def __getitem__(self, i: int | slice) -> Number | Sequence[Number]:
+        if isinstance(i, slice):
+            return [self._function(k) for k in range(*i.indices(self._count))]
+        return self._function(range(self._count)[i])
+
+
+def _spread(value: npt.NDArray[Any], shape: Shape) -> npt.NDArray[Any]:
+    """Return an array with one number for each unit, if it can be broadcast to them; else as it is."""
+    try:
+        return np.broadcast_to(value, shape).ravel()
+    except ValueError:
+        return value
 
 
 SOFTMAX = CrossEntropy.formula.rpartition(";")[0]  # m, s and p

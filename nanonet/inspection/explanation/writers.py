@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from nanonet.core.arrays import Shape
 from nanonet.inspection.explanation.formulas import COMPARISONS
 
 CHOICE, ADDED, MULTIPLIED, NEGATED, RAISED, WHOLE = range(6)  # precedence
@@ -101,7 +104,7 @@ class Writer(ABC):
 
 
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-SUBSCRIPTS = str.maketrans("0123456789ik", "₀₁₂₃₄₅₆₇₈₉ᵢₖ")
+SUBSCRIPTS = str.maketrans("0123456789ijk", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖ")
 
 
 class TextWriter(Writer):
@@ -198,6 +201,36 @@ class Symbol:
         return Symbol(self.text.replace("#", str(unit)), self.latex.replace("#", str(unit)))
 
 
+@dataclass(frozen=True)
+class Placed(Symbol):
+    """The notation of an array with several axes, whose entries are numbered in C order."""
+
+    shape: Shape
+
+    def at(self, unit: int | str | None) -> Symbol:
+        """Return the symbol of one entry, with its indices."""
+        number = str(unit)
+        indices = np.unravel_index(int(number), self.shape) if number.isdecimal() else "cijklmno"[: len(self.shape)]
+        return super().at(", ".join(map(str, indices)))
+
+
+@dataclass(frozen=True)
+class Chosen(Symbol):
+    """The notation of some entries of a quantity, by their numbers in it; ``#`` is not replaced."""
+
+    whole: Symbol
+    units: Sequence[int]
+
+    def at(self, unit: int | str | None) -> Symbol:
+        """Return the symbol of one of them."""
+        return self.whole.at(self.units[int(str(unit))])
+
+
+def placed(symbol: Symbol, shape: Shape) -> Symbol:
+    """Return the symbol of an array, which has a number for each axis if there are several."""
+    return Placed(symbol.text, symbol.latex, shape) if len(shape) > 1 else symbol
+
+
 def word(name: str, index: str = "") -> Symbol:
     """Return the symbol of a quantity without a layer: t[#], learning_rate."""
     return Symbol(name + index, (name if len(name) == 1 else rf"\mathrm{{{escaped(name)}}}") + index)
@@ -218,7 +251,7 @@ def escaped(name: str) -> str:
 
 def derivative_by(symbol: Symbol) -> Symbol:
     """Return the symbol of the derivative of E with respect to another symbol."""
-    return Symbol(f"dE/d{symbol.text}", rf"\frac{{\partial E}}{{\partial {symbol.latex}}}")
+    return replace(symbol, text=f"dE/d{symbol.text}", latex=rf"\frac{{\partial E}}{{\partial {symbol.latex}}}")
 
 
 def numeral(printed: str) -> Symbol:

@@ -1,0 +1,164 @@
+"""Terms: what a layer states so that trace.explain can write out its gradients as sums of products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet.core.arrays import Array
+from nanonet.core.layer import Layer
+from nanonet.core.objects import called
+from nanonet.inspection.by_class import ByClass
+from nanonet.inspection.record import SUMS, LayerTrace
+
+Indices: TypeAlias = Sequence[Sequence[int]] | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The gradient of one entry z of a parameter or of x as a sum: dE/dz = Σ dE/dy[output] × factor.
+
+    Attributes
+    ----------
+    outputs : array of int
+        The entries of y, without the batch axis, that z goes into: one row of indices for each term.
+    factor : str or float
+        What each dE/dy is multiplied by: "x" or the name of a parameter for an entry of it, or a number, the same in
+        every term.
+    places : array of int
+        The entries of that array, x without its batch axis, one row for each term; not for a number.
+    words : dict of str
+        By language, "en" and "ja", how z goes into y; ``{z}``, ``{x}`` and ``{y}`` stand for the symbols of the entry,
+        the input and the output. Default: a sentence that fits any layer.
+    general : tuple of str
+        The letters of the sum, and the indices of dE/dy and of the factor in these letters, such as ("ij", "0, i, j",
+        "2, i + 1, j + 1"); empty: the sum begins with its terms.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many places as outputs.
+    """
+
+    outputs: Indices
+    factor: str | float = 1.0
+    places: Indices = ()
+    words: Mapping[str, str] = field(default_factory=dict)
+    general: tuple[str, str, str] | tuple[()] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.factor, str) and len(self.places) != len(self.outputs):
+            raise ValueError(
+                f"Terms: expected places in {self.factor} for each of the {len(self.outputs)} outputs, "
+                f"got {len(self.places)}"
+            )
+
+
+Explained: TypeAlias = Callable[[LayerTrace, str, tuple[int, ...]], Terms | None]
+EXPLAINED: ByClass[Explained] = ByClass("explains", "forward", "backward")
+
+
+def explains(*classes: type[Layer], sums: bool = False) -> Callable[[Explained], Explained]:
+    """Register how layers of some classes are explained: ``@explains(MyLayer)`` above a function.
+
+    The function takes the :class:`nanonet.LayerTrace` of one sample, the name of one of the layer's own parameters or
+    "x", and the indices of an entry of it, without the batch axis; it returns the :class:`Terms` of the gradient of
+    that entry, or None if that is not written out. A subclass is explained in the same way unless it overrides
+    ``forward`` or ``backward``.
+
+    Parameters
+    ----------
+    *classes : type
+        Subclasses of Layer.
+    sums : bool
+        Whether the output is a sum of products with a weight, as Linear's is: it is written a, and dE/da is the error
+        signal g.
+
+    Examples
+    --------
+    >>> from nanonet import Constant, Layer, Parameter, Sequential, SquaredError
+    >>> class Gain(Layer):
+    ...     def __init__(self):
+    ...         self.gain = Parameter((), Constant(2.0))
+    ...
+    ...     def forward(self, x, *, training=False):
+    ...         return x * self.gain.value, x
+    ...
+    ...     def backward(self, grad, cache):
+    ...         self.gain.grad = (grad * cache).sum()
+    ...         return grad * self.gain.value
+    >>> @explains(Gain)
+    ... def gain_terms(record, name, place):
+    ...     if name == "x":
+    ...         return Terms([place], "gain", [()])
+    ...     everywhere = list(np.ndindex(record.output.shape[1:]))
+    ...     return Terms(everywhere, "x", everywhere)
+    >>> trace = Sequential(Gain()).trace([[1, 2]], [[1, 3]], SquaredError())
+    >>> print(trace.explain("0.gain", ()).lines[-1].sides[-2:])
+    ('1 × 1 + 1 × 2', '3')
+    """
+    register, add = EXPLAINED.register(*classes), SUMS.register(*classes)
+
+    def registered(function: Explained) -> Explained:
+        register(function)
+        if sums:
+            add(function)
+        return function
+
+    return registered
+
+
+def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None:
+    """Return the terms that a layer's class states for one entry; None if it states none.
+
+    Raises
+    ------
+    ValueError
+        If they name an entry that does not exist.
+    """
+    function = EXPLAINED.of(record.layer)
+    single = isinstance(record.input, np.ndarray) and isinstance(record.output, np.ndarray)
+    if function is None or not single or record.grad_output is None:
+        return None
+    found = function(record, name, place)
+    if found is None:
+        return None
+    if not isinstance(found, Terms):
+        raise TypeError(f"explains({type(record.layer).__name__}): expected Terms or None, got {found!r:.60}")
+    _check(record, "y", found.outputs, record.output[0])
+    if isinstance(found.factor, str):
+        _check(record, found.factor, found.places, factor_of(record, found.factor))
+    return found
+
+
+def factor_of(record: LayerTrace, name: str) -> Array:
+    """Return x of the one sample, or a parameter."""
+    if name == "x":
+        x: Array = record.input[0]
+        return x
+    if name not in record.parameters:
+        known = ", ".join(map(repr, ["x", *record.parameters]))
+        raise ValueError(
+            f"explains({type(record.layer).__name__}): expected the factor as a number or one of {known}, got {name!r}"
+        )
+    return record.parameters[name]
+
+
+def _check(record: LayerTrace, name: str, places: Indices, array: Array) -> None:
+    if len(places) == 0:
+        return
+    table = np.asarray(places)
+    if table.ndim != 2 or table.shape[1] != array.ndim or not _within(table, array.shape):
+        wrong = next(iter(place for place in places if not _within(np.array([place]), array.shape)), places[0])
+        raise ValueError(
+            f"explains({type(record.layer).__name__}): {called(record.layer)}: {name} has shape {array.shape} "
+            f"and no entry {tuple(map(int, wrong))}"
+        )
+
+
+def _within(table: npt.NDArray[np.integer], shape: tuple[int, ...]) -> bool:
+    return table.shape[1] == len(shape) and bool(((table >= 0) & (table < shape)).all())
