@@ -230,7 +230,7 @@ PRESETS = {
         "0.95 % test error (LeCun et al. 1998, LeNet-5, no distortions)",
         lenet5,
         CrossEntropy(label_smoothing=0.1),
-        lambda steps: AdamW(CosineRate(1e-3, steps), weight_decay=0.3),
+        lambda steps: AdamW(CosineRate(2e-3, steps), weight_decay=0.1),
         batch_size=32,
         epochs=20,
     ),
