@@ -94,7 +94,7 @@ SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py
     [
         pytest.param(path.name, marks=SLOW.get(path.name, []))
         for path in sorted(EXAMPLES.glob("*.py"))
-        if path.name != "mnist.py"
+        if path.name not in ("mnist.py", "ucr.py")  # which need data
     ],
 )
 def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str) -> None:
