@@ -11,6 +11,7 @@ import pytest
 from nanonet.inspection.rounding import printed
 from tests import oracle
 from tests.examples import EXAMPLES, output_of
+from tests.system.test_mnist import fake_digits
 
 BEFORE = "0.60041131 0.79248709"
 ARTICLE_INDEX = "0.91175343 0.08878309"
@@ -84,7 +85,8 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py"]}
+WIRED = ["autoencoder.py", "gan.py", "lenet.py", "siamese.py", "two_inputs.py", "unet.py"]  # images, and any wiring
+SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py
     [
         pytest.param(path.name, marks=SLOW.get(path.name, []))
         for path in sorted(EXAMPLES.glob("*.py"))
-        if path.name != "mnist.py"
+        if path.name not in ("mnist.py", "ucr.py")  # which need data
     ],
 )
 def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str) -> None:
@@ -115,3 +117,78 @@ def test_the_callback_stops_the_fit_and_the_loop_by_hand_learns() -> None:
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", by_hand)]
     assert len(losses) == 5
     assert losses[-1] < losses[0] / 10
+
+
+def found(pattern: str, text: str) -> list[float]:
+    """Return the numbers that the groups of a pattern match."""
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return [float(group) for group in match.groups()]
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_an_example_has_fewer_than_100_lines(name: str) -> None:
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 100
+
+
+@pytest.mark.slow
+def test_lenet_tells_the_small_digits_apart() -> None:
+    (right,) = found(r"on the 360 digits held out: (\d+\.\d)%", output_of("lenet.py"))
+    assert right > 97.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zipped", [False, True])
+def test_lenet_reads_the_files_of_mnist(tmp_path: Path, zipped: bool) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "lenet.py"), "--data", str(tmp_path), "--epochs", "30"]
+    fake_digits(tmp_path, zipped=zipped)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (right,) = found(r"on the 40 digits held out: (\d+\.\d)%", output)
+    assert right > 80
+    assert output.startswith("ZeroPad2d(2)                 (1, 32, 32)\n")
+
+
+@pytest.mark.slow
+def test_the_autoencoder_keeps_more_of_a_digit_than_as_many_best_directions() -> None:
+    lines = r"the mean digit +(\S+)\n +PCA +(\S+)\n +autoencoder +(\S+)\n"
+    mean, directions, net = found(lines, output_of("autoencoder.py"))
+    assert directions < mean / 2
+    assert net < 0.6 * directions
+
+
+@pytest.mark.slow
+def test_the_generator_finds_every_cluster() -> None:
+    *_, last, real = output_of("gan.py").splitlines()
+    (share,) = found(r"^ 6000 .* (\d+\.\d)%", last)
+    (possible,) = found(r"^real points +(\d+\.\d)%", real)
+    assert 75 < share < possible
+    assert min(map(int, last.split("%")[1].split())) > 40  # of 125
+
+
+@pytest.mark.slow
+def test_the_siamese_net_knows_pairs_of_the_digits_that_it_was_trained_on() -> None:
+    output = output_of("siamese.py")
+    assert "Siamese: backward is the derivative of forward" in output
+    known, strange = found(r"new images of 0 to 7: (\S+)%\n.*never seen: (\S+)%", output)
+    assert known > 95
+    assert 45 < strange < known
+
+
+@pytest.mark.slow
+def test_two_inputs_lead_to_both_outputs() -> None:
+    digits, off, guess = found(
+        r"right: (\S+)%\n +products off by (\S+)[^\n]*\n.* off by (\S+) on average", output_of("two_inputs.py")
+    )
+    assert digits > 97
+    assert off < guess / 5
+
+
+@pytest.mark.slow
+def test_the_unet_tells_disks_from_squares_pixel_by_pixel() -> None:
+    output = output_of("unet.py")
+    disk, square, _, _ = found(r"U-net +(\S+) +(\S+)\n.*both +(\S+) +(\S+)", output)
+    assert min(disk, square) > 0.7
+    rows = re.findall(r"^\|([ o#]{32})\|   \|([ o#]{32})\|$", output, re.MULTILINE)
+    assert len(rows) == 32
+    agree = [a == b for there, seen in rows for a, b in zip(there, seen, strict=True)]
+    assert np.mean(agree) > 0.9

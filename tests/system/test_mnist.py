@@ -107,7 +107,11 @@ def test_a_missing_file_is_named(mnist: Any, tmp_path: Path) -> None:
         mnist.main(["--data", str(tmp_path), "--preset", "nielsen30"])
 
 
-@pytest.mark.parametrize("preset", sorted(load_example().PRESETS))
+SLOW = {"keras_cnn": [pytest.mark.slow]}
+PRESETS = [pytest.param(name, marks=SLOW.get(name, [])) for name in sorted(load_example().PRESETS)]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_learns_and_prints_what_was_published_beside_it(
     mnist: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
 ) -> None:

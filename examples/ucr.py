@@ -1,0 +1,129 @@
+"""Time series of the UCR archive, by the nets and the protocol of Wang, Yan and Oates (2017): an MLP and an FCN.
+
+    python examples/ucr.py --data DIR --name GunPoint --net fcn --rng 0 1 2 3 4
+
+DIR holds GunPoint/GunPoint_TRAIN.ts and so on; the package aeon has some series, in its folder datasets/data. Here are
+fewer epochs than the 5000 and 2000 of the authors, whose number --epochs takes.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nanonet import (
+    Adam,
+    Array,
+    BatchNorm,
+    Conv1d,
+    CrossEntropy,
+    Dropout,
+    EarlyStopping,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    Optimizer,
+    ReduceOnPlateau,
+    ReLU,
+    Reshape,
+    Sequential,
+    Step,
+    Trainer,
+    accuracy,
+)
+
+Numbers = npt.NDArray[Any]
+EPOCHS = {"mlp": 1000, "fcn": 300}
+
+
+class Adadelta(Optimizer):
+    """Steps of the size of past steps, each relative to the root mean square of the gradient (Zeiler 2012)."""
+
+    def states(self) -> dict[str, float]:
+        return {"mean_square": 0.0, "mean_square_step": 0.0}
+
+    def update(self, value: Array, grad: Array, step: Step, mean_square: Array, mean_square_step: Array) -> None:
+        mean_square *= 0.95
+        mean_square += 0.05 * grad * grad
+        change = grad * np.sqrt((mean_square_step + 1e-8) / (mean_square + 1e-8))
+        mean_square_step *= 0.95
+        mean_square_step += 0.05 * change * change
+        value -= step.learning_rate * change
+
+
+class Halve(ReduceOnPlateau):
+    """Halves the learning rate when the training loss no longer falls, but to no less than a tenth."""
+
+    def epoch_end(self, trainer: Trainer) -> None:
+        super().epoch_end(trainer)
+        trainer.rate_factor = max(trainer.rate_factor, 0.1)
+
+
+def mlp(length: int, classes: int) -> list[Layer]:
+    layers: list[Layer] = [Dropout(0.1)]
+    for inputs, rate in ((length, 0.2), (500, 0.2), (500, 0.3)):
+        layers += [Linear(inputs, 500), ReLU(), Dropout(rate)]
+    return [*layers, Linear(500, classes)]
+
+
+def fcn(length: int, classes: int) -> list[Layer]:
+    layers: list[Layer] = [Reshape(1, length)]
+    for inputs, outputs, kernel in ((1, 128, 8), (128, 256, 5), (256, 128, 3)):
+        layers += [Conv1d(inputs, outputs, kernel, padding="same"), BatchNorm(outputs), ReLU()]
+    return [*layers, GlobalAvgPool(), Linear(128, classes)]
+
+
+def read(path: Path) -> tuple[Numbers, list[str]]:
+    """Return the series of a .ts file as rows, and their classes."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SystemExit(f"{path}: {error.strerror}") from None
+    rows = [line.rsplit(":", 1) for line in lines if line and line[0] not in "#@"]
+    return np.array([numbers.split(",") for numbers, _ in rows], dtype=float), [name.strip() for _, name in rows]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Classify series of the UCR archive.")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds a folder for each name")
+    parser.add_argument("--name", required=True, help="such as GunPoint")
+    parser.add_argument("--net", choices=EPOCHS, required=True)
+    parser.add_argument("--epochs", type=int, help=f"default: {EPOCHS}")
+    parser.add_argument("--rng", type=int, nargs="+", default=[0], metavar="N", help="one run for each; default: 0")
+    chosen = parser.parse_args(arguments)
+    (x, names), (new, new_names) = (
+        read(chosen.data / chosen.name / f"{chosen.name}_{kind}.ts") for kind in ("TRAIN", "TEST")
+    )
+    classes = sorted(set(names))
+    labels, new_labels = (np.array([classes.index(name) for name in part]) for part in (names, new_names))
+    mean, deviation = x.mean(), x.std()  # of all numbers together, as the authors have it
+    x, new = (x - mean) / deviation, (new - mean) / deviation
+    epochs, batch = chosen.epochs or EPOCHS[chosen.net], min(len(x) // 10, 16)
+    print(f"{chosen.name}, {chosen.net}: {x.shape[0]} series of {x.shape[1]}, batches of {batch}, {epochs} epochs")
+
+    reached = []
+    for rng in chosen.rng:
+        begun = time.perf_counter()
+        layers = (mlp if chosen.net == "mlp" else fcn)(x.shape[1], len(classes))
+        optimizer = Adadelta(1.0) if chosen.net == "mlp" else Adam(1e-3)
+        patience = 200 if chosen.net == "mlp" else 50
+        callbacks = [Halve("loss", patience, factor=0.5), EarlyStopping("loss", epochs)]  # the latter restores the best
+        model = Sequential(*layers, rng=rng)
+        settings: Any = {"epochs": epochs, "batch_size": batch, "callbacks": callbacks, "verbose": 0}
+        history = model.fit(x, labels, loss=CrossEntropy(), optimizer=optimizer, **settings)
+        reached.append(accuracy(model.predict(new, batch_size=100), new_labels))
+        took = time.perf_counter() - begun
+        print(
+            f"rng {rng}: {reached[-1]:.2%}, lowest training loss {min(history['loss']):.5f}, {took:.1f} s", flush=True
+        )
+    spread = f", deviation {statistics.stdev(reached):.2%}" if len(reached) > 1 else ""
+    print(f"on the {len(new)} test series: mean {statistics.mean(reached):.2%} of {len(reached)}{spread}")
+
+
+if __name__ == "__main__":
+    main()
