@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nanonet.core.arrays import Shape
+from nanonet.core.arrays import Patterns
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape, axes, known, optional
+from nanonet.core.checks import as_shape, axes, is_several, known, optional
 from nanonet.core.objects import called
 from nanonet.interchange.onnx.reading import chain_of
 from nanonet.interchange.onnx.writing import graph_of
@@ -15,19 +15,22 @@ from nanonet.models.sequential import Sequential
 from nanonet.storage.disk import path_to, read_whole, write_whole
 
 
-def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | None = None) -> None:
+def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns | None = None) -> None:
     """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
-    Weights keep their names, such as "0.weight". The write is atomic.
+    Several inputs are "x0", "x1", ..., several outputs "y0", "y1", ...; integers are int64. Weights keep their names,
+    such as "0.weight". The write is atomic. In float64 runtimes lack some operators: onnxruntime has no Conv,
+    AveragePool and Resize of doubles.
 
     Parameters
     ----------
     model : Sequential
-        Built from nanonet's own layers.
+        Built from nanonet's own layers, Composites, and layers registered with :func:`writes`.
     path : str or Path
         Ends in .onnx.
     input_shape : tuple of int, optional
-        Without the batch axis; needed if the first layer does not determine it, and for sequences.
+        Without the batch axis; needed if the first layer does not determine it, and for sequences and images. For
+        several inputs a tuple of shapes.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Shape | N
     place = path_to(path, "export", ".onnx")
     if not isinstance(model, Sequential):
         raise TypeError(f"export: expected a Sequential, got {called(model)}")
-    shape = _pinned(model) if input_shape is None else as_shape(input_shape, "export")
+    shape = _pinned(model) if input_shape is None else _given(model, input_shape)
     if shape is None:
         raise ValueError(
             "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)), "
@@ -108,7 +111,20 @@ def _package(owner: str) -> Any:
     return optional(owner, "onnx", "onnx", "onnx", "onnx.helper", "onnx.numpy_helper")
 
 
-def _pinned(model: Sequential) -> Shape | None:
+def _pinned(model: Sequential) -> Patterns | None:
     """Return the shape that the first layer pins: for a Linear, rows; None where a length is open."""
     pattern = model.input_shape
+    if is_several(pattern):
+        return known(tuple(axes(part) for part in pattern))
     return None if pattern is None else known(axes(pattern))
+
+
+def _given(model: Sequential, shape: Patterns) -> Patterns:
+    """Return an input shape as a tuple of ints, or a tuple of such, and check that the model takes it."""
+    parts = shape if isinstance(shape, (tuple, list)) and any(isinstance(s, (tuple, list)) for s in shape) else None
+    if (parts is not None) != model.several_inputs:
+        wanted = (
+            "a tuple of shapes, ((3,), (5,)), since the model takes several inputs" if model.several_inputs else "one"
+        )
+        raise ValueError(f"export: expected input_shape as {wanted}, got {shape}")
+    return as_shape(shape, "export") if parts is None else tuple(as_shape(part, "export") for part in parts)
