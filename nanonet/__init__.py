@@ -57,6 +57,7 @@ from nanonet.layers.residual import Residual
 from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.wired import Wired
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
 from nanonet.losses.together import Together
@@ -177,6 +178,7 @@ __all__ = [
     "Upsample",
     "Vector",
     "WarmUp",
+    "Wired",
     "ZeroPad2d",
     "Zeros",
     "accuracy",

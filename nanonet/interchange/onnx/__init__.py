@@ -8,9 +8,12 @@ expressions, to find the activation that several operators compute. reading conv
 is no chain.
 """
 
+from nanonet.interchange.onnx import readers as readers
 from nanonet.interchange.onnx import writers as writers
 from nanonet.interchange.onnx.draft import Draft as Draft
 from nanonet.interchange.onnx.files import export as export
 from nanonet.interchange.onnx.files import load as load
+from nanonet.interchange.onnx.graph import Node as Node
+from nanonet.interchange.onnx.reached import Reached as Reached
 from nanonet.interchange.onnx.registration import reads as reads
 from nanonet.interchange.onnx.registration import writes as writes

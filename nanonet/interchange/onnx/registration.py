@@ -25,7 +25,7 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     - ``draft`` has ``add(operator, *inputs, **attributes)``, which adds a node and returns the name of its output,
       ``constant("weight", array)``, ``number(0.5)`` and ``integers(1, 2)``, which return the names of constants, and
       ``write(layer.inner, x, shape, "inner")`` for a layer inside this one; see :class:`Draft`.
-    - ``x`` is the name of the input, and ``shape`` its shape without the batch axis; both are tuples for several inputs.
+    - ``x`` is the name of the input, and ``shape`` its shape without the batch axis; for several inputs tuples.
 
     A subclass inherits it unless it overrides ``forward``, or anything else on which the output may depend.
 

@@ -46,7 +46,11 @@ def _concatenate(draft: Draft, layer: Any, x: tuple[str, ...], shape: Patterns) 
 
 @writes(Add)
 def _add(draft: Draft, layer: Any, x: tuple[str, ...], shape: Patterns) -> str:
-    return draft.add("Sum", *x)
+    return _sum(draft, x)
+
+
+def _sum(draft: Draft, names: tuple[str, ...]) -> str:
+    return draft.add("Add" if len(names) == 2 else "Sum", *names)
 
 
 @writes(Composite)
@@ -94,7 +98,7 @@ class _Names:
 
     def add(self, *values: _Named) -> _Named:
         """Add a sum."""
-        return _Named(self.draft.add("Sum", *_names_of(values)), self.shapes.add(*_shapes_of(values)))
+        return _Named(_sum(self.draft, _names_of(values)), self.shapes.add(*_shapes_of(values)))
 
     def multiply(self, *values: _Named) -> _Named:
         """Add products."""
