@@ -59,6 +59,7 @@ from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.wired import Wired
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
 from nanonet.losses.together import Together
@@ -184,6 +185,7 @@ __all__ = [
     "Vector",
     "WarmUp",
     "WeightNorm",
+    "Wired",
     "ZeroPad2d",
     "Zeros",
     "accuracy",

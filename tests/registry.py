@@ -98,6 +98,7 @@ from nanonet import (
     Uniform,
     Upsample,
     WeightNorm,
+    Wired,
     ZeroPad2d,
     Zeros,
 )
@@ -320,6 +321,10 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     Concatenate: [
         LayerCase(Concatenate, ((3,), (2,), (4,))),
         LayerCase(lambda: Concatenate(axis=1), ((3, 2), (1, 2))),
+    ],
+    Wired: [
+        LayerCase(lambda: Wired([Linear(3, 3), Tanh()], [(0, 0), (1, 1), ("add", (0, 2))], 3), (3,)),
+        LayerCase(lambda: Wired([], [("split", 0, (1, 2), -1), ("concatenate", (3, 1), 1)], (4, 2), 2), ((3,), (2,))),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
     Reparametrised: [

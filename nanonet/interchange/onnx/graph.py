@@ -1,11 +1,11 @@
-"""Graph: the nodes and constants of an ONNX file that one output depends on, by ONNX's schemas in the file's opset."""
+"""Graph: the nodes and constants of an ONNX file that its outputs depend on, by ONNX's schemas in the file's opset."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ FLOATS: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
     11: np.dtype(np.float64),
 }  # by ONNX's number of the element type
+INTEGERS: dict[int, np.dtype[Any]] = {6: np.dtype(np.int32), 7: np.dtype(np.int64)}
 MOST = 20_000  # operators
 DEEPEST = 99  # operators between a constant and its use
 OLDEST = 9  # opset; before it, broadcasting rules differ
@@ -97,8 +98,19 @@ def _value(onnx: Any, attribute: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
+class Input(NamedTuple):
+    """An input of a graph; its shape is without the batch axis, and None if the file does not say."""
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: np.dtype[Any]
+
+
+Mark = tuple[int, int, dict[Path, int]]
+
+
 class Graph:
-    """The part of a graph that an output depends on."""
+    """The part of a graph that its outputs, or one of them, depend on."""
 
     def __init__(self, onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> None:
         self.onnx, self.folder, self.size = onnx, folder, size
@@ -106,16 +118,21 @@ class Graph:
         self._tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
         self._nodes = [Node(node, place) for place, node in enumerate(proto.graph.node)]
         self._makers = {name: node for node in self._nodes for name in node.outputs if name}
-        self._taken: set[int] = set()
+        self._taken: dict[int, None] = {}  # in the order in which they were taken
         self._read_bytes: dict[Path, int] = defaultdict(int)
         self._unfolded = 0
-        self._set_input(proto)
-        self._refuse_two_of_a_name(proto)
-        self.output = self._chosen([value.name for value in proto.graph.output], output)
+        given = [value for value in proto.graph.input if value.name not in self._tensors]
+        self._refuse_two_of_a_name(proto, [value.name for value in given])
+        self.outputs = self._chosen([value.name for value in proto.graph.output], output)
         self._users: dict[str, list[Node]] = defaultdict(list)
-        needed = self._before(self.output)
+        needed = self._before(self.outputs)
         if len(needed) > MOST:
-            raise ValueError(f"{self.output} comes of {len(needed)} operators; load takes no more than {MOST}")
+            raise ValueError(f"{self.outputs[0]} comes of {len(needed)} operators; load takes no more than {MOST}")
+        if output is not None:  # then what only others depend on does not count
+            names = {name for node in needed for name in node.inputs}
+            given = [value for value in given if value.name in names]
+        self.batch: int | None = None
+        self.inputs = [self._input(value) for value in given]
         for node in needed:
             node.read(onnx, self.opset)
             for name in dict.fromkeys(node.inputs):
@@ -136,38 +153,37 @@ class Graph:
             raise ValueError(f"redefines ONNX's own operators: {anew}")
         return int(opsets[0])
 
-    def _refuse_two_of_a_name(self, proto: Any) -> None:
-        names = [self.input, *(tensor.name for tensor in proto.graph.initializer)]
+    def _refuse_two_of_a_name(self, proto: Any, inputs: list[str]) -> None:
+        names = [*inputs, *(tensor.name for tensor in proto.graph.initializer)]
         names += [name for node in self._nodes for name in node.outputs if name]
         if len(set(names)) < len(names):
             twice = next(name for name, count in Counter(names).items() if count > 1)
             raise ValueError(f"the name {twice!r} is used twice")
 
-    def _set_input(self, proto: Any) -> None:
-        inputs = [value for value in proto.graph.input if value.name not in self._tensors]
-        if len(inputs) != 1:
-            raise ValueError(f"expected a graph of one input, got {[value.name for value in inputs]}")
-        kind = inputs[0].type.tensor_type
-        if kind.elem_type not in FLOATS:
-            raise ValueError(f"expected an input of floats or doubles, got element type {kind.elem_type}")
-        self.input, self.input_dtype = inputs[0].name, FLOATS[kind.elem_type]
+    def _input(self, value: Any) -> Input:
+        kind = value.type.tensor_type
+        dtypes: dict[int, np.dtype[Any]] = {**FLOATS, **INTEGERS}
+        if kind.elem_type not in dtypes:
+            raise ValueError(
+                f"expected an input of floats or doubles, or of integers, got element type {kind.elem_type} of "
+                f"{value.name}"
+            )
         lengths = [each.dim_value if each.dim_value > 0 else None for each in kind.shape.dim]
-        self.batch = lengths[0] if lengths else None
-        self.input_shape = tuple(lengths[1:]) if lengths else None  # None if the file does not say
+        if lengths and lengths[0] is not None:
+            self.batch = lengths[0]
+        return Input(value.name, tuple(lengths[1:]) if lengths else None, dtypes[kind.elem_type])
 
-    def _chosen(self, outputs: list[str], wanted: str | None) -> str:
-        if wanted is None and len(outputs) == 1:
-            return outputs[0]
+    def _chosen(self, outputs: list[str], wanted: str | None) -> list[str]:
         if wanted is None:
-            raise ValueError(f"has the outputs {outputs}; write load(path, output=...) with one of them")
+            return outputs
         if wanted not in self._makers:
             raise ValueError(f"no node produces {wanted!r}; its outputs are {outputs}")
-        return wanted
+        return [wanted]
 
-    def _before(self, output: str) -> list[Node]:
-        """Return the nodes that an output depends on, in the order of the file, which is topological."""
+    def _before(self, outputs: list[str]) -> list[Node]:
+        """Return the nodes that the outputs depend on, in the order of the file, which is topological."""
         found: dict[int, Node] = {}
-        names = [output]
+        names = list(outputs)
         while names:
             node = self._makers.get(names.pop())
             if node is not None and node.place not in found:
@@ -179,15 +195,43 @@ class Graph:
         """Return the unconsumed nodes that take a value, in the order of the file."""
         return [node for node in self._users[value] if node.place not in self._taken]
 
+    def maker(self, value: str) -> Node | None:
+        """Return the node that a value comes from."""
+        return self._makers.get(value)
+
     def take(self, node: Node) -> None:
         """Mark a node as consumed."""
-        self._taken.add(node.place)
+        self._taken[node.place] = None
+
+    def is_taken(self, node: Node) -> bool:
+        """Return whether a node is consumed."""
+        return node.place in self._taken
+
+    def mark(self) -> Mark:
+        """Return what was consumed and read so far, for :meth:`back_to`."""
+        return len(self._taken), self._unfolded, dict(self._read_bytes)
+
+    def back_to(self, mark: Mark) -> None:
+        """Undo what was consumed since a mark."""
+        taken, self._unfolded, read = mark
+        self._read_bytes = defaultdict(int, read)
+        while len(self._taken) > taken:
+            self._taken.popitem()
 
     def account(self, size: int) -> None:
         """Count size bytes about to be allocated; raise ValueError if they are too many for the size of the file."""
         self._unfolded += size
         if self._unfolded > UNFOLDED * self.size + ALLOWED:
             raise ValueError(f"what it holds would take more than {UNFOLDED} times its {self.size} bytes")
+
+    def is_constant(self, name: str, depth: int = 0) -> bool:
+        """Return whether :meth:`constant` gives an array for a name, without reading it."""
+        node = self._makers.get(name)
+        if name in self._tensors or (node is not None and node.operator == "Constant"):
+            return True
+        if node is None or node.operator not in ("Identity", "Transpose", "Cast") or depth > DEEPEST:
+            return False
+        return self.is_constant(node.inputs[0], depth + 1)
 
     def constant(self, name: str, depth: int = 0) -> Numbers | None:
         """Return the array of a constant name, or None if it depends on the input."""

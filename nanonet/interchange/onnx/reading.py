@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-import heapq
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nanonet.core.layer import Layer
-from nanonet.core.objects import listed
 from nanonet.core.tree import Tree, build
+from nanonet.interchange.onnx.decomposed import Search
 from nanonet.interchange.onnx.elementwise import OPERATORS
 from nanonet.interchange.onnx.graph import Graph, Node
-from nanonet.interchange.onnx.operators import READERS, Reached
-from nanonet.interchange.onnx.recognition import Number, Operation, recognised
+from nanonet.interchange.onnx.reached import Reached, Unread
+from nanonet.interchange.onnx.wiring import CUTS, Wiring, check_summed
 from nanonet.layers.residual import Residual
 from nanonet.models.architecture import sketching
 from nanonet.models.sequential import Sequential
 
-LONGEST = 64  # operators of a decomposed activation: GELU in float64 without Erf takes 48
 DEEPEST = 40  # nesting of residual blocks
 
 
-class NoActivation(ValueError):
-    """The operators after a value are not an activation that nanonet has."""
+class TooDeep(Exception):
+    """More nested residual blocks than load takes."""
 
 
-def chain_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
-    """Return the chain in a file of size bytes, up to an output."""
+def model_of(onnx: Any, proto: Any, folder: Path, size: int, output: str | None) -> Sequential:
+    """Return the model in a file of size bytes, up to an output."""
     graph = Graph(onnx, proto, folder, size, output)
+    if not graph.inputs or not graph.outputs:
+        raise ValueError(f"expected inputs and outputs, got {len(graph.inputs)} and {len(graph.outputs)}")
     walk = _Walk(graph)
     with sketching():  # no initial weights are drawn
-        layers = walk.layers(graph.output)
-        dtypes = [sums.weight.dtype for sums in walk.reached.sums] or [graph.input_dtype]
-        model = Sequential(*layers, dtype=np.result_type(*dtypes))
+        layers = walk.whole()
+        mine = {id(layer) for layer in Tree(Sequential(*layers)).layers.values()}
+        fills = [fill for fill in walk.reached.fills.values() if id(fill.layer) in mine]
+        model = Sequential(*layers, dtype=_dtype(graph, [array for fill in fills for array in fill.arrays.values()]))
     build(Tree(model), model.dtype, model.rng)
-    for layer, weight, bias in walk.reached.sums:
-        layer.weight.value = weight
-        if layer.bias is not None and bias is not None:
-            layer.bias.value = bias
+    for layer, arrays in fills:
+        for name, array in arrays.items():
+            getattr(layer, name).value = array
     return model
+
+
+def _dtype(graph: Graph, arrays: list[Any]) -> np.dtype[Any]:
+    """Return the dtype of the weights, or of the inputs if there are none."""
+    floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
+    floats = floats or [each.dtype for each in graph.inputs if each.dtype.kind == "f"]
+    return np.result_type(*floats) if floats else np.dtype(np.float32)
 
 
 class _Walk:
@@ -52,106 +58,110 @@ class _Walk:
         self.reached = Reached(graph)
         self.depth = 0
 
+    def whole(self) -> list[Layer]:
+        """Return the layers of the whole graph: a chain, or one Wired for several inputs or outputs."""
+        graph = self.graph
+        if len(graph.inputs) == 1 and len(graph.outputs) == 1:
+            try:
+                return self.layers(graph.outputs[0])
+            except TooDeep as error:
+                raise ValueError(str(error)) from None
+        try:
+            return [Wiring(self.reached, graph.inputs).whole()]
+        except ValueError as error:
+            if len(graph.outputs) == 1:
+                raise
+            raise ValueError(
+                f"has the outputs {graph.outputs}; write load(path, output=...) with one of them, since not all are "
+                f"read: {error}"
+            ) from None
+
     def layers(self, goal: str) -> list[Layer]:
         """Return the layers on the path to a value."""
         layers: list[Layer] = []
         while self.reached.value != goal:
             users = self.graph.users(self.reached.value)
             if not users:
-                raise ValueError(f"{goal} does not depend on {self.graph.input}")
-            node = users[0]
-            if len(users) > 1 or (node.operator, *node.inputs) == ("Add", *[self.reached.value] * 2):
-                layers.append(self._branches(users))
-            elif node.operator in READERS:
-                found = READERS[node.operator](self.reached, node)
-                layers += [] if found is None else [found]
-                self._advance(node)
-            elif (linear := self.reached.with_bias(node, layers)) is not None:
-                layers[-1] = linear
-                self._advance(node)
-            else:
-                layers.append(self._activation())
+                raise ValueError(f"{goal} does not depend on {self.graph.inputs[0].name}")
+            several = len(users) > 1 or users[0].inputs.count(self.reached.value) > 1
+            found = self._branches(users) if several else self._single(users[0])
+            layers += [] if found is None else [found]
         return layers
 
-    def _advance(self, *nodes: Node) -> None:
-        for node in nodes:
-            self.graph.take(node)
-        self.reached.value = nodes[-1].outputs[0]
+    def _single(self, node: Node) -> Layer | None:
+        """Consume an operator, the only one that takes the value, and those that it is one layer with."""
+        written = node.operator in OPERATORS and len(node.inputs) > 1
+        if not written:
+            found = self._read(node)
+            if found:
+                return found[0]
+        try:
+            return self._activation()
+        except Unread:
+            again = self._read(node) if written else []
+            if again:
+                return again[0]
+            if node.operator in CUTS:
+                return self._wired([node])
+            raise
 
-    def _branches(self, users: list[Node]) -> Layer:
+    def _read(self, node: Node) -> list[Layer | None]:
+        """Consume the operators of the layer that a reader makes of a node, and return it; nothing if there is none."""
+        found = self.reached.read(node)
+        if found is None:
+            return []
+        layer, nodes = found
+        self.reached.advance(nodes)
+        return [layer]
+
+    def _activation(self) -> Layer:
+        layer, nodes = Search(self.reached).run()
+        self.reached.advance(nodes)
+        return layer
+
+    # ---- branches
+
+    def _branches(self, users: list[Node]) -> Layer | None:
         """Consume the operators up to the value where several branches join."""
         try:
             return self._activation()
-        except NoActivation:
-            start, join = self.reached.value, users[-1]
-            ends = [name for name in join.inputs if name != start] or [start]
-            if join.operator != "Add" or len(ends) != 1 or self.graph.constant(ends[0]) is not None:
-                raise
+        except Unread as error:
+            first, last = error, ValueError(str(error))
+        for way in (self._one, self._residual, self._wired):
+            try:
+                with self.reached.attempt():
+                    return way(users)
+            except ValueError as error:
+                last = error
+        raise first if isinstance(last, Unread) and not first.is_of_branches else last
+
+    def _one(self, users: list[Node]) -> Layer | None:
+        """Consume the operators of one layer, which must be all that take the value."""
+        found = self.reached.read(users[0])
+        if found is None or not {user.place for user in users} <= {node.place for node in found[1]}:
+            raise Unread(f"{users[0]}: is only one of those that take {self.reached.value}")
+        self.reached.advance(found[1])
+        return found[0]
+
+    def _residual(self, users: list[Node]) -> Layer:
+        """Consume the operators of a chain, and the Add that joins it with the value."""
+        start, join = self.reached.value, users[-1]
+        ends = [name for name in join.inputs if name != start] or [start]
+        if join.operator != "Add" or len(ends) != 1 or self.graph.is_constant(ends[0]):
+            raise Unread(f"{join}: is no sum of {start} and a chain from it")
         if self.depth == DEEPEST:
-            raise ValueError(f"{join}: more than {DEEPEST} nested residual blocks, the most that load takes")
+            raise TooDeep(f"{join}: more than {DEEPEST} nested residual blocks, the most that load takes")
         self.graph.take(join)
+        before = self.reached.shape
         self.depth += 1
-        inner = self.layers(ends[0])
-        self.depth -= 1
-        self._advance(join)
+        try:
+            inner = self.layers(ends[0])
+        finally:
+            self.depth -= 1
+        check_summed(join, [before, self.reached.shape])
+        self.reached.advance([join])
         return Residual(inner[0] if len(inner) == 1 else Sequential(*inner))
 
-    # ---- activations in several operators
-
-    def _activation(self) -> Layer:
-        """Consume the operators of an activation, up to the value where all its branches join."""
-        start = self.reached.value
-        places = {start: 0}
-        waiting = [(node.place, node) for node in self.graph.users(start)]
-        seen = {place for place, _ in waiting}
-        taken: list[Node] = []
-        operations: list[Operation] = []
-        while waiting and len(waiting) + len(taken) <= LONGEST:
-            _, node = heapq.heappop(waiting)
-            if node.operator not in OPERATORS:
-                raise self._refusal(node, taken)
-            operations.append(self._operation(node, places))
-            taken.append(node)
-            places[node.outputs[0]] = len(operations)
-            if not waiting:
-                found = recognised(tuple(operations), self.reached.dtype)
-                if found is not None:
-                    self._advance(*taken)
-                    return found
-                if node.operator == "Add" and start in node.inputs and len(set(node.inputs) & set(places)) == 2:
-                    break  # the end of a residual block
-            for user in self.graph.users(node.outputs[0]):
-                if user.place not in seen:
-                    seen.add(user.place)
-                    heapq.heappush(waiting, (user.place, user))
-        raise NoActivation(f"{_named(taken)} after {start}: no activation that nanonet has{self.reached.stop}")
-
-    def _operation(self, node: Node, places: dict[str, int]) -> Operation:
-        inputs = [places[name] if name in places else self._number(name, node) for name in node.inputs]
-        attributes = {
-            name: self._bound(value) if isinstance(value, float) else value for name, value in node.attributes.items()
-        }
-        return Operation(node.operator, tuple(inputs), tuple(attributes.items()))
-
-    def _number(self, name: str, node: Node) -> Number | None:
-        constant = self.graph.constant(name) if name else None
-        if name and (constant is None or constant.size != 1 or constant.ndim > (self.reached.axes or 1)):
-            what = "another value" if constant is None else f"an array of shape {constant.shape}"
-            raise NoActivation(f"{node}: takes {what}, {name}; load takes chains")
-        return None if constant is None else Number(self._bound(float(constant.reshape(()))))
-
-    def _bound(self, number: float) -> float:
-        """Return the largest number of the file's dtype, and anything beyond, as infinity, that is, as no bound."""
-        return math.copysign(math.inf, number) if abs(number) >= float(np.finfo(self.reached.dtype).max) else number
-
-    def _refusal(self, node: Node, taken: list[Node]) -> NoActivation:
-        value = self.reached.value
-        if taken:
-            return NoActivation(f"{_named([*taken, node])} after {value}: no activation that nanonet has")
-        if node.operator in READERS:
-            return NoActivation(f"{node}: is on one of several branches from {value}; load takes chains")
-        return NoActivation(f"{node}: nanonet has no such layer{self.reached.stop}")
-
-
-def _named(nodes: list[Node]) -> str:
-    return f"operators {listed([node.operator for node in nodes], 8)}"
+    def _wired(self, users: list[Node]) -> Layer:
+        """Consume the operators up to the value where all branches join, as a wiring."""
+        return Wiring(self.reached, [self.reached.here]).part()
