@@ -88,13 +88,13 @@ class Stepper:
         limits = np.finfo(model.dtype)
         self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
         self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
-        self._is_large = model.vector.size > BLOCK  # so that deferring signals costs less than a copy
+        self._is_large = model.vector.size > BLOCK
         self._start()
 
     def _start(self) -> None:
         """Set what belongs to the vector."""
         self.shield, self._vector = Shield(), self.model.vector
-        self._memory: Memory | None = None
+        self._memory = Memory(0, self.model.dtype)  # which _follow replaces
         self._follow()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,24 +111,28 @@ class Stepper:
         if batch_size_of(entered) == 0:
             shapes = " and ".join(str(part.shape) for part in parts_of(entered))
             raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
-        outcome = self._shielded(partial(self.take, entered, target, weight))
+        if self._is_large and not self.shield.up:
+            outcome = self._shielded(self.take, entered, target, weight)
+        else:
+            outcome = self.take(entered, target, weight)
+            self.shield.open()
         if outcome.divisor == 0:
             raise nothing_counts("Trainer: no sample of this batch counts")
         return outcome.loss
 
     def apply(self, loss: float) -> None:
         """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
-        self._shielded(partial(self._apply, loss))
-
-    def _shielded(self, take: Callable[[], T]) -> T:
-        """Take a step outside a fit: signals are deferred while the numbers of a large model change."""
         if self._is_large and not self.shield.up:
-            with self.shield:
-                self.shield.open()
-                return take()
-        taken = take()
-        self.shield.open()
-        return taken
+            self._shielded(self._apply, loss)
+        else:
+            self._apply(loss)
+            self.shield.open()
+
+    def _shielded(self, take: Callable[..., T], *arguments: Any) -> T:
+        """Take a step of a large model outside a fit: deferring signals while numbers change costs less than a copy."""
+        with self.shield:
+            self.shield.open()
+            return take(*arguments)
 
     def take(
         self,
@@ -142,7 +146,8 @@ class Stepper:
 
         After a successful step, signals may be deferred until the caller opens the shield.
         """
-        self._ready()
+        if self.torn or self._vector.layout is not self._layout:
+            self._ready()
         by = by or self
         kept = Snapshot(self.tree) if self._changeable else None
         number, step, norm = self.steps + 1, None, None
@@ -214,6 +219,7 @@ class Stepper:
                 self.torn = step.number
                 for block in self._blocks:
                     optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                self._version += 1  # the bounds hold for the numbers of this step
             else:
                 for block in self._blocks:
                     block.save()
@@ -222,6 +228,7 @@ class Stepper:
                     if not block.is_finite():
                         raise of_update(self.tree)
                 self.shield.closed = True
+            self._memory.version += 1  # for other trainers of the same numbers
             self.steps, self.torn = step.number, 0  # the step counts as taken from here
             self.batch_loss, self.learning_rate = loss, step.learning_rate
         except BaseException:

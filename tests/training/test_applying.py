@@ -154,6 +154,24 @@ def test_ctrl_c_finds_a_large_model_after_the_step_and_a_small_one_before_it() -
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_step_that_overflows_is_undone_after_steps_of_another_trainer_of_the_same_model() -> None:
+    """No copy is kept where none is needed; what one trainer knows of the numbers ends with a step of another."""
+    model = Sequential(Linear(1, 1, bias=False, weight=[[1.0]]), rng=0)
+    careful, bold = (Trainer(model, loss=SquaredError(), optimizer=SGD(rate)) for rate in (1.0, 3.39e30))
+    with careful.stepper.shield:
+        careful.stepper.shield.open()
+        model.vector.grad = [0.0]
+        careful.apply()
+        model.vector.grad = [-1e8]
+        bold.apply()
+        before = model.parameters()["0.weight"].value.copy()  # without asking the vector, which would tell of it
+        model.vector.grad = [-1.9e37]
+        with pytest.raises(NonFiniteError):
+            careful.apply()
+    assert before > 3e38
+    np.testing.assert_array_equal(model.vector.value, before[0])
+
+
 def test_no_step_is_taken_from_parameters_that_a_broken_update_left() -> None:
     def fail() -> None:
         raise MemoryError
