@@ -2,50 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from nanonet.core.arrays import Pattern, Shape
+from nanonet.checking.view import View
+from nanonet.core.arrays import Pattern, Patterns, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
-from nanonet.core.objects import listed
+from nanonet.core.layer import Layer
+from nanonet.core.objects import called, listed
+from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
 
 HEAD = ("", "layer", "input", "output", "parameters", "numbers")
+SHORT = 16  # maximum number of calls within a layer that have rows of their own
 
 
 def summary_table(model: Chain, input_shape: Shape | None) -> str:
     """Return a title, a header and one line per layer."""
-    rows = list(_rows(model, "", input_shape))
-    lines = [HEAD, *rows]
+    rows = _rows_of(model, input_shape)
+    lines = [HEAD, *(row.cells for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in lines]
-    return "\n".join([_title(model, len(rows)), *text])
+    return "\n".join([_title(model, rows), *text])
 
 
 def summary_html(model: Chain) -> str:
     """Return the same as an HTML table, without the middle of a long chain."""
-    rows = list(_rows(model, "", None))
-    return table(_title(model, len(rows)), HEAD, shortened(rows, "layers", ends=20), right=[len(HEAD) - 1])
+    rows = _rows_of(model, None)
+    cells = [row.cells for row in rows]
+    return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
 
 
-def _rows(chain: Chain, path: str, shape: Pattern | None) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each layer of a chain, including nested chains."""
-    for i, layer, before, after in chain.shapes(shape):
-        name = f"{path}{i}"
-        if isinstance(layer, Chain):
-            yield from _rows(layer, f"{name}.", before)
-            continue
-        parameters = Tree(layer).parameters
+# ---- rows
+
+
+@dataclass
+class _Row:
+    """One layer; for a layer that is made of others, whose rows follow, only what it owns itself."""
+
+    name: str
+    layer: Layer
+    input: Patterns | None
+    output: Patterns | None = None
+    parts: bool = False
+    again: bool = False  # whether it has a row already
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The texts of the columns."""
+        parameters = self._own() if self.parts else {} if self.again else Tree(self.layer).parameters
         owned = [f"{key} {p.shape}{'' if p.trainable else ' frozen'}" for key, p in parameters.items()]
         numbers = sum(p.size for p in parameters.values())
-        label = " ".join(repr(layer).split())
-        yield name, label[:60], _shape(before), _shape(after), listed(owned, 4) or "-", str(numbers)
+        shapes = (_shape(self.input), _shape(self.output))
+        return self.name, called(self.layer)[:60], *shapes, listed(owned, 4) or "-", str(numbers)
+
+    def _own(self) -> dict[str, Parameter]:
+        return {name: part for name, part in self.layer.owned_parts() if isinstance(part, Parameter)}
 
 
-def _title(model: Chain, layers: int) -> str:
+def _rows_of(model: Chain, input_shape: Shape | None) -> list[_Row]:
+    """Return the row of each layer, on a view whose layers tell when their output shape is asked for."""
+    view, asked = View(model, live=True), list[_Row]()
+    for path, twin in view.twins.items():
+        if path:
+            vars(twin)["output_shape"] = _watched(path, twin, asked)
+    return list(_rows(view.root, "", input_shape, asked))
+
+
+def _watched(path: str, twin: Layer, asked: list[_Row]) -> Callable[[Patterns], Any]:
+    original = twin.output_shape
+
+    def output_shape(input_shape: Patterns) -> Any:
+        row = _Row(path, twin, input_shape)
+        asked.append(row)
+        row.output = original(input_shape)
+        return row.output
+
+    return output_shape
+
+
+def _rows(chain: Chain, path: str, shape: Patterns | None, asked: list[_Row]) -> Iterator[_Row]:
+    """Yield the row of each layer of a chain, those of nested chains and those of the parts that a layer asked."""
+    asked.clear()
+    for i, layer, before, after in chain.shapes(shape):
+        name = f"{path}{i}"
+        inner = [row for row in asked if row.name != name]
+        if isinstance(layer, Chain):
+            yield from _rows(layer, f"{name}.", before, asked)
+        else:
+            parts = _parts(layer, inner)
+            yield _Row(name, layer, before, after, bool(parts))
+            yield from parts
+        asked.clear()
+
+
+def _parts(layer: Layer, inner: list[_Row]) -> list[_Row]:
+    """Return the rows of a layer's parts, if they are few and hold all of its parameters."""
+    seen: dict[str, int] = {}
+    for row in inner:
+        count = seen[row.name] = seen.get(row.name, 0) + 1
+        row.parts = any(other.name.startswith(f"{row.name}.") for other in inner)
+        row.again = count > 1
+        row.name += f"#{count}" * row.again
+    held = {id(part) for row in inner if not row.again for part in Tree(row.layer).parameters.values()}
+    own = {id(part) for _, part in layer.owned_parts()}
+    complete = all(id(part) in held | own for part in Tree(layer).parameters.values())
+    return inner if complete and len(inner) <= SHORT else []
+
+
+# ---- texts
+
+
+def _title(model: Chain, rows: list[_Row]) -> str:
     tree = Tree(model)
     frozen = sum(p.size for p in tree.parameters.values() if not p.trainable)
+    layers = sum(not row.parts and not row.again for row in rows)
     title = f"{type(model).__name__}: {_counted(layers, 'layer')}, {_counted(tree.size, 'parameter')}, {model.dtype}"
     return title + (f", {frozen} of them frozen" if frozen else "")
 

@@ -36,10 +36,10 @@ def replaced(layer: Layer, cls: type[Layer]) -> list[str]:
     return [name for name in vars(layer) if name[0] != "_" and name not in FREE and hasattr(cls, name)]
 
 
-def overriding(cls: type[Layer], known: type[Layer]) -> list[str]:
+def overriding(cls: type[Layer], known: type[Layer], *, also: tuple[str, ...] = ()) -> list[str]:
     """Return the names of what a subclass overrides of a known class, and by which it may compute something else.
 
-    These are ``forward``, ``function`` and the attributes of the class that are not part of the contract of a Layer.
+    These are the names in ``also``, ``forward``, ``function`` and the attributes of the class that are not part of the contract of a Layer.
     What is abstract in the class is there to be written.
 
     Examples
@@ -55,7 +55,8 @@ def overriding(cls: type[Layer], known: type[Layer]) -> list[str]:
     ([], ['forward'])
     """
     between = [parent for parent in cls.__mro__ if parent not in known.__mro__]
-    return [name for parent in between for name, value in vars(parent).items() if _matters(name, value, known)]
+    named = [(name, value) for parent in between for name, value in vars(parent).items()]
+    return [name for name, value in named if name in also or _matters(name, value, known)]
 
 
 def inherited(cls: type[Layer], table: Mapping[type[Layer], T]) -> T | None:

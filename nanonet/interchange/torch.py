@@ -126,7 +126,7 @@ def _to_module(nn: Any, layer: Layer, path: str, shape: Patterns | None, states:
         return _to_chain(nn, layer, path, shape, states)
     if found is None or found.there is None:
         raise TypeError(f"{whose}: torch.nn has no such module; {ENTER}")
-    changed = overriding(type(layer), known)
+    changed = overriding(type(layer), known, also=("backward",))  # which autograd does not call
     if changed:
         raise TypeError(f"{whose}: torch.nn has no such module, since it overrides {changed[0]}; {ENTER}")
     module = _there(nn, layer, found, shape, whose)

@@ -13,7 +13,7 @@ from nanonet.inspection.shortening import with_gaps
 
 ROWS = 8, 6, 2  # how many channels are shown in full; else how many at the start and the end
 BESIDE = 4  # pictures of one symbol in a row
-PIXEL, LEAST, LARGEST, LONGEST = 4, 24.0, 56.0, 200.0  # per pixel; sides of an image; length of a strip
+PIXEL, LEAST, LARGEST, LONGEST = 6, 30.0, 64.0, 200.0  # per pixel; sides of an image; length of a strip
 CAPTION, NOTE = 40.0, 22.0  # heights of what stands above the pictures, and in place of those that are omitted
 GAP, APART, LETTERS = 6.0, 12.0, 9.0  # between pictures, between symbols; size of letters
 

@@ -23,7 +23,6 @@ from nanonet.inspection.explanation.path import (
     is_dense,
     is_dense_row,
     is_once,
-    is_rows,
     output_of,
     shown_outputs,
     terms_up,
@@ -152,7 +151,7 @@ class Derivation:
             path.append(record)
             needed.append(units)
         above = next(iter(chain[start + len(path) :]), None)
-        if whole and above is None and is_rows(path[-1]):
+        if whole and above is None and path[-1].output.ndim == 2:
             self._from_loss(path[-1], needed[-1])
         elif whole and above is None:
             self._from_loss_of_images(path[-1], needed[-1])

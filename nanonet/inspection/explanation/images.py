@@ -15,7 +15,7 @@ from nanonet.inspection.explanation.terms import Terms, explains
 from nanonet.inspection.record import LayerTrace
 from nanonet.layers.conv import Conv1d, Conv2d
 from nanonet.layers.flatten import Flatten
-from nanonet.layers.pool import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from nanonet.layers.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.windows import Window
 
 Places = npt.NDArray[np.intp]
@@ -109,6 +109,12 @@ def _mean(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None
     outputs = [(channel, *where) for _, where in _over(layer.window, tuple(at), record.output.shape[2:])]
     share = record.output.dtype.type(1 / math.prod(layer.window.kernel))
     return Terms(outputs, share, words=MEAN)
+
+
+@explains(GlobalAvgPool)
+def _whole_mean(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None:
+    share = record.output.dtype.type(1 / math.prod(record.input.shape[2:]))
+    return Terms([place[:1]], share, words=MEAN)
 
 
 @explains(MaxPool1d, MaxPool2d)
