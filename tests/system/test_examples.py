@@ -11,7 +11,7 @@ import pytest
 from nanonet.inspection.rounding import printed
 from tests import oracle
 from tests.examples import EXAMPLES, output_of
-from tests.system.test_mnist import fake_digits
+from tests.system.test_mnist import fake_digits, real_data
 
 BEFORE = "0.60041131 0.79248709"
 ARTICLE_INDEX = "0.91175343 0.08878309"
@@ -146,6 +146,14 @@ def test_lenet_reads_the_files_of_mnist(tmp_path: Path, zipped: bool) -> None:
     (right,) = found(r"on the 40 digits held out: (\d+\.\d)%", output)
     assert right > 80
     assert output.startswith("ZeroPad2d(2)                 (1, 32, 32)\n")
+
+
+@pytest.mark.slow
+def test_lenet_learns_the_real_digits_in_one_epoch() -> None:
+    command = [sys.executable, str(EXAMPLES / "lenet.py"), "--data", str(real_data()), "--epochs", "1"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (right,) = found(r"on the 10000 digits held out: (\d+\.\d)%", output)
+    assert right > 97
 
 
 @pytest.mark.slow
