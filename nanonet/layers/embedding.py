@@ -98,7 +98,7 @@ class Embedding(Layer):
         """Assign dE/dweight, and return None."""
         table, rows = self.weight.grad, grad.reshape(-1, self.embedding_dim)
         table[...] = 0
-        _add_rows(table, cache.reshape(-1), rows)
+        _sum_rows(table, cache.reshape(-1), rows)
         if self.padding_idx is not None:
             table[self.padding_idx] = 0
 
@@ -119,21 +119,27 @@ class _Padded:
         return table
 
 
-def _add_rows(table: Array, indices: npt.NDArray[Any], rows: Array) -> None:
-    """Add each row to that of the table which its index names.
+def _sum_rows(table: Array, indices: npt.NDArray[Any], rows: Array) -> None:
+    """Store in each row of a table of zeros the sum of the rows whose index names it.
 
-    np.add.at takes 3 to 4 times as long, np.add.reduceat 1 to 4 times. Sorting by index finds the rows for each index:
-    many are summed by one product with ones; few are added one by one, the first rows of all indices at once, then the
-    second rows, and so on.
+    np.add.at takes 3 to 5 times as long, np.add.reduceat 1 to 4 times. Sorting puts the rows of each index beside each
+    other: many are summed by one product with ones; few are added one by one, the second rows of all indices at once,
+    then the third rows, and so on.
     """
-    order = indices.argsort(kind="stable")
-    ordered = indices[order]
+    short = np.min_scalar_type(len(table))  # up to 16 bits are sorted by their digits, several times as fast
+    order = indices.astype(short).argsort(kind="stable")
+    ordered, rows = indices[order], rows[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     counts = np.diff(starts, append=len(ordered))
     often = counts > OFTEN
+    ones = np.ones(counts.max(initial=0), rows.dtype)
     for start, count in zip(starts[often].tolist(), counts[often].tolist(), strict=True):
-        table[ordered[start]] = np.ones(count, rows.dtype).dot(rows[order[start : start + count]])
-    starts, counts = starts[~often], counts[~often]
-    while len(starts):
-        table[ordered[starts]] += rows[order[starts]]
-        starts, counts = starts[counts > 1] + 1, counts[counts > 1] - 1
+        table[ordered[start]] = ones[:count].dot(rows[start : start + count])
+    few = np.flatnonzero(~often)
+    few = few[(-counts[few]).argsort()]  # the most first, so that those with a further row are the first so many
+    starts, counts = starts[few], counts[few]
+    sums = rows[starts]
+    for i in range(1, counts.max(initial=1)):
+        more = starts[: np.count_nonzero(counts > i)]
+        sums[: len(more)] += rows[more + i]
+    table[ordered[starts]] = sums

@@ -10,7 +10,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.layer import Activation
-from nanonet.layers.erf import END, normal_tail, tail_and_peak
+from nanonet.layers.erf import END, tail_and_peak
 
 BLOCK = 32768  # numbers that stay in the cache with a few intermediate results
 
@@ -76,101 +76,98 @@ class GELU(Activation):
         """Return dE/da = dE/dy * f'(a)."""
         return super().backward(grad, cache) if isinstance(cache, tuple) else grad * cache
 
-    # ---- exact
+    # ---- exact; results go into the last arguments
 
-    def _value(self, a: Array) -> tuple[Array]:
-        """Return max(a, 0) - |a| Φ(-|a|), which is a Φ(a) without cancellation on either side of 0."""
-        z = np.minimum(np.abs(a), END[a.dtype])
-        tail = normal_tail(z)
-        tail *= z
-        y: Array = np.maximum(a, 0)
-        y -= tail
-        return (y,)
+    def _value(self, a: Array, y: Array) -> None:
+        """Store a Φ(a) in y."""
+        self._parts(a, y, np.empty_like(y))
 
-    def _slope(self, a: Array, y: Array) -> tuple[Array]:
+    def _slope(self, a: Array, y: Array, slope: Array) -> None:
+        """Store Φ(a) + a φ(a) in slope."""
         near = np.clip(a, -END[a.dtype], END[a.dtype])  # beyond which φ is 0
-        slope: Array = near * near
+        np.multiply(near, near, out=slope)
         slope *= -0.5
         np.exp(slope, out=slope)
         slope *= near
         slope *= self.root / 2  # 1 / √(2π)
         share = np.full_like(a, 0.5)  # Φ(a) = y / a, and 1/2 where a is 0 or so small that y has lost digits
         slope += np.divide(y, a, out=share, where=np.abs(a) > 1e-30)
-        return (slope,)
 
-    def _both(self, a: Array) -> tuple[Array, Array]:
-        """Return the same as _value and _slope; here Φ(a) = (1 + sign a)/2 - sign a Φ(-|a|)."""
-        z = np.minimum(np.abs(a), END[a.dtype])
-        tail, slope = tail_and_peak(z)
-        y: Array = np.maximum(a, 0)
-        slope *= z
-        slope *= self.root / 2
-        slope -= tail
-        z *= tail
-        y -= z
-        sign = np.sign(a)
-        slope *= sign
-        sign += 1
-        sign *= 0.5
-        slope += sign
-        return y, slope
+    def _both(self, a: Array, y: Array, slope: Array) -> None:
+        """Store the same as _value and _slope."""
+        share, peak = self._parts(a, y, slope)
+        peak *= self.root / 2
+        slope *= peak
+        slope += share
+
+    @staticmethod
+    def _parts(a: Array, y: Array, near: Array) -> tuple[Array, Array]:
+        """Store a Φ(a) in y, and in near a clipped to where φ is not 0; return Φ(a) and exp(-a²/2).
+
+        Φ(a) is the tail Φ(-|a|) where a < 0, and 1 minus it elsewhere: no cancellation on either side.
+        """
+        end = END[a.dtype]
+        np.maximum(a, -end, out=y)
+        np.minimum(y, end, out=near)
+        tail, peak = tail_and_peak(np.abs(near))
+        share = (a > 0).astype(a.dtype)
+        share -= tail
+        np.abs(share, out=share)
+        y *= share
+        return share, peak
 
     # ---- by tanh
 
-    def _value_by_tanh(self, a: Array) -> tuple[Array]:
+    def _value_by_tanh(self, a: Array, y: Array) -> None:
         near = self._near(a)
-        y = self._tanh(near, near * near)
+        np.multiply(near, near, out=y)
+        self._to_tanh(near, y)
         y += 1
         y *= 0.5
         y *= a
-        return (y,)
 
-    def _slope_by_tanh(self, a: Array, y: Array) -> tuple[Array]:
-        return (self._both_by_tanh(a)[1],)
+    def _slope_by_tanh(self, a: Array, y: Array, slope: Array) -> None:
+        self._both_by_tanh(a, np.empty_like(y), slope)
 
-    def _both_by_tanh(self, a: Array) -> tuple[Array, Array]:
+    def _both_by_tanh(self, a: Array, y: Array, slope: Array) -> None:
         near = self._near(a)
-        slope: Array = near * near
-        t = self._tanh(near, slope)
-        slope *= 3 * self.cubic * self.root
+        np.multiply(near, near, out=y)
+        np.multiply(y, 3 * self.cubic * self.root, out=slope)
         slope += self.root
         slope *= near
-        y = t * t
-        np.subtract(1, y, out=y)
-        slope *= y  # a u' (1 - tanh(u)²)
-        t += 1
-        slope += t
+        self._to_tanh(near, y)
+        flat = y * y
+        np.subtract(1, flat, out=flat)
+        slope *= flat  # a u' (1 - tanh(u)²)
+        y += 1
+        slope += y
         slope *= 0.5
-        t *= 0.5
-        t *= a
-        return t, slope
+        y *= 0.5
+        y *= a
 
     @staticmethod
     def _near(a: Array) -> Array:
         """Return a clipped to ±30, beyond which tanh u is ±1."""
         return np.clip(a, -30, 30)
 
-    def _tanh(self, a: Array, square: Array) -> Array:
-        """Return tanh u."""
-        u: Array = square * (self.cubic * self.root)
-        u += self.root
-        u *= a
-        return np.tanh(u, out=u)
+    def _to_tanh(self, a: Array, square: Array) -> None:
+        """Turn a² into tanh u."""
+        square *= self.cubic * self.root
+        square += self.root
+        square *= a
+        np.tanh(square, out=square)
 
 
-def _in_blocks(function: Callable[..., tuple[Array, ...]], outputs: int, *arrays: Array) -> tuple[Array, ...]:
-    """Return function(*arrays), which works entry by entry, computed block by block; what underflows is 0.
+def _in_blocks(function: Callable[..., None], outputs: int, *arrays: Array) -> tuple[Array, ...]:
+    """Return the outputs of function(*arrays, *outputs), computed block by block; what underflows is 0.
 
-    Where a function has many intermediate results, this halves the time of arrays that are larger than the cache.
+    The function works entry by entry. Where it has many intermediate results, this halves the time of arrays that are
+    larger than the cache.
     """
     shape, size = arrays[0].shape, arrays[0].size
+    results = tuple(np.empty(size, arrays[0].dtype) for _ in range(outputs))
+    flat = [array.reshape(-1) for array in (*arrays, *results)]
     with np.errstate(under="ignore"):
-        if size <= BLOCK:
-            return function(*arrays)
-        flat = [array.reshape(-1) for array in arrays]
-        results = tuple(np.empty(size, arrays[0].dtype) for _ in range(outputs))
         for start in range(0, size, BLOCK):
-            block = slice(start, start + BLOCK)
-            for whole, part in zip(results, function(*(array[block] for array in flat)), strict=True):
-                whole[block] = part
+            function(*(array[start : start + BLOCK] for array in flat))
     return tuple(result.reshape(shape) for result in results)

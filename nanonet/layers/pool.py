@@ -337,10 +337,9 @@ class AdaptiveAvgPool2d(Layer):
             return y[:, :, None, None], x.shape
         if (pool := self._even(x.shape)) is not None:
             return pool.forward(x)
-        y = x
-        for axis, area in zip((2, 3), self._areas(x.shape), strict=True):
-            y = np.stack([y[each].mean(axis=axis) for each in _along(axis, area)], axis=axis)
-        return y, x.shape
+        rows, columns = self._means(x.shape, x.dtype)
+        narrow = _last_axis(x, columns.T)
+        return np.matmul(rows, narrow), x.shape
 
     def backward(self, grad: Array, cache: Shape) -> Array:
         """Return dE/dy divided by the size of its area, summed over the areas that x is in."""
@@ -348,14 +347,8 @@ class AdaptiveAvgPool2d(Layer):
             return GlobalAvgPool().backward(grad[:, :, 0, 0], cache)
         if (pool := self._even(cache)) is not None:
             return pool.backward(grad, cache)
-        g = grad
-        for axis, area in zip((3, 2), reversed(self._areas(cache)), strict=True):
-            wide = np.zeros((*g.shape[:axis], cache[axis], *g.shape[axis + 1 :]), g.dtype)
-            places = _along(axis, [(i, i + 1) for i in range(len(area))])
-            for each, place, (start, stop) in zip(_along(axis, area), places, area, strict=True):
-                wide[each] += g[place] / (stop - start)
-            g = wide
-        return g
+        rows, columns = self._means(cache, grad.dtype)
+        return _last_axis(np.matmul(rows.T, grad), columns)
 
     def _even(self, shape: Shape) -> AvgPool2d | None:
         """Return the pooling with areas of equal size, if that is what it is; it is faster."""
@@ -365,10 +358,16 @@ class AdaptiveAvgPool2d(Layer):
     def _wanted(self, shape: Shape) -> tuple[int, int]:
         return self.output_size[0] or shape[2], self.output_size[1] or shape[3]
 
-    def _areas(self, shape: Shape) -> list[list[tuple[int, int]]]:
-        """Return where each output row begins and ends, and each output column."""
-        both = zip(shape[2:], self._wanted(shape), strict=True)
-        return [[(i * n // out, -(-(i + 1) * n // out)) for i in range(out)] for n, out in both]
+    def _means(self, shape: Shape, dtype: np.dtype[Any]) -> list[Array]:
+        """Return the matrices that take the means of rows and of columns; a product is faster than a sum an area."""
+        both = []
+        for n, out in zip(shape[2:], self._wanted(shape), strict=True):
+            matrix = np.zeros((out, n), dtype)
+            for i in range(out):
+                start, stop = i * n // out, -(-(i + 1) * n // out)
+                matrix[i, start:stop] = 1 / (stop - start)
+            both.append(matrix)
+        return both
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C, h, w)."""
@@ -377,9 +376,10 @@ class AdaptiveAvgPool2d(Layer):
         return (channels, *(n if out is None else out for n, out in both))  # type: ignore[arg-type]  # None where unknown
 
 
-def _along(axis: int, ranges: list[tuple[int, int]]) -> list[tuple[slice, ...]]:
-    """Return ranges of one axis as indices."""
-    return [(slice(None),) * axis + (slice(*each),) for each in ranges]
+def _last_axis(x: Array, matrix: Array) -> Array:
+    """Return x @ matrix as one product, where @ would take one for each image."""
+    product: Array = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).dot(matrix)
+    return product.reshape(*x.shape[:-1], matrix.shape[1])
 
 
 def _folded(fold: np.ufunc, window: Window, wide: Array) -> Array:

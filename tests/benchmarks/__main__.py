@@ -1,6 +1,6 @@
 """Times nanonet, the bare matrix products and every peer that is installed, in one run on one core.
 
-python -m tests.benchmarks [--json FILE] [--rounds N] [--core N] [--only steps|inference|fit|processes|growth]
+python -m tests.benchmarks [--json FILE] [--rounds N] [--core N] [--only PART]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.benchmarks import timing
 
-PARTS = ("steps", "inference", "fit", "processes", "growth")
+PARTS = ("steps", "images", "layers", "inference", "fit", "processes", "growth")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, NumPy {np.__version__}, {pinned}")
     makers: dict[str, Callable[[argparse.Namespace], Any]] = {
         "steps": steps,
+        "images": images,
+        "layers": layers,
         "inference": inference,
         "fit": fit,
         "processes": processes,
@@ -94,6 +96,47 @@ def agree(made: dict[str, Any], row: Any) -> None:
                 assert apart.mean() < 1e-3, f"{row.name}: weights of {name} differ in {apart.mean():.2%}"
             else:
                 np.testing.assert_allclose(one, other, atol=close, rtol=0, err_msg=f"{row.name}: weights of {name}")
+
+
+def images(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Time training steps of convolutional nets, once their results are the same without dropout."""
+    from tests.benchmarks.images import NETS, both
+
+    if not torch_is_there("images"):
+        return {}
+    found = {}
+    head("training step on images", ["nanonet", "PyTorch eager"])
+    for row in NETS:
+        for dtype in ("float32", "float64"):
+            same = replace(row, dtype=dtype, dropout=0.0)
+            agree(both(same), same)
+        calls = {name: net.step for name, net in both(row).items()}
+        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds)
+        line(row.name, found[row.name], list(calls))
+    return found
+
+
+def layers(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Time both passes of single layers, once their results are the same."""
+    from tests.benchmarks.layers import SINGLES, calls, compare
+
+    if not torch_is_there("layers"):
+        return {}
+    found = {}
+    head("forward and backward pass", ["nanonet", "PyTorch eager"])
+    for row in SINGLES:
+        compare(row)
+        found[row.name] = timing.interleaved(calls(row), rounds=chosen.rounds, seconds=chosen.seconds)
+        line(row.name, found[row.name], list(found[row.name]))
+    return found
+
+
+def torch_is_there(part: str) -> bool:
+    """Tell whether PyTorch is installed, and say what is left out if not."""
+    there = find_spec("torch") is not None
+    if not there:
+        print(f"PyTorch is not installed: {part} are left out")
+    return there
 
 
 def inference(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
