@@ -27,16 +27,21 @@ from nanonet import (
     InstanceNorm,
     Layer,
     Linear,
+    Monotone,
     Normal,
     Parallel,
     Parameter,
     Permute,
+    Reparametrised,
     Reshape,
     Residual,
     Sequential,
     ShapeError,
+    SpectralNorm,
     Standardize,
     Tanh,
+    WeightNorm,
+    Wired,
     Zeros,
 )
 from nanonet.core.chain import Chain
@@ -50,7 +55,8 @@ torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.peer
 nn: Any = torch.nn
 
-NOT_THERE = (Standardize, Permute, GaussianNoise, Residual, Fork, Parallel, Concatenate, Add, Chain)
+COMPUTED = (Reparametrised, WeightNorm, SpectralNorm, Monotone, Wired)  # PyTorch parametrizes a module in place
+NOT_THERE = (Standardize, Permute, GaussianNoise, Residual, Fork, Parallel, Concatenate, Add, Chain, *COMPUTED)
 """Layers without a module."""
 
 

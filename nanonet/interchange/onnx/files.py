@@ -90,8 +90,8 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
         External weight files are read only from its folder.
     output : str, optional
         The value to stop at, if not all outputs are wanted, or if the file ends in operators that are not layers:
-        scikit-learn's classifiers end in labels, but their chain in ``output="probabilities"`` or
-        ``"out_activations_result"``.
+        scikit-learn's classifiers end in labels, but their
+        chain in ``output="probabilities"`` or ``"out_activations_result"``.
 
     Raises
     ------

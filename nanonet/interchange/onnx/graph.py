@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanonet.core.arrays import Numbers
+from nanonet.interchange.onnx.folding import FOLDS, folded
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole
 
@@ -21,6 +22,7 @@ FLOATS: dict[int, np.dtype[Any]] = {
 INTEGERS: dict[int, np.dtype[Any]] = {6: np.dtype(np.int32), 7: np.dtype(np.int64)}
 MOST = 20_000  # operators
 DEEPEST = 99  # operators between a constant and its use
+CHANGES = {"Identity", "Transpose", "Cast", *FOLDS}  # operators on constants that are computed
 OLDEST = 9  # opset; before it, broadcasting rules differ
 
 
@@ -106,7 +108,7 @@ class Input(NamedTuple):
     dtype: np.dtype[Any]
 
 
-Mark = tuple[int, int, dict[Path, int]]
+Mark = tuple[int, int]
 
 
 class Graph:
@@ -118,6 +120,8 @@ class Graph:
         self._tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
         self._nodes = [Node(node, place) for place, node in enumerate(proto.graph.node)]
         self._makers = {name: node for node in self._nodes for name in node.outputs if name}
+        self._constant: dict[str, bool] = {}  # for the outputs of operators
+        self._arrays: dict[str, Numbers] = {}
         self._taken: dict[int, None] = {}  # in the order in which they were taken
         self._read_bytes: dict[Path, int] = defaultdict(int)
         self._unfolded = 0
@@ -209,12 +213,11 @@ class Graph:
 
     def mark(self) -> Mark:
         """Return what was consumed and read so far, for :meth:`back_to`."""
-        return len(self._taken), self._unfolded, dict(self._read_bytes)
+        return len(self._taken), self._unfolded
 
     def back_to(self, mark: Mark) -> None:
         """Undo what was consumed since a mark."""
-        taken, self._unfolded, read = mark
-        self._read_bytes = defaultdict(int, read)
+        taken, self._unfolded = mark
         while len(self._taken) > taken:
             self._taken.popitem()
 
@@ -229,34 +232,41 @@ class Graph:
         node = self._makers.get(name)
         if name in self._tensors or (node is not None and node.operator == "Constant"):
             return True
-        if node is None or node.operator not in ("Identity", "Transpose", "Cast") or depth > DEEPEST:
-            return False
-        return self.is_constant(node.inputs[0], depth + 1)
+        if name not in self._constant:
+            inputs = [] if node is None or node.operator not in CHANGES else [each for each in node.inputs if each]
+            deep = depth > DEEPEST
+            self._constant[name] = bool(inputs) and not deep and all(self.is_constant(e, depth + 1) for e in inputs)
+        return self._constant[name]
 
-    def constant(self, name: str, depth: int = 0) -> Numbers | None:
+    def constant(self, name: str) -> Numbers | None:
         """Return the array of a constant name, or None if it depends on the input."""
-        if name in self._tensors:
-            return self.array(self._tensors[name])
-        node = self._makers.get(name)
-        if node is not None and node.operator == "Constant":
-            return self._held(node)
-        if node is None or node.operator not in ("Identity", "Transpose", "Cast") or depth > DEEPEST:
+        if not self.is_constant(name):
             return None
-        array = self.constant(node.inputs[0], depth + 1)
-        return None if array is None else self._changed(array, node)
+        if name not in self._arrays:
+            node = self._makers.get(name)
+            if name in self._tensors:
+                self._arrays[name] = self.array(self._tensors[name])
+            elif node is not None:
+                self._arrays[name] = self._held(node) if node.operator == "Constant" else self._changed(node)
+        return self._arrays[name]
 
-    def _changed(self, array: Numbers, node: Node) -> Numbers:
-        """Return what Identity, Transpose or Cast makes of a constant."""
+    def _changed(self, node: Node) -> Numbers:
+        """Return what an operator makes of constants."""
+        arrays = [array for array in map(self.constant, filter(None, node.inputs)) if array is not None]
         try:
             if node.operator == "Transpose":
-                return array.transpose(node.attributes.get("perm"))
+                return arrays[0].transpose(node.attributes.get("perm"))
             if node.operator == "Cast":
                 dtype = self._dtype(node.attributes["to"])
-                self.account(array.size * dtype.itemsize)
-                return _numbers(array.astype(dtype))
+                self.account(arrays[0].size * dtype.itemsize)
+                return _numbers(arrays[0].astype(dtype))
+            if node.operator in FOLDS:
+                held = node.attributes.get("value")
+                attributes = node.attributes if held is None else node.attributes | {"value": self.array(held)}
+                return folded(node.operator, attributes, arrays)
         except ValueError as error:
             raise ValueError(f"{node}: {error}") from None
-        return array
+        return arrays[0]
 
     def _dtype(self, kind: int) -> np.dtype[Any]:
         try:

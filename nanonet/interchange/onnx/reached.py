@@ -100,6 +100,7 @@ class Reached:
 
     def fill(self, layer: L, **arrays: Numbers) -> L:
         """Return a layer whose parameters and buffers of these names get the arrays once the model is built."""
+        self.graph.account(sum(array.size * array.itemsize for array in arrays.values()))
         self.fills[id(layer)] = Fill(layer, arrays)
         return layer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -117,7 +116,6 @@ def _standardize(reached: Reached, node: Node) -> Layer:
     if not given or not all(_is_shared(reached, array) for array in given):
         return NotImplemented  # type: ignore[no-any-return]
     shape = np.broadcast_shapes(*(array.shape[max(0, array.ndim - len(reached.shape or ())) :] for array in given))
-    reached.graph.account(2 * math.prod(shape) * reached.dtype.itemsize)
     arrays = {
         name: np.broadcast_to(np.asarray(value, reached.dtype), shape)
         for name, value in (("mean", 0 if mean is None else mean), ("scale", 1 if scale is None else scale))
