@@ -39,8 +39,8 @@ def replaced(layer: Layer, cls: type[Layer]) -> list[str]:
 def overriding(cls: type[Layer], known: type[Layer], *, also: tuple[str, ...] = ()) -> list[str]:
     """Return the names of what a subclass overrides of a known class, and by which it may compute something else.
 
-    These are the names in ``also``, ``forward``, ``function`` and the attributes of the class that are not part of the contract of a Layer.
-    What is abstract in the class is there to be written.
+    These are the names in ``also``, ``forward``, ``function`` and the attributes of the class that are not part of the
+    contract of a Layer. What is abstract in the class is there to be written.
 
     Examples
     --------
