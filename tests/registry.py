@@ -324,7 +324,9 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     ],
     Wired: [
         LayerCase(lambda: Wired([Linear(3, 3), Tanh()], [(0, 0), (1, 1), ("add", (0, 2))], 3), (3,)),
-        LayerCase(lambda: Wired([], [("split", 0, (1, 2), -1), ("concatenate", (3, 1), 1)], (4, 2), 2), ((3,), (2,))),
+        LayerCase(
+            lambda: Wired([], [("split", 0, (1, 2), -1), ("concatenate", (3, 1), 1)], (4, 2), inputs=2), ((3,), (2,))
+        ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
     Reparametrised: [

@@ -7,6 +7,7 @@ from typing import Any
 
 from nanonet.core.arrays import Patterns
 from nanonet.core.checks import expect, positive_int
+from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.layers.composite import Composite
 
@@ -54,8 +55,8 @@ class Wired(Composite):
         layers: Sequence[Layer],
         steps: Sequence[Step],
         outputs: int | tuple[int, ...],
-        inputs: int = 1,
         *,
+        inputs: int = 1,
         input_shape: Patterns | None = None,
         integer_input: bool | tuple[bool, ...] = False,
     ) -> None:
@@ -74,6 +75,8 @@ class Wired(Composite):
     def wire(self, call: Any, x: Any) -> Any:
         """Return the outputs, after all steps."""
         values = list(x) if self.several_inputs else [x]
+        if len(values) != self.inputs:
+            raise ShapeError(f"Wired: expected a tuple of {self.inputs} arrays, got {len(values)}")
         for what, taken, *settings in self.steps:
             given = self._picked(values, taken)
             if what == "concatenate":

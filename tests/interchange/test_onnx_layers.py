@@ -188,15 +188,12 @@ def test_any_setting_of_a_layer_for_images_runs_elsewhere_and_comes_back(
     path = tmp_path_factory.getbasetemp() / "image.onnx"
     x = numbers(2, *shape)
     window = getattr(layer, "window", None)
-    if window is not None and window.ceil and any(s > r - p for s, r, (p, _) in zip(*_along(window), strict=True)):
-        export(model, path, input_shape=shape)  # a place may begin in the padding, where load is stricter
+    if window is not None and window.ceil:  # a place may begin in the padding, where load is stricter
+        export(model, path, input_shape=shape)
+        onnx.checker.check_model(str(path), full_check=True)
         np.testing.assert_array_equal(computed(path, x)[0], model(x))
     else:
         assert type(check(model, shape, x, path, 1e-5)[0]) is type(layer)
-
-
-def _along(window: Any) -> tuple[Any, Any, Any]:
-    return window.stride, window.reach, window.padding
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

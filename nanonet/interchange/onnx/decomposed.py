@@ -101,7 +101,7 @@ class Search:
         value = self.reached.value
         if self.taken:
             return Unread(f"{_named([*self.taken, node])} after {value}: no activation that nanonet has")
-        if node.operator in READERS:
+        if node.operator in READERS and len(self.graph.users(value)) > 1:
             error = Unread(f"{node}: is on one of several branches from {value}, which do not join as a layer")
             error.is_of_branches = True
             return error

@@ -46,8 +46,16 @@ def _conv_transpose(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
 
 @writes(MaxPool1d, MaxPool2d)
 def _max_pool(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
-    dilation = layer.window.dilation[2 - layer.axes :]
-    return draft.add("MaxPool", x, **_window(layer), dilations=dilation, ceil_mode=int(layer.window.ceil))
+    """Add a MaxPool; with ceil_mode, the padding that its places need, where opsets and runtimes count another one."""
+    window, first = layer.window, 2 - layer.axes
+    settings = {**_window(layer), "dilations": window.dilation[first:], "ceil_mode": int(window.ceil)}
+    if window.ceil:
+        size = (1,) * first + tuple(shape[1:])
+        axes = list(zip(size, window.places(size), window.stride, window.reach, window.padding, strict=True))[first:]
+        if any(count * stride < n + sum(ends) - reach + stride for n, count, stride, reach, ends in axes):
+            after = [max(0, (m - 1) * stride + reach - ends[0] - n) for n, m, stride, reach, ends in axes]
+            settings |= {"pads": [*(ends[0] for *_, ends in axes), *after], "ceil_mode": 0}
+    return draft.add("MaxPool", x, **settings)
 
 
 @writes(AvgPool1d, AvgPool2d)
