@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import finite_number, positive_int
+from nanonet.core.checks import finite_number, is_open, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
@@ -107,7 +107,7 @@ class InstanceNorm(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape; there must be more than one number in each channel."""
         shape = channels_first(self, input_shape, self.num_features, further=1)
-        if shape[1:] and all(length == 1 for length in shape[1:]):
+        if not is_open(shape) and shape[1:] and all(length == 1 for length in shape[1:]):
             raise ShapeError(f"{self}: expected more than one number in each channel, got {shape_text(shape)}")
         return shape
 

@@ -254,3 +254,10 @@ def test_unknown_lengths_go_through() -> None:
     ]
     for layer, before, after in cases:
         assert layer.output_shape(before) == after
+
+
+def test_an_instance_norm_fits_where_only_the_last_axis_is_known() -> None:
+    model = Sequential(Linear(3, 1), InstanceNorm(2))
+    assert model(np.ones((4, 2, 5, 3))).shape == (4, 2, 5, 1)
+    with pytest.raises(ShapeError, match="expected more than one number in each channel"):
+        model(np.ones((4, 2, 1, 3)))
