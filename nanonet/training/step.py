@@ -21,10 +21,9 @@ from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
-from nanonet.training.blocks import BLOCK, Blocks
+from nanonet.training.atomic import BLOCK, Blocks, Shield
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
-from nanonet.training.interrupts import Shield
 
 T = TypeVar("T")
 

@@ -147,7 +147,8 @@ def test_a_subclass_is_written_as_its_parent_unless_it_may_compute_something_els
 
     class Leaking(ReLU):
         def function(self, a: Array) -> Array:
-            return np.maximum(a, 0.1 * a)
+            y: Array = np.maximum(a, 0.1 * a)
+            return y
 
     class Straight(ReLU):
         def derivative(self, a: Array, y: Array) -> Array:

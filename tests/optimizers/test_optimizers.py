@@ -37,7 +37,7 @@ from nanonet import (
     accuracy,
     weights_only,
 )
-from nanonet.training import blocks
+from nanonet.training import atomic
 from tests.helpers import Centred, Momentum, Noise, data, everything, picture, train, trainer_of
 from tests.registry import LOSSES, OPTIMIZERS, LossCase, OptimizerCase, params
 
@@ -468,11 +468,11 @@ def test_a_bad_micro_batch_size_is_refused(size: Any, kind: type[Exception], mes
 def test_a_vector_of_several_blocks_is_trained_as_one_of_small_ones(
     case: OptimizerCase, settings: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert blocks.BLOCK == 32768
+    assert atomic.BLOCK == 32768
     results: list[npt.NDArray[Any]] = []
     x, target = data(features=200, outputs=100)
     for size in (32768, 1000, 10**9):
-        monkeypatch.setattr(blocks, "BLOCK", size)
+        monkeypatch.setattr(atomic, "BLOCK", size)
         model = Sequential(Linear(200, 180), Tanh(), Linear(180, 100), dtype=np.float64, rng=0)
         assert model.vector.size > 32768
         model.parameters()["0.bias"].trainable = False

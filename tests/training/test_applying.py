@@ -25,7 +25,7 @@ from nanonet import (
     Trainer,
     weights_only,
 )
-from nanonet.training.blocks import BLOCK
+from nanonet.training.atomic import BLOCK
 from tests.helpers import Centred, Momentum, Noise, data, picture, small, trainer_of
 
 OPTIMIZERS: list[Callable[[], Optimizer]] = [

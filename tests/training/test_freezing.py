@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nanonet import SGD, Adam, Linear, NonFiniteError, Optimizer, Sequential, SquaredError, Tanh, Trainer
-from nanonet.training.blocks import REMEMBERED
+from nanonet.training.atomic import REMEMBERED
 from tests.helpers import data
 
 HALVES = (("0.weight", "0.bias"), ("2.weight", "2.bias"))

@@ -29,8 +29,7 @@ from nanonet import (
     Step,
     Trainer,
 )
-from nanonet.training.blocks import BLOCK
-from nanonet.training.interrupts import Shield
+from nanonet.training.atomic import BLOCK, Shield
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 TARGET = np.random.default_rng(1).normal(size=(12, 2))

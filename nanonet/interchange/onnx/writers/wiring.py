@@ -12,6 +12,7 @@ from nanonet.interchange.onnx.draft import Draft
 from nanonet.interchange.onnx.registration import writes
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.composite import Composite, Shapes
+from nanonet.layers.reparametrised import Reparametrised
 from nanonet.layers.residual import Residual
 
 
@@ -26,6 +27,11 @@ def _chain(draft: Draft, chain: Any, x: Any, shape: Patterns) -> Any:
 @writes(Residual)
 def _residual(draft: Draft, layer: Any, x: str, shape: Patterns) -> str:
     return draft.add("Add", x, draft.write(layer.inner, x, shape, "inner"))
+
+
+@writes(Reparametrised)
+def _reparametrised(draft: Draft, layer: Any, x: Any, shape: Patterns) -> Any:
+    return draft.write(layer.plain(), x, shape, "inner")
 
 
 @writes(Fork)
