@@ -1,6 +1,6 @@
 """Times nanonet, the bare matrix products and every peer that is installed, in one run on one core.
 
-python -m tests.benchmarks [--json FILE] [--rounds N] [--core N] [--only PART]
+python -m tests.benchmarks [--json FILE] [--rounds N] [--core N] [--busy] [--only PART]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -25,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=11, help="of which the medians are taken; default: 11")
     parser.add_argument("--seconds", type=float, default=0.1, help="for each call in a round; default: 0.1")
     parser.add_argument("--core", type=int, default=0, help="to be pinned to; default: 0")
+    parser.add_argument(
+        "--busy",
+        dest="clock",
+        action="store_const",
+        const=time.process_time,
+        default=time.perf_counter,
+        help="others use the machine too: count the time of the processor in steps, images, layers, inference and fit",
+    )
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
     chosen = parser.parse_args(arguments)
     pinned = timing.pin(chosen.core)  # before NumPy is imported, which counts its threads then
@@ -72,7 +81,7 @@ def steps(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
             exact = replace(row, dtype="float64")
             agree({peer.name: peer(exact) for peer in PEERS if peer.is_installed()}, exact)
         calls = {name: peer.step for name, peer in made.items()}
-        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds)
+        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds, clock=chosen.clock)
         line(row.name, found[row.name], names)
     return found
 
@@ -111,7 +120,7 @@ def images(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
             same = replace(row, dtype=dtype, dropout=0.0)
             agree(both(same), same)
         calls = {name: net.step for name, net in both(row).items()}
-        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds)
+        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds, clock=chosen.clock)
         line(row.name, found[row.name], list(calls))
     return found
 
@@ -126,7 +135,9 @@ def layers(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
     head("forward and backward pass", ["nanonet", "PyTorch eager"])
     for row in SINGLES:
         compare(row)
-        found[row.name] = timing.interleaved(calls(row), rounds=chosen.rounds, seconds=chosen.seconds)
+        found[row.name] = timing.interleaved(
+            calls(row), rounds=chosen.rounds, seconds=chosen.seconds, clock=chosen.clock
+        )
         line(row.name, found[row.name], list(found[row.name]))
     return found
 
@@ -155,7 +166,7 @@ def inference(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
                 expected = made["nanonet"].predict()
                 np.testing.assert_allclose(np.asarray(peer.predict()).reshape(expected.shape), expected, atol=1e-5)
         calls = {name: peer.predict for name, peer in made.items()}
-        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds)
+        found[row.name] = timing.interleaved(calls, rounds=chosen.rounds, seconds=chosen.seconds, clock=chosen.clock)
         line(row.name.rsplit(",", 1)[0], found[row.name], names)
     return found
 
@@ -179,7 +190,7 @@ def fit(chosen: argparse.Namespace) -> dict[str, float]:
     def whole(trainer: Trainer = other) -> None:
         trainer.fit(x, target, epochs=1, batch_size=10, verbose=0)
 
-    found = timing.interleaved({"steps": by_hand, "fit": whole}, rounds=chosen.rounds, seconds=0.1)
+    found = timing.interleaved({"steps": by_hand, "fit": whole}, rounds=chosen.rounds, seconds=0.1, clock=chosen.clock)
     each = {name: seconds / len(ready) for name, seconds in found.items()}
     print(f"\n784-30-10, batch 10: {1e6 * each['steps']:.1f} us a Trainer.step on ready batches, ", end="")
     print(f"{1e6 * each['fit']:.1f} us a step of a whole fit, ratio {each['fit'] / each['steps']:.2f}")

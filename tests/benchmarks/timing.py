@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+Clock = Callable[[], float]
+
 LEAST = 5  # calls in a turn: the first of a large net finds the caches full of another's numbers
 
 
@@ -21,27 +23,29 @@ def pin(core: int) -> str:
     return f"pinned to core {core}"
 
 
-def interleaved(calls: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float) -> dict[str, float]:
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Return the median time of each call in seconds; a round gives each about ``seconds``, and
     five calls or more, in turns.
     """
-    counts = {name: _count(call, seconds) for name, call in calls.items()}
+    counts = {name: _count(call, seconds, clock) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            times[name].append(_time(call, counts[name]))
+            times[name].append(_time(call, counts[name], clock))
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _count(call: Callable[[], Any], seconds: float) -> int:
+def _count(call: Callable[[], Any], seconds: float, clock: Clock) -> int:
     """Return how many calls fill the time, after some to warm up."""
     call()
-    once = min(_time(call, 1) for _ in range(3))
+    once = min(_time(call, 1, clock) for _ in range(3))
     return max(LEAST, round(seconds / once))
 
 
-def _time(call: Callable[[], Any], count: int) -> float:
-    begun = time.perf_counter()
+def _time(call: Callable[[], Any], count: int, clock: Clock) -> float:
+    begun = clock()
     for _ in range(count):
         call()
-    return (time.perf_counter() - begun) / count
+    return (clock() - begun) / count
