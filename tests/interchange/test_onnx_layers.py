@@ -311,6 +311,16 @@ def test_what_no_layer_does_is_refused(nodes: list[Any], shape: Shape, message: 
     assert_refused(write(tmp_path / "net.onnx", nodes, ["batch", *shape], **constants), message, load)
 
 
+def test_ceil_mode_of_images_of_any_size_is_read_where_no_place_can_begin_in_the_padding(tmp_path: Path) -> None:
+    def pool(**settings: Any) -> Path:
+        nodes = [node("MaxPool", "x", ceil_mode=1, **settings)]
+        return write(tmp_path / "net.onnx", nodes, ["batch", 2, "height", "width"])
+
+    path, x = pool(kernel_shape=[3, 2], strides=[2, 2]), numbers(3, 2, 6, 7)
+    assert_close(run(path, x), load(path)(x))
+    assert_refused(pool(kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1]), "ceil_mode a place may begin", load)
+
+
 @pytest.mark.parametrize(("dynamo", "opset"), [(False, 17), pytest.param(True, 18, marks=pytest.mark.slow)])
 def test_convolutional_nets_come_from_pytorchs_exporters(dynamo: bool, opset: int, tmp_path: Path) -> None:
     def layers(nn: Any) -> list[Any]:

@@ -134,8 +134,8 @@ def test_a_subclass_is_written_as_its_parent_unless_it_may_compute_something_els
         def __repr__(self) -> str:
             return "Named"
 
-        def backward(self, grad: Array, cache: Any) -> Array:
-            return 0 * grad @ self.weight.value
+        def backward(self, grad: Array, cache: Any) -> Any:
+            return 0 * super().backward(grad, cache)
 
         def size(self) -> int:
             return 3
@@ -147,8 +147,8 @@ def test_a_subclass_is_written_as_its_parent_unless_it_may_compute_something_els
 
     class Leaking(ReLU):
         def function(self, a: Array) -> Array:
-            y: Array = np.maximum(a, 0.1 * a)
-            return y
+            leaking: Array = np.maximum(a, 0.1 * a)
+            return leaking
 
     class Straight(ReLU):
         def derivative(self, a: Array, y: Array) -> Array:
@@ -178,7 +178,7 @@ def test_a_subclass_is_written_as_its_parent_unless_it_may_compute_something_els
         interchange.export(model, path, input_shape=(2,))
         assert_close(run(path, x), model(x))
     for other in (Doubled(2, 2), Leaking(), Lower(), Inside(1, 1, 1), Mixed(2, 2), Backwards(Tanh())):
-        with pytest.raises(TypeError, match=f"{type(other).__name__}.*no ONNX form is known for it"):
+        with pytest.raises(TypeError, match=rf"no ONNX form is known for it; .*\({type(other).__name__}\)"):
             interchange.export(Sequential(other), path, input_shape=(1, 2, 2) if isinstance(other, Inside) else (2,))
     with pytest.raises(TypeError, match="export: Backwards: no ONNX form is known for it"):
         interchange.export(Backwards(Tanh()), path, input_shape=(2,))

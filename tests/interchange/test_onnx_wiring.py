@@ -255,6 +255,7 @@ def test_branches_are_read_as_they_are(nodes: list[Any], opset: int, wired: str,
     ("nodes", "message"),
     [
         ([node("Tanh", "x", to="a"), node("Div", "x", "a")], "operators Tanh, Div after x: no activation"),
+        ([node("Sub", "x", "x", to="a"), node("Div", "a", "row")], "operators Sub, Div after x|operator Div"),
         (
             [node("MatMul", "x", "t", to="m"), node("Tanh", "x", to="a"), node("Add", "m", "a")],
             r"operator Add, y: expected values of one shape, got \(2,\) and \(3,\)",

@@ -102,7 +102,7 @@ def _gather(reached: Reached, node: Node) -> Layer:
 @reads("Sub", "Div")
 def _standardize(reached: Reached, node: Node) -> Layer:
     """Return (x - mean) / scale, of which one may be missing."""
-    if node.inputs[0] != reached.value or reached.dtype not in FLOATS.values():
+    if node.inputs[0] != reached.value or not reached.graph.is_constant(node.inputs[1]):
         return NotImplemented  # type: ignore[no-any-return]  # as for comparisons
     mean, scale = None, reached.constant(node.inputs[1])
     if node.operator == "Sub":
