@@ -264,7 +264,7 @@ def _pad(reached: Reached, node: Node) -> Layer | None:
     if pads is None:  # inputs since opset 11
         array = reached.constant(node.inputs[1])
         pads = None if array is None or array.ndim != 1 else array.tolist()
-        value = reached.number(node.inputs[2]) if node.inputs[2] else 0
+        value = reached.number(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else 0
         axes = len(node.inputs) > 3 and bool(node.inputs[3])
     if pads is None or value != 0 or axes or node.attributes["mode"] != "constant":
         raise ValueError(f"{node}: nanonet pads with zeros, by constant numbers for all axes{reached.stop}")
