@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ class Window:
         first = 2 - len(lengths)
         found = [None if n is None else self._along(first + i, n) for i, n in enumerate(lengths)]
         if any(n is not None and n < 1 for n in found):
-            least = [next(n for n in itertools.count(1) if self._along(i, n) >= 1) for i in range(first, 2)]
+            least = [self._least(i) for i in range(first, 2)]
             names = ("L",) if first else ("H", "W")
             wanted = " and ".join(f"{name} >= {n}" for name, n in zip(names, least, strict=True))
             raise ShapeError(
@@ -72,6 +71,12 @@ class Window:
                 f"got {shape_text(pattern)}"
             )
         return (channels or channel, *found)
+
+    def _least(self, axis: int) -> int:
+        """Return the smallest length of an axis at which the kernel has a place."""
+        whole = self.reach[axis] - sum(self.padding[axis])
+        begun = whole - self.stride[axis] + 1 if self.ceil else whole
+        return next(n for n in (max(1, begun), max(1, whole)) if self._along(axis, n) >= 1)
 
     def padded(self, x: Array, fill: float) -> Array:
         """Return images with as much padding as the places need; x itself if they need none."""

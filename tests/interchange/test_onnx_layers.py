@@ -199,7 +199,9 @@ def test_any_setting_of_a_layer_for_images_runs_elsewhere_and_comes_back(
         onnx.checker.check_model(str(path), full_check=True)
         np.testing.assert_array_equal(computed(path, x)[0], model(x))
     else:
-        assert type(check(model, shape, x, path, 1e-5)[0]) is type(layer)
+        again = check(model, shape, x, path, 1e-5)
+        pads = getattr(layer, "padding", None) if isinstance(layer, ZeroPad2d) else (1,)
+        assert [type(each) for each in again] == ([type(layer)] if any(pads or ()) else [])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -138,6 +138,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
     Fork: Branches,
     Parallel: Branches,
+    Wired: "its steps are those of a Composite; test_wired.py compares it with one",
     Concatenate: lambda layer: Joined(lambda x: torch.cat(x, dim=layer.axis)),
     Add: lambda layer: Joined(sum),
     Dropout2d: "it draws other masks; test_dropout.py has what they are",
