@@ -58,8 +58,6 @@ class ByClass(Generic[F]):
 
     def of(self, layer: Layer) -> F | None:
         """Return the function for a layer; None if there is none."""
-        if any(method in vars(layer) for method in self.methods):
-            return None
         for cls in type(layer).__mro__:
             if cls in self._functions:
                 return self._functions[cls]

@@ -159,6 +159,13 @@ def test_feature_maps_and_kernels_are_images_at_most_8_channels_of_them() -> Non
         np.testing.assert_array_equal(colours, shape.palette[shape.pixels])
 
 
+@pytest.mark.parametrize(("channels", "shown"), [(8, 8), (9, 8), (20, 8)])
+def test_at_most_8_channels_are_shown(channels: int, shown: int) -> None:
+    figure = Sequential(MaxPool2d(2)).trace(np.ones((1, channels, 4, 4))).draw()
+    assert len(pictures(figure)) == 2 * shown
+    assert words(figure).count(f"⋮ {channels - shown} more channels") == (2 if channels > shown else 0)
+
+
 def test_the_images_of_a_symbol_have_one_scale_whose_ends_are_written() -> None:
     trace = lenet()
     figure = trace.draw()
@@ -247,6 +254,7 @@ def test_images_are_in_other_formats_too(ending: str, tmp_path: Path) -> None:
     assert axes.get_xlim() == (0, figure.width)
     assert axes.get_ylim() == (figure.height, 0)
     for drawn, image in zip(axes.get_images(), pictures(figure), strict=True):
+        assert drawn.get_interpolation() == "nearest"
         assert drawn.get_extent() == [image.x, image.x + image.width, image.y + image.height, image.y]
         np.testing.assert_array_equal(drawn.get_array(), image.palette[image.pixels])
     figure.save(tmp_path / f"net.{ending}")

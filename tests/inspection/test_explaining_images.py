@@ -226,6 +226,20 @@ def test_within_a_composite_the_gradient_from_above_is_taken_from_the_pass() -> 
     assert "The layer that contains layer 0.conv cannot be written out" in str(explanation)
 
 
+def test_a_convolution_that_is_called_twice_is_not_written_out() -> None:
+    class Twice(Composite):
+        def __init__(self) -> None:
+            self.input_shape = (1, None, None)
+            self.conv = Conv2d(1, 1, 2)
+
+        def wire(self, call: Any, x: Any) -> Any:
+            return call(self.conv, call(self.conv, x))
+
+    explanation = traced(Twice(), shape=(1, 3, 3)).explain("0.conv.weight", (0, 0, 1, 1))
+    check(explanation)
+    assert given_numbers(explanation) == ["dE/d0.conv.weight[0, 0, 1, 1]"]
+
+
 def test_a_large_image_is_explained_at_once() -> None:
     trace = traced(Conv2d(1, 1, 3), GELU(), shape=(1, 96, 96))
     explanation = trace.explain("0.weight", (0, 0, 0, 0))

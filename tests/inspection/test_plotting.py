@@ -426,9 +426,9 @@ def test_a_weight_of_three_axes_is_refused_with_its_shape(plt: Any) -> None:
 
 
 def test_the_kernels_of_an_output_channel_stand_in_one_row(plt: Any) -> None:
-    model = Sequential(Conv2d(3, 5, (2, 4)), rng=0)
+    model = Sequential(Conv2d(3, 5, (2, 2)), rng=0)  # in a square there would be 4 in a row
     axes = plot_weights(model[0], units=4)
-    np.testing.assert_array_equal(images(axes), model.parameters()["0.weight"].value[:4].reshape(12, 2, 4))
+    np.testing.assert_array_equal(images(axes), model.parameters()["0.weight"].value[:4].reshape(12, 2, 2))
     lefts = [image.get_extent()[0] for image in axes.images]
     assert lefts[:3] == lefts[3:6]
     assert len(set(lefts)) == 3

@@ -126,6 +126,20 @@ def test_a_users_container_is_shown_by_its_parts_if_it_asks_for_their_shapes() -
     assert plain["1"][3:] == ["gain (), inner.weight (4, 3), inner.bias (4,)", "17"]
 
 
+def test_a_container_that_does_not_ask_all_of_its_parts_has_one_row() -> None:
+    class Half(Scaled):
+        def __init__(self, inner: Layer, other: Layer) -> None:
+            super().__init__(inner)
+            self.other = other
+
+        def output_shape(self, input_shape: Shape) -> Shape | None:
+            return self.inner.output_shape(input_shape)
+
+    found = rows(Sequential(Half(Linear(3, 4), Linear(2, 2)), rng=0), (3,))
+    assert list(found) == ["0"]
+    assert found["0"][-1] == "23"
+
+
 def test_looking_changes_nothing() -> None:
     model = Sequential(Skip(), rng=0)
     before = model.state_dict()

@@ -160,6 +160,34 @@ def test_an_activation_shares_the_units_of_sums_that_it_takes_alone() -> None:
     assert len(drawn(traced(Skip(), (3,)))) == 5
 
 
+def test_an_activation_of_feature_maps_that_others_take_too_stands_apart() -> None:
+    class Both(Unet):
+        def wire(self, call: Any, x: Any) -> Any:
+            a = call(self.down, x)
+            return call.add(call(self.relu, a), a)
+
+    columns = drawn(traced(Both(), (1, 4, 4)))
+    assert [list(column.pictures) for column in columns] == [["x"], ["W", "a"], ["y"], ["y"]]
+
+
+def test_several_pieces_have_no_value_of_their_own() -> None:
+    (split,) = [column for column in drawn(traced(Halves(), (4,))) if column.heading[0].startswith("split")]
+    assert split.count == 0
+
+
+def test_a_composite_that_is_called_twice_is_a_block_each_time() -> None:
+    class Twice(Composite):
+        def __init__(self) -> None:
+            self.input_shape = (3,)
+            self.skip = Skip()
+
+        def wire(self, call: Any, x: Any) -> Any:
+            return call(self.skip, call(self.skip, x))
+
+    found = heads(drawn(traced(Twice(), (3,))))
+    assert found == ["input", "0.skip  Skip()", "y of 0.skip", "0.skip#2  Skip()", "y of 0.skip#2"]
+
+
 def test_the_value_of_an_operation_is_shown_where_a_layer_takes_it() -> None:
     trace = traced(Unet(), (1, 4, 4))
     columns = drawn(trace)

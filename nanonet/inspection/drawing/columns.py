@@ -147,7 +147,8 @@ def _joined(added: list[Column], sources: list[int], last: int) -> list[Column]:
 
 def _steps(trace: Record, layer: LayerTrace) -> list[Step]:
     """Return the calls that a layer consists of; none if they are not shown."""
-    if not is_plain(layer.layer, Composite, "forward") or f"{layer.name}#2" in trace:
+    once = "#" not in layer.name and f"{layer.name}#2" not in trace
+    if not once or not is_plain(layer.layer, Composite, "forward"):
         return []
     steps = Wiring(trace, layer).steps
     return steps if len(steps) <= PARTS else []

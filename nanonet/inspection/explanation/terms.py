@@ -113,7 +113,7 @@ def explains(*classes: type[Layer], sums: bool = False) -> Callable[[Explained],
 
 
 def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None:
-    """Return the terms that a layer's class states for one entry; None if it states none.
+    """Return the terms that the class of a layer with one input and one output states; None if it states none.
 
     Raises
     ------
@@ -121,10 +121,7 @@ def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
         If they name an entry that does not exist.
     """
     function = EXPLAINED.of(record.layer)
-    single = isinstance(record.input, np.ndarray) and isinstance(record.output, np.ndarray)
-    if function is None or not single or record.grad_output is None:
-        return None
-    found = function(record, name, place)
+    found = None if function is None else function(record, name, place)
     if found is None:
         return None
     if not isinstance(found, Terms):
