@@ -158,7 +158,6 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     Permute: "PyTorch has no such module; test_reshape.py compares it with its permute",
     Residual: "PyTorch has no such module; test_residual.py compares it with PyTorch's x + inner(x)",
     **{kind: "its state has other names; compared in test_reparametrised.py" for kind in (WeightNorm, SpectralNorm)},
-    Wired: "PyTorch has no such module; test_drawn_nets.py compares it with a module written for it",
     Reparametrised: "PyTorch registers a rule on its module; test_reparametrised.py compares both",
     Monotone: "PyTorch has no such rule; it is Softplus, which is compared above",
     Chain: lambda layer: torch.nn.Sequential(*map(module_for, layer)),
