@@ -89,6 +89,7 @@ class Embedding(Layer):
         if x.size and not (x.min() >= 0 and x.max() < self.num_embeddings):
             wrong = stranger(x, (x < 0) | (x >= self.num_embeddings))
             raise ValueError(f"{self}: expected indices from 0 to {self.num_embeddings - 1}, got {wrong}")
+        x = x.astype(np.intp, copy=False)  # NumPy 2.0 takes no uint64
         y = self.weight.value.take(x, axis=0)
         if self.padding_idx is not None:
             y[x == self.padding_idx] = 0
