@@ -97,7 +97,8 @@ def _viewed(state: State, live: bool) -> State:
     """Return a twin that has the same numbers."""
     match state:
         case Parameter():
-            grad = state.grad if live else np.zeros_like(state.value)
+            # np.zeros, unlike zeros_like, takes memory only where it is written to
+            grad = state.grad if live else np.zeros(state.shape, state.value.dtype, order=state.order)
             return state.twin(_memory=None, _value=read_only(state.value), _grad=grad)
         case Buffer():
             return state.twin(_value=state.value if live else state.value.copy())
