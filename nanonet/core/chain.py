@@ -174,10 +174,8 @@ class Chain(Layer):
 
     def follow(self, shape: Patterns | None) -> Patterns | None:
         """Return the output pattern for an input pattern, or None if a layer does not know its own."""
-        out = shape
-        for *_, out in self.shapes(shape):  # noqa: B007  # the last one is what is wanted
-            pass
-        return out
+        outputs = [shape, *(out for *_, out in self.shapes(shape))]
+        return outputs[-1]
 
     def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the last layer's output shape, or None if a layer does not know its own."""
