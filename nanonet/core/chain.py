@@ -174,8 +174,8 @@ class Chain(Layer):
 
     def follow(self, shape: Patterns | None) -> Patterns | None:
         """Return the output pattern for an input pattern, or None if a layer does not know its own."""
-        outputs = [shape, *(out for *_, out in self.shapes(shape))]
-        return outputs[-1]
+        links = list(self.shapes(shape))  # consumed without a frame of its own: chains nest 256 deep
+        return links[-1][-1] if links else shape
 
     def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the last layer's output shape, or None if a layer does not know its own."""
