@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from nanonet.core.arrays import Array, Arrays, Pattern, Patterns
+from nanonet.core.chain import input_pattern
 from nanonet.core.checks import agreed, axes, expect, is_open
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
@@ -25,6 +27,19 @@ class _Branches(Layer):
             hint = f"; write {name}(*layers)" if isinstance(branch, (list, tuple)) else ""
             expect(branch, Layer, f"{name}: expected branch {i}", hint=hint)
         self.branches = branches
+
+    @abstractmethod
+    def _joined(self, grads: Iterator[Any]) -> Any:
+        """Return dE/dx for that of each branch."""
+
+    def backward(self, grad: Arrays, cache: Any) -> Any:
+        """Assign the gradients of the branches, and return dE/dx."""
+        return self._joined(branch.backward(g, c) for branch, g, c in zip(self.branches, grad, cache, strict=True))
+
+    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
+        """Assign the gradients of the branches only."""
+        for branch, g, c in zip(self.branches, grad, cache, strict=True):
+            branch.backward_parameters(g, c)
 
 
 class Fork(_Branches):
@@ -63,15 +78,8 @@ class Fork(_Branches):
         outputs, caches = zip(*(branch.forward(x, training=training) for branch in self.branches), strict=True)
         return outputs, caches
 
-    def backward(self, grad: Arrays, cache: Any) -> Any:
-        """Return dE/dx, the sum of that of all branches."""
-        grads = (branch.backward(g, c) for branch, g, c in zip(self.branches, grad, cache, strict=True))
+    def _joined(self, grads: Iterator[Any]) -> Any:
         return reduce(summed, grads)
-
-    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
-        """Assign the gradients of the branches only."""
-        for branch, g, c in zip(self.branches, grad, cache, strict=True):
-            branch.backward_parameters(g, c)
 
     def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the tuple of the branches' output shapes."""
@@ -110,19 +118,12 @@ class Parallel(_Branches):
         outputs, caches = zip(*(branch.forward(part, training=training) for branch, part in pairs), strict=True)
         return outputs, caches
 
-    def backward(self, grad: Arrays, cache: Any) -> Any:
-        """Return the tuple of the inputs' gradients."""
-        return tuple(branch.backward(g, c) for branch, g, c in zip(self.branches, grad, cache, strict=True))
-
-    def backward_parameters(self, grad: Arrays, cache: Any) -> None:
-        """Assign the gradients of the branches only."""
-        for branch, g, c in zip(self.branches, grad, cache, strict=True):
-            branch.backward_parameters(g, c)
+    def _joined(self, grads: Iterator[Any]) -> Any:
+        return tuple(grads)
 
     def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the tuple of the branches' output shapes."""
-        if agreed(self.input_shape, input_shape) is None:
-            raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
+        input_pattern(self, input_shape)
         shapes = tuple(b.output_shape(part) for b, part in zip(self.branches, input_shape, strict=True))
         return None if None in shapes else shapes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init, Parameter
+from nanonet.core.parameter import Init
+from nanonet.layers.arguments import bias_parameter, parameter
 from nanonet.layers.columns import correlate, gradients, spread
-from nanonet.layers.initializers import HeUniform, Zeros
-from nanonet.layers.windows import Ends, Sizes, Window, images, pair, sizes
+from nanonet.layers.initializers import HeUniform
+from nanonet.layers.windows import Ends, Sizes, Window, images, sizes
 
 Padding = Sizes | Literal["same", "valid"]
 
@@ -22,10 +23,10 @@ Padding = Sizes | Literal["same", "valid"]
 class _Kernel(Layer):
     """What convolutions have in common: channels, groups, a weight and a bias."""
 
-    axes: ClassVar[int]
-
+    @property
     @abstractmethod
-    def __init__(self) -> None: ...
+    def axes(self) -> int:
+        """The number of spatial axes."""
 
     def _set_channels(self, in_channels: int, out_channels: int, groups: int) -> None:
         name = type(self).__name__
@@ -38,16 +39,8 @@ class _Kernel(Layer):
         self.input_shape = (self.in_channels, *[None] * self.axes)
 
     def _set_parameters(self, shape: Shape, weight: Init, bias: Init | bool) -> None:
-        self.weight = self._start("weight", shape, weight)
-        self.bias: Parameter | None = None
-        if bias is not False:
-            self.bias = self._start("bias", (self.out_channels,), Zeros() if bias is True else bias)
-
-    def _start(self, name: str, shape: Shape, init: Init) -> Parameter:
-        try:
-            return Parameter(shape, init)
-        except (ShapeError, TypeError, ValueError) as error:
-            raise type(error)(str(error).replace("Parameter", f"{self}.{name}", 1)) from None
+        self.weight = parameter(f"{self}.weight", shape, weight)
+        self.bias = bias_parameter(f"{self}.bias", self.out_channels, bias)
 
     def _matrix(self) -> Array:
         """Return the weight as (groups, its axis 0 / groups, the rest)."""
@@ -57,32 +50,30 @@ class _Kernel(Layer):
 class _Convolution(_Kernel):
     """y = b + W ⋆ x over one or two axes; sequences are images of height 1."""
 
-    def _declare(
+    def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: Sizes,
-        stride: Sizes,
-        padding: Padding,
-        dilation: Sizes,
-        groups: int,
-        weight: Init,
-        bias: Init | bool,
+        stride: Sizes = 1,
+        padding: Padding = 0,
+        dilation: Sizes = 1,
+        groups: int = 1,
+        *,
+        weight: Init = HeUniform(),
+        bias: Init | bool = True,
     ) -> None:
         name, count = type(self).__name__, self.axes
         self._set_channels(in_channels, out_channels, groups)
         self.kernel_size = sizes(kernel_size, count, name, "kernel_size")
         self.stride = sizes(stride, count, name, "stride")
         self.dilation = sizes(dilation, count, name, "dilation")
-        self.padding: Padding = _named(padding, self.stride, name) or sizes(padding, count, name, "padding", least=0)
-        kernel, wide = pair(self.kernel_size, count, name, "kernel_size"), pair(dilation, count, name, "dilation")
-        if isinstance(self.padding, str):
-            ends = _same(kernel[0], wide[0]), _same(kernel[1], wide[1])
-            ends = ends if self.padding == "same" else ((0, 0), (0, 0))
-        else:
-            high, broad = pair(self.padding, count, name, "padding", least=0, height=0)
-            ends = ((high, high), (broad, broad))
-        self.window = Window(kernel, pair(self.stride, count, name, "stride"), ends, wide)
+        named = _named(padding, self.stride, name)
+        each = sizes(0 if named else padding, count, name, "padding", least=0)
+        self.padding: Padding = named or each
+        same = tuple(map(_same, self.kernel_size, self.dilation))
+        ends = same if named == "same" else tuple(zip(each, each, strict=True))
+        self.window = Window.over(self.kernel_size, self.stride, self.dilation, ends)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         self._set_parameters(shape, weight, bias)
 
@@ -145,21 +136,6 @@ class Conv1d(_Convolution):
 
     axes = 1
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Padding = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        *,
-        weight: Init = HeUniform(),
-        bias: Init | bool = True,
-    ) -> None:
-        self._declare(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, weight, bias)
-
 
 class Conv2d(_Convolution):
     """y[n, o] = b[o] + Σ_c W[o, c] ⋆ x[n, c], where ⋆ is the cross-correlation of a kernel with an image.
@@ -199,21 +175,6 @@ class Conv2d(_Convolution):
     """
 
     axes = 2
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Padding = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        *,
-        weight: Init = HeUniform(),
-        bias: Init | bool = True,
-    ) -> None:
-        self._declare(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, weight, bias)
 
 
 class ConvTranspose2d(_Kernel):
@@ -269,10 +230,10 @@ class ConvTranspose2d(_Kernel):
     ) -> None:
         name = type(self).__name__
         self._set_channels(in_channels, out_channels, groups)
-        self.kernel_size = pair(kernel_size, 2, name, "kernel_size")
-        self.stride, self.dilation = pair(stride, 2, name, "stride"), pair(dilation, 2, name, "dilation")
-        self.padding = pair(padding, 2, name, "padding", least=0)
-        self.output_padding = pair(output_padding, 2, name, "output_padding", least=0)
+        self.kernel_size = sizes(kernel_size, 2, name, "kernel_size")
+        self.stride, self.dilation = sizes(stride, 2, name, "stride"), sizes(dilation, 2, name, "dilation")
+        self.padding = sizes(padding, 2, name, "padding", least=0)
+        self.output_padding = sizes(output_padding, 2, name, "output_padding", least=0)
         if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
             raise ValueError(
                 f"{name}: expected output_padding below stride={stride} or dilation={dilation}, got {output_padding}"

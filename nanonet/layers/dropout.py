@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
 
-from nanonet.core.arrays import Array, Pattern, Shape
-from nanonet.core.checks import agreed, finite_number
-from nanonet.core.errors import ShapeError
+from nanonet.core.arrays import Array, Patterns, Shape
+from nanonet.core.chain import input_pattern
+from nanonet.core.checks import finite_number
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Random
 
 
-class Dropout(Layer):
+class _Masked(Layer):
+    """y = x m / (1 - rate) in training, m 0 with probability rate, else 1; in inference y = x."""
+
+    def __init__(self, rate: float = 0.5) -> None:
+        self.rate = finite_number(rate, type(self).__name__, "rate", low=0, high=1, open_high=True)
+        self.random = Random()
+
+    @abstractmethod
+    def _drawn(self, shape: Shape) -> Shape:
+        """Return the shape of the numbers to draw for x of a shape."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array | None]:
+        """Return x times a newly drawn mask, and the mask; in inference a copy of x."""
+        if not training or self.rate == 0:
+            return x.copy(), None
+        kept = self.random.generator.random(self._drawn(x.shape), dtype=x.dtype) >= self.rate
+        mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate)
+        return x * mask, mask
+
+    def backward(self, grad: Array, cache: Array | None) -> Array:
+        """Return grad times the same mask."""
+        return grad.copy() if cache is None else grad * cache
+
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
+        """Return the input's shape."""
+        return input_pattern(self, input_shape)
+
+
+class Dropout(_Masked):
     """y = x m / (1 - rate), m 0 with probability rate, else 1; in inference y = x (Srivastava et al. 2014, inverted).
 
     Parameters
@@ -31,28 +59,11 @@ class Dropout(Layer):
     [0.0, 2.0]
     """
 
-    def __init__(self, rate: float = 0.5) -> None:
-        self.rate = finite_number(rate, "Dropout", "rate", low=0, high=1, open_high=True)
-        self.random = Random()
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array | None]:
-        """Return x times a newly drawn mask, and the mask; in inference a copy of x."""
-        if not training or self.rate == 0:
-            return x.copy(), None
-        kept = self.random.generator.random(x.shape, dtype=x.dtype) >= self.rate
-        mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate)
-        return x * mask, mask
-
-    def backward(self, grad: Array, cache: Array | None) -> Array:
-        """Return grad times the same mask."""
-        return grad.copy() if cache is None else grad * cache
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
+    def _drawn(self, shape: Shape) -> Shape:
+        return shape
 
 
-class Dropout2d(Layer):
+class Dropout2d(_Masked):
     """y = x m / (1 - rate), m 0 with probability rate, else 1, the same for a whole channel (Tompson et al. 2015).
 
     Neighbouring pixels are alike, so that one that is dropped alone is hardly missing. In inference y = x.
@@ -73,29 +84,8 @@ class Dropout2d(Layer):
 
     input_shape = (None, None, None)
 
-    def __init__(self, rate: float = 0.5) -> None:
-        self.rate = finite_number(rate, "Dropout2d", "rate", low=0, high=1, open_high=True)
-        self.random = Random()
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array | None]:
-        """Return x times a newly drawn mask, and the mask; in inference a copy of x."""
-        if not training or self.rate == 0:
-            return x.copy(), None
-        kept = self.random.generator.random((*x.shape[:2], 1, 1), dtype=x.dtype) >= self.rate
-        mask = kept.astype(x.dtype) / x.dtype.type(1 - self.rate)
-        return x * mask, mask
-
-    def backward(self, grad: Array, cache: Array | None) -> Array:
-        """Return grad times the same mask."""
-        return grad.copy() if cache is None else grad * cache
-
-    def output_shape(self, input_shape: Shape) -> Any:
-        """Return the input's shape."""
-        images: Pattern = (None, None, None)
-        shape = agreed(images, input_shape)
-        if shape is None:
-            raise ShapeError.misfit(self, expected=images, got=input_shape)
-        return shape
+    def _drawn(self, shape: Shape) -> Shape:
+        return *shape[:2], 1, 1
 
 
 class GaussianNoise(Layer):

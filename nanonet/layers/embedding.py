@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import positive_int, stranger
-from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init, Parameter
+from nanonet.core.parameter import Init
+from nanonet.layers.arguments import parameter
 from nanonet.layers.initializers import Normal
 
 OFTEN = 8  # an index that occurs more often has its rows summed by a product of its own
@@ -66,11 +66,7 @@ class Embedding(Layer):
         shape = self.num_embeddings, self.embedding_dim
         if self.padding_idx is not None and callable(weight):
             weight = _Padded(weight, self.padding_idx)
-        try:
-            self.weight = Parameter(shape, weight)
-        except (ShapeError, TypeError, ValueError) as error:
-            where = f"{type(self).__name__}{shape}.weight"
-            raise type(error)(str(error).replace("Parameter", where, 1)) from None
+        self.weight = parameter(f"{type(self).__name__}{shape}.weight", shape, weight)
 
     def _row(self, index: Any) -> int:
         try:

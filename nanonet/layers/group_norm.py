@@ -13,7 +13,8 @@ from nanonet.core.checks import finite_number, is_open, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
-from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_for_block, to_rate, true_or_false
+from nanonet.layers.arguments import affine_parameters, true_or_false
+from nanonet.layers.norm import blocks, channels_first, room_for_block, to_rate
 
 
 class GroupNorm(Layer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ from nanonet.core.arrays import Array, Shape, read_only
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init, Parameter
-from nanonet.layers.initializers import GlorotUniform, Zeros
+from nanonet.core.parameter import Init
+from nanonet.layers.arguments import bias_parameter, parameter
+from nanonet.layers.initializers import GlorotUniform
 
 WIDE = 32  # number of outputs from which the product with the transposed weight is faster in column-major order
 
@@ -50,18 +51,10 @@ class Linear(Layer):
         self.in_features = positive_int(in_features, "Linear", "in_features")
         self.out_features = positive_int(out_features, "Linear", "out_features")
         self.input_shape = (..., self.in_features)
-        self.weight = self._start("weight", (self.out_features, self.in_features), weight)
-        self.bias: Parameter | None = None
-        if bias is not False:
-            self.bias = self._start("bias", (self.out_features,), Zeros() if bias is True else bias)
-
-    def _start(self, name: str, shape: Shape, init: Init) -> Parameter:
-        wide = len(shape) == 2 and self.out_features >= WIDE
-        try:
-            return Parameter(shape, init, order="F" if wide else "C")
-        except (ShapeError, TypeError, ValueError) as error:
-            where = f"{type(self).__name__}({self.in_features}, {self.out_features}).{name}"
-            raise type(error)(str(error).replace("Parameter", where, 1)) from None
+        label = f"{type(self).__name__}({self.in_features}, {self.out_features})"
+        order: Literal["C", "F"] = "F" if self.out_features >= WIDE else "C"
+        self.weight = parameter(f"{label}.weight", (self.out_features, self.in_features), weight, order)
+        self.bias = bias_parameter(f"{label}.bias", self.out_features, bias)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""

@@ -14,6 +14,7 @@ from nanonet.core.checks import agreed, as_shape, finite_number, is_open
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
+from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
 
 BLOCK = 32768  # numbers that stay in the cache, with two or three intermediate results
@@ -109,21 +110,7 @@ class RMSNorm(Layer):
         return _same_shape(self, input_shape)
 
 
-# ---- arguments and shapes of all norms
-
-
-def true_or_false(value: object, subject: str, name: str) -> bool:
-    """Return value as a bool."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{subject}: expected {name} as True or False, got {value!r:.60}")
-    return bool(value)
-
-
-def affine_parameters(features: int, affine: bool) -> tuple[Parameter | None, Parameter | None]:
-    """Return weight and bias, one number for each feature; None without them."""
-    if not affine:
-        return None, None
-    return Parameter((features,), Constant(1.0)), Parameter((features,), Zeros())
+# ---- shapes
 
 
 def channels_first(layer: Layer, shape: Pattern, channels: int, further: int = 0) -> Shape:

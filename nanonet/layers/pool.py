@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import is_open, positive_int
 from nanonet.core.layer import Layer
-from nanonet.layers.windows import Sizes, Window, flag, images, pair, sizes
+from nanonet.layers.arguments import true_or_false
+from nanonet.layers.windows import Sizes, Window, images, sizes
 
 CACHE = 2**19  # bytes of images at a time
 
@@ -19,13 +21,13 @@ CACHE = 2**19  # bytes of images at a time
 class _Pool(Layer):
     """A number from what lies under a kernel, channel by channel; sequences are images of height 1."""
 
-    axes: ClassVar[int]
-
+    @property
     @abstractmethod
-    def __init__(self) -> None: ...
+    def axes(self) -> int:
+        """The number of spatial axes."""
 
-    def _declare(
-        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes = 1, ceil_mode: bool = False
+    def _set_window(
+        self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, dilation: Sizes = 1, *, ceil_mode: bool = False
     ) -> None:
         name, count = type(self).__name__, self.axes
         self.kernel_size = sizes(kernel_size, count, name, "kernel_size")
@@ -36,13 +38,12 @@ class _Pool(Layer):
                 f"{name}: expected padding of at most half of kernel_size={kernel_size}, got {padding}, "
                 "so that no kernel lies on padding alone"
             )
-        high, wide = pair(self.padding, count, name, "padding", least=0, height=0)
-        self.window = Window(
-            pair(self.kernel_size, count, name, "kernel_size"),
-            pair(self.stride, count, name, "stride"),
-            ((high, high), (wide, wide)),
-            pair(dilation, count, name, "dilation"),
-            flag(ceil_mode, name, "ceil_mode"),
+        self.window = Window.over(
+            self.kernel_size,
+            self.stride,
+            sizes(dilation, count, name, "dilation"),
+            tuple(zip(self.padding, self.padding, strict=True)),
+            ceil=true_or_false(ceil_mode, name, "ceil_mode"),
         )
         self.input_shape = (None,) * (count + 1)
 
@@ -53,6 +54,17 @@ class _Pool(Layer):
 
 class _MaxPool(_Pool):
     """y = the largest x under the kernel; dE/dy goes to the first such x."""
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        dilation: Sizes = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        self._set_window(kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, tuple[Array, Array]]:
         """Return the maxima, and (x, y) for the backward pass."""
@@ -123,17 +135,6 @@ class MaxPool1d(_MaxPool):
 
     axes = 1
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        dilation: Sizes = 1,
-        *,
-        ceil_mode: bool = False,
-    ) -> None:
-        self._declare(kernel_size, stride, padding, dilation, ceil_mode)
-
 
 class MaxPool2d(_MaxPool):
     """y[n, c, i, j] = the largest x[n, c, ...] under a kernel at (i, j) * stride.
@@ -162,24 +163,20 @@ class MaxPool2d(_MaxPool):
 
     axes = 2
 
+
+class _AvgPool(_Pool):
+    """y = the mean of x under the kernel."""
+
     def __init__(
         self,
         kernel_size: Sizes,
         stride: Sizes | None = None,
         padding: Sizes = 0,
-        dilation: Sizes = 1,
         *,
-        ceil_mode: bool = False,
+        count_include_pad: bool = True,
     ) -> None:
-        self._declare(kernel_size, stride, padding, dilation, ceil_mode)
-
-
-class _AvgPool(_Pool):
-    """y = the mean of x under the kernel."""
-
-    def _declare_mean(self, kernel_size: Sizes, stride: Sizes | None, padding: Sizes, count_include_pad: bool) -> None:
-        self._declare(kernel_size, stride, padding)
-        self.count_include_pad = flag(count_include_pad, type(self).__name__, "count_include_pad")
+        self._set_window(kernel_size, stride, padding)
+        self.count_include_pad = true_or_false(count_include_pad, type(self).__name__, "count_include_pad")
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
         """Return the means, and the shape of x."""
@@ -234,16 +231,6 @@ class AvgPool1d(_AvgPool):
 
     axes = 1
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        *,
-        count_include_pad: bool = True,
-    ) -> None:
-        self._declare_mean(kernel_size, stride, padding, count_include_pad)
-
 
 class AvgPool2d(_AvgPool):
     """y[n, c, i, j] = the mean of x[n, c, ...] under a kernel at (i, j) * stride.
@@ -269,16 +256,6 @@ class AvgPool2d(_AvgPool):
     """
 
     axes = 2
-
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        stride: Sizes | None = None,
-        padding: Sizes = 0,
-        *,
-        count_include_pad: bool = True,
-    ) -> None:
-        self._declare_mean(kernel_size, stride, padding, count_include_pad)
 
 
 class GlobalAvgPool(Layer):
@@ -361,7 +338,7 @@ class AdaptiveAvgPool2d(Layer):
     def _even(self, shape: Shape) -> AvgPool2d | None:
         """Return the pooling with areas of equal size, if that is what it is; it is faster."""
         (_, _, h, w), (rows, columns) = shape, self._wanted(shape)
-        return None if h % rows or w % columns else AvgPool2d((h // rows, w // columns))
+        return None if h % rows or w % columns else _mean_of((h // rows, w // columns))
 
     def _wanted(self, shape: Shape) -> tuple[int, int]:
         return self.output_size[0] or shape[2], self.output_size[1] or shape[3]
@@ -382,6 +359,12 @@ class AdaptiveAvgPool2d(Layer):
         channels, *lengths = images(self, input_shape)
         both = zip(lengths, self.output_size, strict=True)
         return (channels, *(n if out is None else out for n, out in both))  # type: ignore[arg-type]  # None where unknown
+
+
+@lru_cache(maxsize=16)
+def _mean_of(area: tuple[int, int]) -> AvgPool2d:
+    """Return the pooling of such areas; to make one takes several times as long as to pool a small image."""
+    return AvgPool2d(area)
 
 
 def _last_axis(x: Array, matrix: Array) -> Array:

@@ -179,6 +179,10 @@ class Rule(Layer):
             Returns the initial weight of the layer, for initializers of these parameters and buffers to call.
         """
 
+    def output_shape(self, input_shape: Shape) -> Shape | None:
+        """Return the input's shape."""
+        return input_shape
+
     def inverse(self, weight: Array) -> Array:
         """Return W for an initial weight, such that the rule gives it, or one near it. Default: the weight itself."""
         return weight

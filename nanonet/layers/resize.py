@@ -8,7 +8,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
-from nanonet.layers.windows import Sizes, images, padded, pair, sizes
+from nanonet.layers.windows import Sizes, images, padded, sizes
 
 
 class Upsample(Layer):
@@ -36,7 +36,7 @@ class Upsample(Layer):
     input_shape = (None, None, None)
 
     def __init__(self, scale_factor: Sizes, mode: Literal["nearest", "bilinear"] = "nearest") -> None:
-        self.scale_factor = pair(scale_factor, 2, "Upsample", "scale_factor")
+        self.scale_factor = sizes(scale_factor, 2, "Upsample", "scale_factor")
         if mode not in ("nearest", "bilinear"):
             raise ValueError(f'Upsample: expected mode as "nearest" or "bilinear", got {mode!r:.60}')
         self.mode = mode

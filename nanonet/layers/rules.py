@@ -57,10 +57,6 @@ class WeightNorm(Rule):
         dx -= rows * (scale * along / length)[..., np.newaxis]
         return dx.reshape(grad.shape)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
-
 
 class SpectralNorm(Rule):
     """W' = W / σ, with σ the largest singular value of W as a matrix (rows, all else): a map of slope 1 at most.
@@ -123,10 +119,6 @@ class SpectralNorm(Rule):
             each += _product(np.stack([slope * u, *columns]), np.stack([v, *rows]), like=each)
         return dx.reshape(grad.shape)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
-
 
 class Monotone(Rule):
     """W' = log(1 + exp(beta W)) / beta > 0: each output grows with each input, and so through a chain with Tanh.
@@ -157,10 +149,6 @@ class Monotone(Rule):
     def backward(self, grad: Array, cache: Any) -> Array:
         """Return dE/dx = G / (1 + exp(-beta x)) for G = dE/dy."""
         return self.softplus.backward(grad, cache)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape
 
     def inverse(self, weight: Array) -> Array:
         """Return log(exp(beta w) - 1) / beta for w = abs(weight), at least 1e-6."""

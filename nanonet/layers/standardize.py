@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Pattern, Shape
-from nanonet.core.checks import agreed, as_floats, as_shape
+from nanonet.core.arrays import Array, Patterns, Shape
+from nanonet.core.chain import input_pattern
+from nanonet.core.checks import as_floats, as_shape
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer
@@ -87,10 +88,6 @@ class Standardize(Layer):
         dx: Array = grad / cache
         return dx
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the input's shape."""
-        assert self.input_shape is not None
-        shape: Pattern | None = agreed(self.input_shape, input_shape)
-        if shape is None:
-            raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
-        return shape  # type: ignore[return-value]  # a pattern if it got one
+        return input_pattern(self, input_shape)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Pattern, Shape
-from nanonet.core.checks import agreed, axes, positive_int
+from nanonet.core.chain import input_pattern
+from nanonet.core.checks import axes, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 
@@ -27,11 +29,20 @@ class Window:
     Along each axis, output i covers the inputs i * stride + dilation * (0, ..., kernel - 1) of the padded image.
     """
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[Ends, Ends] = ((0, 0), (0, 0))
-    dilation: tuple[int, int] = (1, 1)
+    kernel: Shape
+    stride: Shape = (1, 1)
+    padding: tuple[Ends, ...] = ((0, 0), (0, 0))
+    dilation: Shape = (1, 1)
     ceil: bool = False  # whether a last place that only begins on the image counts
+
+    @classmethod
+    def over(
+        cls, kernel: Shape, stride: Shape, dilation: Shape, padding: tuple[Ends, ...], *, ceil: bool = False
+    ) -> Window:
+        """Return the window over two axes, or over one."""
+        if len(kernel) == 1:
+            kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), ((0, 0), *padding)
+        return cls(kernel, stride, padding, dilation, ceil)
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -135,10 +146,7 @@ def padded(x: Array, ends: tuple[Ends, Ends], fill: float = 0.0) -> Array:
 
 def images(layer: Layer, pattern: Pattern) -> tuple[int | None, ...]:
     """Return the lengths of a layer's input pattern, or raise ShapeError if it does not fit ``layer.input_shape``."""
-    assert layer.input_shape is not None
-    both = agreed(layer.input_shape, pattern)
-    if both is None:
-        raise ShapeError.misfit(layer, expected=layer.input_shape, got=pattern)
+    both: Any = input_pattern(layer, pattern)
     return axes(both)
 
 
@@ -151,22 +159,9 @@ def sizes(value: object, count: int, subject: str, name: str, *, least: int = 1)
     return tuple(_int(n, subject, name, least) for n in each)
 
 
-def pair(value: object, count: int, subject: str, name: str, *, least: int = 1, height: int = 1) -> tuple[int, int]:
-    """Return sizes for height and width; with one axis its size is the width, and the height's is given."""
-    found = sizes(value, count, subject, name, least=least)
-    return (height, found[0]) if count == 1 else (found[0], found[1])
-
-
 def _int(value: object, subject: str, name: str, least: int) -> int:
     if least == 0 and type(value) is int and value == 0:
         return 0
     if least == 0 and isinstance(value, (int, np.integer)) and value < 0:
         raise ValueError(f"{subject}: expected {name} of 0 or more, got {value}")
     return positive_int(value, subject, name)
-
-
-def flag(value: object, subject: str, name: str) -> bool:
-    """Return value, which must be True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{subject}: expected {name} as True or False, got {value!r:.60}")
-    return value
