@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Pattern, Shape
-from nanonet.core.checks import agreed, as_shape, finite_number, is_open
+from nanonet.core.arrays import Array, Pattern, Patterns, Shape
+from nanonet.core.chain import input_pattern
+from nanonet.core.checks import as_shape, finite_number, is_open
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
@@ -63,9 +64,9 @@ class LayerNorm(Layer):
         """
         return _rows_backward(grad, cache, self.weight, self.bias)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the input's shape."""
-        return _same_shape(self, input_shape)
+        return input_pattern(self, input_shape)
 
 
 class RMSNorm(Layer):
@@ -105,9 +106,9 @@ class RMSNorm(Layer):
         """Assign dE/dweight = Σ g z; return dE/dx = (h - z mean(h z)) / r: the divisor r, z = x / r, h = g weight."""
         return _rows_backward(grad, cache, self.weight, None)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the input's shape."""
-        return _same_shape(self, input_shape)
+        return input_pattern(self, input_shape)
 
 
 # ---- shapes
@@ -128,14 +129,6 @@ def _last_axes(shape: object, subject: str) -> Shape:
     if not axes:
         raise ValueError(f"{subject}: expected normalized_shape of at least one axis, got ()")
     return axes
-
-
-def _same_shape(layer: Layer, shape: Pattern) -> Shape:
-    assert layer.input_shape is not None
-    both = agreed(layer.input_shape, shape)
-    if both is None:
-        raise ShapeError.misfit(layer, expected=layer.input_shape, got=shape)
-    return both  # type: ignore[no-any-return]  # a pattern if it got one
 
 
 # ---- computation, in blocks that stay in the cache
@@ -189,11 +182,8 @@ def _rows_backward(grad: Array, cache: Any, weight: Parameter | None, bias: Para
     """Assign both gradients and return dE/dx."""
     rows, mean, rate = cache
     size = rows.shape[1]
-    g, dx, whole = (
-        grad.reshape(rows.shape),
-        np.empty(rows.shape, grad.dtype),
-        room_for_block(len(rows), rows.shape[1], grad.dtype),
-    )
+    g, dx = grad.reshape(rows.shape), np.empty(rows.shape, grad.dtype)
+    whole = room_for_block(len(rows), size, grad.dtype)
     row = np.ones(size, g.dtype) if weight is None else weight.value.reshape(-1)
     scale, share, ones = _tiles(weight, len(g)), row / size, np.ones(len(g), g.dtype)
     dw, db = np.zeros(size, g.dtype), np.zeros(size, g.dtype)

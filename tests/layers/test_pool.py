@@ -73,39 +73,13 @@ def pools(draw: st.DrawFn, axes: int, dilated: bool) -> tuple[dict[str, Any], Sh
 
 
 @pytest.mark.peer
-@settings(max_examples=100, deadline=None)
-@given(pools(2, dilated=True), st.sampled_from([normal, tied]))
-def test_a_maxpool2d_is_pytorchs(drawn: tuple[dict[str, Any], Shape], draw: Draw) -> None:
+@pytest.mark.parametrize("kind", [MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d])
+@settings(max_examples=80, deadline=None)
+@given(st.data(), st.sampled_from([normal, tied]))
+def test_pooling_is_pytorchs(kind: Any, data: st.DataObject, draw: Draw) -> None:
     torch = pytest.importorskip("torch")
-    arguments, shape = drawn
-    assert_equal_to_pytorch(MaxPool2d(**arguments), torch.nn.MaxPool2d(**arguments), draw(shape))
-
-
-@pytest.mark.peer
-@settings(max_examples=60, deadline=None)
-@given(pools(1, dilated=True), st.sampled_from([normal, tied]))
-def test_a_maxpool1d_is_pytorchs(drawn: tuple[dict[str, Any], Shape], draw: Draw) -> None:
-    torch = pytest.importorskip("torch")
-    arguments, shape = drawn
-    assert_equal_to_pytorch(MaxPool1d(**arguments), torch.nn.MaxPool1d(**arguments), draw(shape))
-
-
-@pytest.mark.peer
-@settings(max_examples=60, deadline=None)
-@given(pools(2, dilated=False))
-def test_an_avgpool2d_is_pytorchs(drawn: tuple[dict[str, Any], Shape]) -> None:
-    torch = pytest.importorskip("torch")
-    arguments, shape = drawn
-    assert_equal_to_pytorch(AvgPool2d(**arguments), torch.nn.AvgPool2d(**arguments), normal(shape))
-
-
-@pytest.mark.peer
-@settings(max_examples=60, deadline=None)
-@given(pools(1, dilated=False))
-def test_an_avgpool1d_is_pytorchs(drawn: tuple[dict[str, Any], Shape]) -> None:
-    torch = pytest.importorskip("torch")
-    arguments, shape = drawn
-    assert_equal_to_pytorch(AvgPool1d(**arguments), torch.nn.AvgPool1d(**arguments), normal(shape))
+    arguments, shape = data.draw(pools(kind.axes, dilated=kind in (MaxPool1d, MaxPool2d)))
+    assert_equal_to_pytorch(kind(**arguments), getattr(torch.nn, kind.__name__)(**arguments), draw(shape))
 
 
 sides = st.one_of(st.none(), st.integers(1, 8))
