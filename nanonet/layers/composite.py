@@ -93,6 +93,8 @@ class Composite(Layer):
             _add(grads, place, g)
         ran: set[int] = set()
         for step in reversed(steps):
+            if step.layer is None and grads.keys().isdisjoint(step.outputs):
+                continue  # nothing depends on it; a layer has to assign its gradients all the same
             again = id(step.layer) in ran
             ran.add(id(step.layer))
             given = [grads.pop(place, None) for place in step.outputs]
@@ -163,7 +165,7 @@ class Tape:
         def back(given: list[Any], _: bool) -> list[Any]:
             (g,) = given
             others = (arrays[:i] + arrays[i + 1 :] for i in range(len(arrays)))
-            return [None] * len(arrays) if g is None else [reduce(np.multiply, rest, g) for rest in others]
+            return [reduce(np.multiply, rest, g) for rest in others]
 
         return self._step(values, (reduce(np.multiply, arrays),), None, back)[0]
 
@@ -172,11 +174,8 @@ class Tape:
         arrays = _arrays("concatenate", values)
         cuts = np.cumsum([array.shape[axis] for array in arrays])[:-1]
 
-        def back(given: list[Any], _: bool) -> list[Any]:
-            (g,) = given
-            return [None] * len(arrays) if g is None else np.split(g, cuts, axis=axis)
-
-        return self._step(values, (np.concatenate(arrays, axis=axis),), None, back)[0]
+        y = np.concatenate(arrays, axis=axis)
+        return self._step(values, (y,), None, lambda given, _: np.split(given[0], cuts, axis=axis))[0]
 
     def split(self, value: Value, *sizes: int, axis: int = -1) -> tuple[Value, ...]:
         """Return the pieces."""
@@ -184,8 +183,6 @@ class Tape:
         pieces = np.split(array, np.cumsum(sizes)[:-1], axis=axis)
 
         def back(given: list[Any], _: bool) -> list[Any]:
-            if all(g is None for g in given):
-                return [None]
             filled = [np.zeros_like(piece) if g is None else g for g, piece in zip(given, pieces, strict=True)]
             return [np.concatenate(filled, axis=axis)]
 

@@ -160,8 +160,8 @@ def sizes(value: object, count: int, subject: str, name: str, *, least: int = 1)
 
 
 def _int(value: object, subject: str, name: str, least: int) -> int:
-    if least == 0 and type(value) is int and value == 0:
-        return 0
-    if least == 0 and isinstance(value, (int, np.integer)) and value < 0:
+    if least > 0 or isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return positive_int(value, subject, name)
+    if value < 0:
         raise ValueError(f"{subject}: expected {name} of 0 or more, got {value}")
-    return positive_int(value, subject, name)
+    return int(value)
