@@ -27,8 +27,8 @@ class State:
 
     __slots__ = ("__weakref__", "_home", "_init", "label")
 
-    def __init__(self, init: Init) -> None:
-        self.label = type(self).__name__
+    def __init__(self, init: Init, label: str) -> None:
+        self.label = label  # what errors call it, until the model that is built names it by its place
         self._init: Init | None = init  # None once it is built
         self._home: Vector | None = None  # that of the owning layer
 
@@ -128,6 +128,8 @@ class Parameter(State):
     order : {"C", "F"}
         The memory order, as in NumPy: row-major or column-major. Which is faster depends on the products that the layer
         computes; files are row-major in either case.
+    label : str
+        What error messages call it until a model is built, such as "Linear(2, 3).weight".
 
     Raises
     ------
@@ -143,13 +145,20 @@ class Parameter(State):
 
     __slots__ = ("_grad", "_memory", "_start", "_trainable", "_value", "order", "shape")
 
-    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, order: Literal["C", "F"] = "C") -> None:
-        self.shape = as_shape(shape, "Parameter")
-        super().__init__(_starting(init, self.shape, "Parameter"))
+    def __init__(
+        self,
+        shape: int | Shape,
+        init: Init,
+        trainable: bool = True,
+        order: Literal["C", "F"] = "C",
+        label: str = "Parameter",
+    ) -> None:
+        self.shape = as_shape(shape, label)
+        super().__init__(_starting(init, self.shape, label), label)
         if order not in ("C", "F"):
-            raise ValueError(f'Parameter: expected order "C" or "F", got {order!r:.60}')
+            raise ValueError(f'{label}: expected order "C" or "F", got {order!r:.60}')
         self.order = order
-        self._trainable = _true_or_false(trainable, "Parameter")
+        self._trainable = _true_or_false(trainable, label)
         self._value: Array
         self._grad: Array
         self._memory: Memory | None = None
@@ -248,7 +257,7 @@ class Buffer(State):
 
     def __init__(self, shape: int | Shape, init: Init, dtype: npt.DTypeLike | None = None) -> None:
         self.shape = as_shape(shape, "Buffer")
-        super().__init__(_starting(init, self.shape, "Buffer"))
+        super().__init__(_starting(init, self.shape, "Buffer"), "Buffer")
         self._dtype = None if dtype is None else np.dtype(dtype)
         self._value: npt.NDArray[Any]
 
@@ -284,7 +293,7 @@ class Random(State):
     __slots__ = ("_generator",)
 
     def __init__(self) -> None:
-        super().__init__(())
+        super().__init__((), "Random")
         self._generator: np.random.Generator
 
     @property

@@ -4,5 +4,5 @@ One file per family: linear, embedding, activations, gelu (with erf for the exac
 batch_norm, standardize, dropout, flatten, reshape, residual; for images and sequences conv (with columns, its matrix
 products), pool and resize, all on windows, which knows where a kernel lies; branches (several inputs or outputs),
 composite (any wiring) and wired (one that is data); reparametrised and its rules (a weight computed from what is
-trained). initializers has the starting values of their parameters, arguments what they make of what they are given.
+trained). initializers has the starting values of their parameters, arguments the checks of flags and sizes.
 """

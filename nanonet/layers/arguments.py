@@ -1,15 +1,13 @@
-"""What layers make of their arguments: flags, and parameters whose errors name the layer that they are for."""
+"""Arguments: what layers ask of the flags and sizes that they are given."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from nanonet.core.arrays import Shape
-from nanonet.core.errors import ShapeError
-from nanonet.core.parameter import Init, Parameter
-from nanonet.layers.initializers import Constant, Zeros
+from nanonet.core.checks import positive_int
+
+Sizes = int | tuple[int, ...]
+"""One number for all spatial axes, or one for each."""
 
 
 def true_or_false(value: object, subject: str, name: str) -> bool:
@@ -19,21 +17,18 @@ def true_or_false(value: object, subject: str, name: str) -> bool:
     return bool(value)
 
 
-def parameter(label: str, shape: Shape, init: Init, order: Literal["C", "F"] = "C") -> Parameter:
-    """Return a Parameter; errors about its initial values begin with a label, such as "Linear(2, 3).weight"."""
-    try:
-        return Parameter(shape, init, order=order)
-    except (ShapeError, TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("Parameter", label, 1)) from None
+def sizes(value: object, count: int, subject: str, name: str, *, least: int = 1) -> tuple[int, ...]:
+    """Return one int for each of ``count`` axes; a single int stands for all of them."""
+    each = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
+    if len(each) != count:
+        wanted = "an int" if count == 1 else f"an int or {count} of them"
+        raise ValueError(f"{subject}: expected {name} as {wanted}, got {value!r:.60}")
+    return tuple(_int(n, subject, name, least) for n in each)
 
 
-def bias_parameter(label: str, features: int, bias: Init | bool) -> Parameter | None:
-    """Return a bias, one number for each feature; True: zeros; False: None."""
-    return None if bias is False else parameter(label, (features,), Zeros() if bias is True else bias)
-
-
-def affine_parameters(features: int, affine: bool) -> tuple[Parameter | None, Parameter | None]:
-    """Return the weight and the bias of a norm, one number for each feature; None without them."""
-    if not affine:
-        return None, None
-    return Parameter((features,), Constant(1.0)), Parameter((features,), Zeros())
+def _int(value: object, subject: str, name: str, least: int) -> int:
+    if least > 0 or isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return positive_int(value, subject, name)
+    if value < 0:
+        raise ValueError(f"{subject}: expected {name} of 0 or more, got {value}")
+    return int(value)

@@ -11,9 +11,9 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer
-from nanonet.layers.arguments import affine_parameters, true_or_false
+from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
-from nanonet.layers.norm import blocks, channels_first, room_for_block, tiled
+from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_for_block, tiled
 
 LONG = 256  # numbers to a feature and sample from which it is faster to sum them first, then the samples
 

@@ -11,11 +11,11 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init
-from nanonet.layers.arguments import bias_parameter, parameter
+from nanonet.core.parameter import Init, Parameter
+from nanonet.layers.arguments import Sizes, sizes
 from nanonet.layers.columns import correlate, gradients, spread
-from nanonet.layers.initializers import HeUniform
-from nanonet.layers.windows import Ends, Sizes, Window, images, sizes
+from nanonet.layers.initializers import HeUniform, Zeros
+from nanonet.layers.windows import Ends, Window, images
 
 Padding = Sizes | Literal["same", "valid"]
 
@@ -39,8 +39,10 @@ class _Kernel(Layer):
         self.input_shape = (self.in_channels, *[None] * self.axes)
 
     def _set_parameters(self, shape: Shape, weight: Init, bias: Init | bool) -> None:
-        self.weight = parameter(f"{self}.weight", shape, weight)
-        self.bias = bias_parameter(f"{self}.bias", self.out_channels, bias)
+        self.weight = Parameter(shape, weight, label=f"{self}.weight")
+        self.bias: Parameter | None = None
+        if bias is not False:
+            self.bias = Parameter(self.out_channels, Zeros() if bias is True else bias, label=f"{self}.bias")
 
     def _matrix(self) -> Array:
         """Return the weight as (groups, its axis 0 / groups, the rest)."""

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import positive_int, stranger
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init
-from nanonet.layers.arguments import parameter
+from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import Normal
 
 OFTEN = 8  # an index that occurs more often has its rows summed by a product of its own
@@ -66,7 +65,7 @@ class Embedding(Layer):
         shape = self.num_embeddings, self.embedding_dim
         if self.padding_idx is not None and callable(weight):
             weight = _Padded(weight, self.padding_idx)
-        self.weight = parameter(f"{type(self).__name__}{shape}.weight", shape, weight)
+        self.weight = Parameter(shape, weight, label=f"{type(self).__name__}{shape}.weight")
 
     def _row(self, index: Any) -> int:
         try:

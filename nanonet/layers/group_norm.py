@@ -13,8 +13,8 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number, is_open, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.layers.arguments import affine_parameters, true_or_false
-from nanonet.layers.norm import blocks, channels_first, room_for_block, to_rate
+from nanonet.layers.arguments import true_or_false
+from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_for_block, to_rate
 
 
 class _GroupsNorm(Layer):

@@ -12,9 +12,8 @@ from nanonet.core.arrays import Array, Shape, read_only
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.parameter import Init
-from nanonet.layers.arguments import bias_parameter, parameter
-from nanonet.layers.initializers import GlorotUniform
+from nanonet.core.parameter import Init, Parameter
+from nanonet.layers.initializers import GlorotUniform, Zeros
 
 WIDE = 32  # number of outputs from which the product with the transposed weight is faster in column-major order
 
@@ -53,8 +52,11 @@ class Linear(Layer):
         self.input_shape = (..., self.in_features)
         label = f"{type(self).__name__}({self.in_features}, {self.out_features})"
         order: Literal["C", "F"] = "F" if self.out_features >= WIDE else "C"
-        self.weight = parameter(f"{label}.weight", (self.out_features, self.in_features), weight, order)
-        self.bias = bias_parameter(f"{label}.bias", self.out_features, bias)
+        shape = (self.out_features, self.in_features)
+        self.weight = Parameter(shape, weight, order=order, label=f"{label}.weight")
+        self.bias: Parameter | None = None
+        if bias is not False:
+            self.bias = Parameter(self.out_features, Zeros() if bias is True else bias, label=f"{label}.bias")
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""

@@ -111,7 +111,14 @@ class RMSNorm(Layer):
         return input_pattern(self, input_shape)
 
 
-# ---- shapes
+# ---- parameters and shapes
+
+
+def affine_parameters(features: int, affine: bool) -> tuple[Parameter | None, Parameter | None]:
+    """Return the weight and the bias of a norm, one number for each feature; None without them."""
+    if not affine:
+        return None, None
+    return Parameter(features, Constant(1.0)), Parameter(features, Zeros())
 
 
 def channels_first(layer: Layer, shape: Pattern, channels: int, further: int = 0) -> Shape:

@@ -12,8 +12,8 @@ import numpy as np
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import is_open, positive_int
 from nanonet.core.layer import Layer
-from nanonet.layers.arguments import true_or_false
-from nanonet.layers.windows import Sizes, Window, images, sizes
+from nanonet.layers.arguments import Sizes, sizes, true_or_false
+from nanonet.layers.windows import Window, images
 
 CACHE = 2**19  # bytes of images at a time
 

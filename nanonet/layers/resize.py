@@ -8,7 +8,8 @@ import numpy as np
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
-from nanonet.layers.windows import Sizes, images, padded, sizes
+from nanonet.layers.arguments import Sizes, sizes
+from nanonet.layers.windows import images, padded
 
 
 class Upsample(Layer):

@@ -11,12 +11,9 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Pattern, Shape
 from nanonet.core.chain import input_pattern
-from nanonet.core.checks import axes, positive_int
+from nanonet.core.checks import axes
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-
-Sizes = int | tuple[int, ...]
-"""One number for all spatial axes, or one for each."""
 
 Ends = tuple[int, int]
 """What is added before and after an axis."""
@@ -148,20 +145,3 @@ def images(layer: Layer, pattern: Pattern) -> tuple[int | None, ...]:
     """Return the lengths of a layer's input pattern, or raise ShapeError if it does not fit ``layer.input_shape``."""
     both: Any = input_pattern(layer, pattern)
     return axes(both)
-
-
-def sizes(value: object, count: int, subject: str, name: str, *, least: int = 1) -> tuple[int, ...]:
-    """Return one int for each of ``count`` axes; a single int stands for all of them."""
-    each = tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
-    if len(each) != count:
-        wanted = "an int" if count == 1 else f"an int or {count} of them"
-        raise ValueError(f"{subject}: expected {name} as {wanted}, got {value!r:.60}")
-    return tuple(_int(n, subject, name, least) for n in each)
-
-
-def _int(value: object, subject: str, name: str, least: int) -> int:
-    if least > 0 or isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        return positive_int(value, subject, name)
-    if value < 0:
-        raise ValueError(f"{subject}: expected {name} of 0 or more, got {value}")
-    return int(value)

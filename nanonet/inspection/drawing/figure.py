@@ -6,9 +6,9 @@ import base64
 import os
 import re
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from nanonet.core.checks import optional
 from nanonet.inspection.drawing.picture import Pixels, png
@@ -154,8 +154,8 @@ class Figure:
         """The figure as SVG, light or dark by the reader's colour scheme."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
         head = f'<svg xmlns="http://www.w3.org/2000/svg" class="nanonet" {size} role="img" '
-        label = quoteattr(_printable(f"{self.title}. {self.description}"))
-        lines = [f"{head}aria-label={label}>", f"<title>{_escaped(self.title)}</title>"]
+        label = escape(_printable(f"{self.title}. {self.description}"))
+        lines = [f'{head}aria-label="{label}">', f"<title>{_escaped(self.title)}</title>"]
         lines += [f"<desc>{_escaped(self.description)}</desc>", f"<style>{_style()}</style>"]
         return "\n".join([*lines, *map(_svg, [self._page, *self.shapes]), "</svg>\n"])
 
@@ -233,7 +233,7 @@ def _svg(shape: Mark) -> str:
 
 
 def _escaped(text: str) -> str:
-    return escape(_printable(text))
+    return escape(_printable(text), quote=False)
 
 
 def _printable(text: str) -> str:

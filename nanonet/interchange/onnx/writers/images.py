@@ -54,6 +54,11 @@ def _max_pool(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
         axes = list(zip(size, window.places(size), window.stride, window.reach, window.padding, strict=True))[first:]
         if any(count * stride < n + sum(ends) - reach + stride for n, count, stride, reach, ends in axes):
             after = [max(0, (m - 1) * stride + reach - ends[0] - n) for n, m, stride, reach, ends in axes]
+            if any(pad >= n for pad, n in zip(after, layer.kernel_size, strict=True)):
+                raise ValueError(
+                    f"{draft.whose(layer)}: its ceil_mode needs {max(after)} of padding on this input, "
+                    f"and ONNX takes less than kernel_size={layer.kernel_size}"
+                )
             settings |= {"pads": [*(ends[0] for *_, ends in axes), *after], "ceil_mode": 0}
     return draft.add("MaxPool", x, **settings)
 
