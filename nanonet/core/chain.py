@@ -28,6 +28,7 @@ from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import State
+from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
 from nanonet.core.tree import Tree, build, load_states
 from nanonet.core.vector import Vector, home_of
 
@@ -59,6 +60,7 @@ class Chain(Layer):
         The source of randomness for initial weights, shuffling and dropout.
     """
 
+    mixes_samples = False
     sliced_as: ClassVar[type[Chain]]
     """The class of a slice of a chain: Sequential, whatever the class of the chain."""
 
@@ -73,6 +75,7 @@ class Chain(Layer):
         self._build(floating_dtype(dtype, name))
 
     _accepted: Patterns | None = None  # the input shape that was checked last
+    _rows: tuple[Patterns | None, Rows] = (None, WHOLE)  # such a shape, and the samples of its blocks
     _plan: tuple[object, int | None] = (None, None)  # the layout, and the lowest layer with trainable parameters
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
@@ -88,7 +91,7 @@ class Chain(Layer):
         build(tree, dtype, self.rng)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan")}
+        kept = {name: value for name, value in attributes(self) if name not in ("_home", "_plan", "_rows")}
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -267,6 +270,15 @@ class Chain(Layer):
             raise ShapeError(f"{full}{hint}") from None
         self._accepted = shape
 
+    def rows(self) -> Rows:
+        """Return how many samples of the shape that was checked last go through in one block."""
+        shape, rows = self._rows
+        if shape is not self._accepted:
+            shape = self._accepted
+            rows = rows_in_cache(self, (out for *_, out in self.shapes(shape)), self.dtype.itemsize)
+            self._rows = shape, rows
+        return rows
+
     def __call__(self, x: npt.ArrayLike) -> Array:
         """Return the prediction for x, in the model's dtype; same as ``predict(x)``."""
         return self.predict(x)
@@ -280,7 +292,8 @@ class Chain(Layer):
             Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction. Of a
             model with several outputs the prediction is a tuple.
         batch_size : int, optional
-            Number of samples per forward pass, to limit memory; default: all.
+            Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
+            layer may mix samples.
 
         Raises
         ------
@@ -290,12 +303,16 @@ class Chain(Layer):
             If x is not numeric.
         """
         entered = self.enter(x)
-        name = type(self).__name__
-        if batch_size is None or (size := batch_size_of(entered)) <= positive_int(batch_size, name, "batch_size"):
+        size = batch_size_of(entered)
+        if batch_size is not None:
+            step = positive_int(batch_size, type(self).__name__, "batch_size")
+        else:
+            step = size if size < LARGE else self.rows().predict or size
+        if size <= step:
             return self._predict(entered)
         whole: Any = None
-        for start in range(0, size, batch_size):
-            rows = slice(start, start + batch_size)
+        for start in range(0, size, step):
+            rows = slice(start, start + step)
             piece = self._predict(each(operator.itemgetter(rows), entered))
             if whole is None:
                 whole = each(lambda y: np.empty((size, *y.shape[1:]), y.dtype), piece)

@@ -6,7 +6,7 @@ import copy
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.checks import agreed
@@ -69,11 +69,15 @@ class Layer(Extensible, ABC):
         as integers.
     several_inputs : bool
         Whether x is a tuple of arrays, if ``input_shape`` does not show it, such as for any number of them.
+    mixes_samples : bool or "training"
+        Whether an output may depend on other samples than its own, always or in training only. A large batch goes in
+        blocks through a chain of layers that mix none. Default: True, which is always right.
     """
 
     input_shape: Patterns | None = None
     integer_input: bool | tuple[bool, ...] = False
     several_inputs: bool = False
+    mixes_samples: bool | Literal["training"] = True
     _home: Vector | None = None  # its part of the owning model's vector
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -86,6 +90,7 @@ class Layer(Extensible, ABC):
         """
         super().__init_subclass__(**keywords)
         obey_override(cls, Layer, chosen=("backward",), dependent=("backward_parameters",))
+        obey_override(cls, Layer, chosen=("forward", "backward"), dependent=("mixes_samples",))
         for name, value in vars(cls).items():
             for _, part in found(name, value):
                 if isinstance(part, State) or any(_owns_state(layer) for layer in below(part)):
@@ -256,6 +261,8 @@ class Activation(Layer):
     With the class attribute ``derivative_formula = "-2 * a * y"``, ``trace.explain`` writes f'(a) out; see
     nanonet/inspection/explanation/formulas.py.
     """
+
+    mixes_samples = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""

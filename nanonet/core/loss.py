@@ -44,15 +44,20 @@ class Loss(Extensible, ABC):
         Whether the target holds integers, such as class labels: one for each row of the prediction.
     several_targets : bool
         Whether prediction and target are tuples of arrays, as those of :class:`nanonet.Together`.
+    mixes_samples : bool
+        Whether eᵢ may depend on other samples than i. If not, a large batch may be computed in blocks. Default: True,
+        which is always right.
     """
 
     integer_target: ClassVar[bool] = False
     several_targets: ClassVar[bool] = False
+    mixes_samples: ClassVar[bool] = True
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
         super().__init_subclass__(**keywords)
         obey_override(cls, Loss, chosen=("function", "derivative"), dependent=("forward", "backward"))
+        obey_override(cls, Loss, chosen=("function", "derivative", "forward"), dependent=("mixes_samples",))
 
     def __str__(self) -> str:
         return repr(self).removesuffix("()")  # its name in errors

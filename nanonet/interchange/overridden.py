@@ -10,7 +10,7 @@ from nanonet.models.sequential import Sequential
 
 T = TypeVar("T")
 
-FREE = ("input_shape", "integer_input", "several_inputs")
+FREE = ("input_shape", "integer_input", "several_inputs", "mixes_samples")
 """Attributes of Layer that a layer may set; names with an underscore are private to nanonet."""
 
 COMPUTES = ("forward", "function")

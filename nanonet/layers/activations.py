@@ -93,6 +93,7 @@ class Identity(Activation):
     array([-2.,  3.])
     """
 
+    mixes_samples = False
     derivative_formula = "1"
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:

@@ -79,6 +79,7 @@ class BatchNorm(Layer):
         self.momentum = None if momentum is None else finite_number(momentum, "BatchNorm", "momentum", low=0, high=1)
         self.weight, self.bias = affine_parameters(num_features, true_or_false(affine, "BatchNorm", "affine"))
         self.running_mean = self.running_var = self.num_batches_tracked = None
+        self.mixes_samples = "training" if track_running_stats else True
         if true_or_false(track_running_stats, "BatchNorm", "track_running_stats"):
             self.running_mean = Buffer((num_features,), Zeros())
             self.running_var = Buffer((num_features,), Constant(1.0))

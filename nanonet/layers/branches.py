@@ -19,6 +19,8 @@ from nanonet.core.layer import Layer
 class _Branches(Layer):
     """Base of the layers that consist of branches, which compute one output each."""
 
+    mixes_samples = False
+
     def __init__(self, *branches: Layer) -> None:
         name = type(self).__name__
         if not branches:
@@ -63,6 +65,8 @@ class Fork(_Branches):
     ((1, 1), (1, 3))
     """
 
+    mixes_samples = False
+
     def __init__(self, *branches: Layer) -> None:
         super().__init__(*branches)
         pinned = [branch.input_shape for branch in branches if branch.input_shape is not None]
@@ -104,6 +108,7 @@ class Parallel(_Branches):
     (5, 1)
     """
 
+    mixes_samples = False
     several_inputs = True
 
     def __init__(self, *branches: Layer) -> None:
@@ -150,6 +155,7 @@ class Concatenate(Layer):
     (5, 5)
     """
 
+    mixes_samples = False
     several_inputs = True
 
     def __init__(self, axis: int = -1) -> None:
@@ -181,6 +187,7 @@ class Add(Layer):
     (1, 2)
     """
 
+    mixes_samples = False
     several_inputs = True
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, int]:

@@ -52,6 +52,8 @@ class _Kernel(Layer):
 class _Convolution(_Kernel):
     """y = b + W ⋆ x over one or two axes; sequences are images of height 1."""
 
+    mixes_samples = False
+
     def __init__(
         self,
         in_channels: int,
@@ -214,6 +216,7 @@ class ConvTranspose2d(_Kernel):
     (4, 3, 14, 14)
     """
 
+    mixes_samples = False
     axes = 2
 
     def __init__(

@@ -14,6 +14,8 @@ from nanonet.core.parameter import Random
 class _Masked(Layer):
     """y = x m / (1 - rate) in training, m 0 with probability rate, else 1; in inference y = x."""
 
+    mixes_samples = False
+
     def __init__(self, rate: float = 0.5) -> None:
         self.rate = finite_number(rate, type(self).__name__, "rate", low=0, high=1, open_high=True)
         self.random = Random()
@@ -102,6 +104,8 @@ class GaussianNoise(Layer):
     >>> Sequential(GaussianNoise(0.1))([[1.0, 2.0]])
     array([[1., 2.]], dtype=float32)
     """
+
+    mixes_samples = False
 
     def __init__(self, std: float) -> None:
         self.std = finite_number(std, "GaussianNoise", "std", low=0)

@@ -49,6 +49,7 @@ class Embedding(Layer):
             [0., 0.]]], dtype=float32)
     """
 
+    mixes_samples = False
     integer_input = True
 
     def __init__(

@@ -20,6 +20,8 @@ class Flatten(Layer):
     (5, 784)
     """
 
+    mixes_samples = False
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
         """Return the flattened x, and the shape of x."""
         return x.reshape(len(x), math.prod(x.shape[1:])), x.shape

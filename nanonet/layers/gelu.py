@@ -35,6 +35,7 @@ class GELU(Activation):
     array([-0.158808,  0.      ,  0.841192])
     """
 
+    mixes_samples = False
     cubic = 0.044715
     root = math.sqrt(2 / math.pi)
     pi = math.pi

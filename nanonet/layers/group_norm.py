@@ -20,6 +20,8 @@ from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_
 class _GroupsNorm(Layer):
     """y = (x - μ) / √(σ² + eps) · weight + bias, μ and σ² of each group of consecutive channels of each sample."""
 
+    mixes_samples = False
+
     @abstractmethod
     def __init__(self, groups: int, channels: int, eps: float, affine: bool) -> None:
         name = type(self).__name__

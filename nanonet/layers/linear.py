@@ -44,6 +44,8 @@ class Linear(Layer):
     ((3, 2), (3,), (1, 3))
     """
 
+    mixes_samples = False
+
     def __init__(
         self, in_features: int, out_features: int, *, weight: Init = GlorotUniform(), bias: Init | bool = True
     ) -> None:

@@ -42,6 +42,8 @@ class LayerNorm(Layer):
     array([[-1.225,  0.   ,  1.225]], dtype=float32)
     """
 
+    mixes_samples = False
+
     def __init__(
         self, normalized_shape: int | Shape, eps: float = 1e-5, *, elementwise_affine: bool = True, bias: bool = True
     ) -> None:
@@ -87,6 +89,8 @@ class RMSNorm(Layer):
     >>> Sequential(RMSNorm(2))([[3.0, 4.0]]).round(3)
     array([[0.849, 1.131]], dtype=float32)
     """
+
+    mixes_samples = False
 
     def __init__(
         self, normalized_shape: int | Shape, eps: float | None = None, *, elementwise_affine: bool = True

@@ -55,6 +55,8 @@ class _Pool(Layer):
 class _MaxPool(_Pool):
     """y = the largest x under the kernel; dE/dy goes to the first such x."""
 
+    mixes_samples = False
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -167,6 +169,8 @@ class MaxPool2d(_MaxPool):
 class _AvgPool(_Pool):
     """y = the mean of x under the kernel."""
 
+    mixes_samples = False
+
     def __init__(
         self,
         kernel_size: Sizes,
@@ -270,6 +274,7 @@ class GlobalAvgPool(Layer):
     array([[2.]], dtype=float32)
     """
 
+    mixes_samples = False
     input_shape = (..., None, None)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
@@ -307,6 +312,7 @@ class AdaptiveAvgPool2d(Layer):
     array([[[[1.5, 2.5]]]], dtype=float32)
     """
 
+    mixes_samples = False
     input_shape = (None, None, None)
 
     def __init__(self, output_size: int | tuple[int | None, int | None]) -> None:

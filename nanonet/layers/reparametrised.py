@@ -51,6 +51,8 @@ class Reparametrised(Layer):
     array([1., 2., 3.], dtype=float32)
     """
 
+    mixes_samples = False
+
     def __init__(self, inner: Layer, rule: Layer, name: str = "weight") -> None:
         expect(inner, Layer, "Reparametrised: expected inner")
         expect(rule, Layer, "Reparametrised: expected rule")

@@ -34,6 +34,8 @@ class Reshape(Layer):
     (5, 1, 28, 28)
     """
 
+    mixes_samples = False
+
     def __init__(self, *shape: int) -> None:
         self.shape = _integers(shape, "Reshape", "each size", hint="Reshape(1, 28, 28)")
         if any(size < 1 and size != -1 for size in self.shape):
@@ -82,6 +84,8 @@ class Permute(Layer):
     >>> Sequential(Permute(3, 1, 2))(np.zeros((5, 28, 32, 3))).shape
     (5, 3, 28, 32)
     """
+
+    mixes_samples = False
 
     def __init__(self, *axes: int) -> None:
         self.axes = _integers(axes, "Permute", "each axis", hint="Permute(3, 1, 2)")

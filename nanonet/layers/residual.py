@@ -31,6 +31,8 @@ class Residual(Layer):
     ['0.inner.0.weight', '0.inner.0.bias', '0.inner.2.weight', '0.inner.2.bias']
     """
 
+    mixes_samples = False
+
     def __init__(self, inner: Layer) -> None:
         expect(inner, Layer, "Residual: expected inner")
         self.inner = inner

@@ -34,6 +34,7 @@ class Upsample(Layer):
     array([[[[1.  , 1.25, 1.75, 2.  ]]]], dtype=float32)
     """
 
+    mixes_samples = False
     input_shape = (None, None, None)
 
     def __init__(self, scale_factor: Sizes, mode: Literal["nearest", "bilinear"] = "nearest") -> None:
@@ -100,6 +101,7 @@ class ZeroPad2d(Layer):
              [0., 0., 0., 0.]]]], dtype=float32)
     """
 
+    mixes_samples = False
     input_shape = (None, None, None)
 
     def __init__(self, padding: Sizes) -> None:

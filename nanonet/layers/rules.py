@@ -32,6 +32,7 @@ class WeightNorm(Rule):
     array([5.], dtype=float32)
     """
 
+    mixes_samples = False
     g: Parameter
 
     def start(self, shape: Shape, weight: Callable[[], Array]) -> None:
@@ -77,6 +78,8 @@ class SpectralNorm(Rule):
 
     u: Buffer
     v: Buffer
+
+    mixes_samples = "training"  # each pass moves its singular vectors on
 
     def start(self, shape: Shape, weight: Callable[[], Array]) -> None:
         """Declare u and v."""
@@ -138,6 +141,8 @@ class Monotone(Rule):
     >>> bool((np.diff(y[:, 0]) > 0).all())
     True
     """
+
+    mixes_samples = False
 
     def __init__(self, beta: float = 1.0) -> None:
         self.softplus = Softplus(beta)

@@ -22,6 +22,8 @@ class Softmax(Layer):
            [1. , 0. ]], dtype=float32)
     """
 
+    mixes_samples = False
+
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the probabilities, which are also the cache."""
         _along_last(self, x.shape[1:])
@@ -50,6 +52,8 @@ class LogSoftmax(Layer):
     >>> Sequential(LogSoftmax())([[1000.0, 0.0]])
     array([[    0., -1000.]], dtype=float32)
     """
+
+    mixes_samples = False
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the log-probabilities, which are also the cache."""

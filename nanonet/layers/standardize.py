@@ -38,6 +38,8 @@ class Standardize(Layer):
     array([[3., 1.]], dtype=float32)
     """
 
+    mixes_samples = False
+
     def __init__(self, shape: int | Shape) -> None:
         self.shape = as_shape(shape, "Standardize: shape")
         self.input_shape = (..., *(None if size == 1 else size for size in self.shape))

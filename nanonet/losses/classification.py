@@ -30,6 +30,7 @@ class BinaryCrossEntropy(Loss):
            [0.881]])
     """
 
+    mixes_samples = False
     formula = "sum(log(1 + exp(y)) - t * y) / n"
     derivative_formula = "p = 1 / (1 + exp(-y)); (p - t) / n"
 
@@ -89,6 +90,7 @@ class CrossEntropy(Loss):
     array([[0.5, 0.5]])
     """
 
+    mixes_samples = False
     formula = "m = max(y); s = sum(exp(y - m)); p = exp(y - m) / s; -sum(t * log(p))"
     derivative_formula = "m = max(y); s = sum(exp(y - m)); p = exp(y - m) / s; p - t"
 

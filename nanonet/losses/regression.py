@@ -25,6 +25,7 @@ class SquaredError(Loss):
     2.5
     """
 
+    mixes_samples = False
     formula = "sum((y - t)**2) / 2"
     derivative_formula = "y - t"
 
@@ -67,6 +68,7 @@ class MeanSquaredError(Loss):
     2.5
     """
 
+    mixes_samples = False
     formula = "sum((y - t)**2) / n"
     derivative_formula = "2 * (y - t) / n"
 
@@ -88,6 +90,7 @@ class MeanAbsoluteError(Loss):
     1.5
     """
 
+    mixes_samples = False
     formula = "sum(abs(y - t)) / n"
     derivative_formula = "(1 if y > t else -1 if y < t else 0) / n"
 
@@ -116,6 +119,7 @@ class Huber(Loss):
     1.3125
     """
 
+    mixes_samples = False
     formula = "sum((y - t)**2 / 2 if abs(y - t) <= threshold else threshold * (abs(y - t) - threshold / 2)) / n"
     derivative_formula = "max(-threshold, min(y - t, threshold)) / n"
 
@@ -145,6 +149,7 @@ class Hinge(Loss):
     1.75
     """
 
+    mixes_samples = False
     formula = "sum(max(1 - t * y, 0))"
     derivative_formula = "-t if t * y < 1 else 0"
 

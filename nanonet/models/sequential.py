@@ -13,11 +13,12 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.loss import Loss
+from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer
 from nanonet.inspection.summary import summary_html, summary_table
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.training.history import History
+from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
 
@@ -102,13 +103,12 @@ class Sequential(Chain):
         """
         entered = self.enter(x)
         try:
-            prediction, cache = self.forward(entered, training=training)
-            checked, weight = loss.check(prediction, target)
-            value, loss_cache = loss.forward(prediction, checked, weight)
-            self.backward_parameters(loss.backward(loss_cache), cache)
+            outcome = gradients(self, loss, entered, target, None, training=training, finite=False)
         except Exception as error:
             self.raise_cause(error, entered, training)
-        return value, self.vector.grad.copy()
+        if outcome.divisor == 0:
+            raise nothing_counts(f"{loss}: no sample of this batch counts")
+        return outcome.loss, self.vector.grad.copy()
 
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
         """Return every number of a forward pass and, with target and loss, a backward pass, in inference mode.

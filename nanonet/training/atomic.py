@@ -1,9 +1,10 @@
-"""What makes a step atomic: Blocks, whose update can be undone, and Shield, which delays signals meanwhile."""
+"""What makes a step atomic: Blocks, which can be restored; Bounds, by which they need not be; Shield, for signals."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, is_finite
-from nanonet.core.optimizer import Optimizer
+from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.parameter import Parameter
+from nanonet.core.vector import Vector
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
 REMEMBERED = 8  # sets of trainable parameters whose blocks are kept: training often alternates between two
@@ -141,6 +143,50 @@ def _runs(parameters: list[Parameter]) -> Iterator[slice]:
 
 def _pieces(start: int, stop: int) -> Iterator[slice]:
     return (slice(a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK))
+
+
+class Bounds:
+    """Upper bounds on absolute values in the vector and in each state, by which many a step cannot overflow.
+
+    A rule says by :meth:`nanonet.Optimizer.bounds` how far one step may move them.
+    """
+
+    def __init__(self, vector: Vector, states: list[Array], optimizer: Optimizer) -> None:
+        limits = np.finfo(vector.dtype)
+        self._most, self._least = float(limits.max) / 16, math.sqrt(vector.size * limits.tiny)  # squares vanish
+        self._arrays, self._memory = (vector.value, *states), vector.memory
+        self.are_stated = type(optimizer).bounds is not Optimizer.bounds
+        self._version = -1  # of the numbers whose bounds are known
+        self.forget()
+
+    def forget(self) -> None:
+        """Discard the bounds, because the numbers were changed elsewhere."""
+        self.known: list[float] | None = None
+
+    def follow(self) -> None:
+        """Hold from now on for the numbers after the step that was admitted last."""
+        self._version += 1
+
+    def admit(self, optimizer: Optimizer, largest: float, step: Step) -> bool:
+        """Tell whether no number can overflow in a step; largest is an upper bound on the absolute gradients."""
+        if not self.are_stated:
+            return False
+        if self.known is None or self._version != self._memory.version:
+            self._version = self._memory.version
+            self.known = [norm_of(array) + self._least for array in self._arrays]
+        value, states = optimizer.reach(self.known[0], self.known[1:], largest + self._least, step)
+        self.known = [value, *states]
+        for bound in (1e9 * step.learning_rate, *self.known):
+            if not bound < self._most:  # NaN is not either
+                self.forget()  # to be measured again
+                return False
+        return True
+
+
+def norm_of(array: Array) -> float:
+    """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
+    squares = float(np.vdot(array, array))
+    return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing
 
 
 SIGNALS = tuple(

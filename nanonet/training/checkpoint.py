@@ -176,7 +176,7 @@ def restored(path: str | os.PathLike[str], stepper: Stepper, rng: np.random.Gene
             for name in FLOATS:
                 setattr(stepper, name, float(numbers[f"trainer/{name}"]))
             stepper.steps = page["steps"]
-            stepper.forget_bounds()
+            stepper.bounds.forget()
             yield state
             stepper.torn = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,12 +16,13 @@ from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
-from nanonet.core.errors import NonFiniteError
+from nanonet.core.errors import NonFiniteError, ShapeError
 from nanonet.core.loss import Loss, nothing_counts
 from nanonet.core.optimizer import Optimizer, Step
+from nanonet.core.rows import LARGE
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
-from nanonet.training.atomic import BLOCK, Blocks, Shield
+from nanonet.training.atomic import BLOCK, Blocks, Bounds, Shield, norm_of
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
 
@@ -29,9 +30,9 @@ T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
-    """The result of a step: the loss, the divisor of its mean, and the prediction, all from before the update.
+    """The result of the passes: the loss, the divisor of its mean, and the prediction.
 
-    A divisor of 0 means that no sample of the batch counts, and that no step was taken.
+    A divisor of 0 means that no sample of the batch counts.
     """
 
     loss: float
@@ -47,7 +48,7 @@ class By(NamedTuple):
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_cut", "_blocks", "tree", "_layout", "_bounds", "shield")
+OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_cut", "_blocks", "tree", "_layout", "bounds", "shield")
 
 
 class Stepper:
@@ -61,6 +62,8 @@ class Stepper:
         The optimizer's state vectors by name, each as long as the model's vector.
     tree : Tree
         The parts of the model.
+    bounds : Bounds
+        What is known of the size of the numbers; to be forgotten by whoever changes them.
     shield : Shield
         Defers signals; the caller opens it after a step.
     torn : int or str
@@ -77,16 +80,13 @@ class Stepper:
         if micro_batch_size is not None:
             positive_int(micro_batch_size, "Trainer", "micro_batch_size")
         self.model, self.loss, self.optimizer, self.micro_batch_size = model, loss, optimizer, micro_batch_size
-        self.steps, self._version = 0, -1
+        self.steps = 0
         self.torn: int | str = 0
         self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
         self._starts = optimizer.states()
         if not isinstance(self._starts, dict):
             raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
         self.states: dict[str, Array] = {}
-        limits = np.finfo(model.dtype)
-        self._most, self._least = float(limits.max) / 16, math.sqrt(model.vector.size * limits.tiny)  # squares vanish
-        self._is_bounded = type(optimizer).bounds is not Optimizer.bounds
         self._is_large = model.vector.size > BLOCK
         self._start()
 
@@ -213,12 +213,12 @@ class Stepper:
         touched = 0
         try:
             scale = optimizer.scale(lambda: norm)
-            if self.shield.up and self._cannot_overflow(norm, step):
+            if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
                 for block in self._blocks:
                     optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
-                self._version += 1  # the bounds hold for the numbers of this step
+                self.bounds.follow()
             else:
                 for block in self._blocks:
                     block.save()
@@ -241,14 +241,10 @@ class Stepper:
 
     def expect_changes(self) -> None:
         """Discard the known bounds and check for new signal handlers: user code has run."""
-        self.forget_bounds()
+        self.bounds.forget()
         self.shield.closed = True
         self.shield.cover()
         self.shield.open()
-
-    def forget_bounds(self) -> None:
-        """Discard the known bounds, because the numbers were changed elsewhere."""
-        self._bounds: list[float] | None = None  # on absolute values in the vector and each state
 
     def refuse_torn(self) -> None:
         """Raise RuntimeError if an update was left incomplete."""
@@ -261,63 +257,19 @@ class Stepper:
 
     def _norm(self) -> float:
         """Return the norm of all gradients together; raise if one of them is not finite."""
-        norm = _norm_of(self._grad)
+        norm = norm_of(self._grad)
         if norm < math.inf:
             return norm
         top = float(np.abs(self._grad).max())
         if not math.isfinite(top):
             raise of_gradient(self.tree)
-        return top * _norm_of(self._grad / top)  # only their squares overflow
-
-    def _cannot_overflow(self, largest: float, step: Step) -> bool:
-        """Tell whether no number can overflow in an update; largest is an upper bound on the absolute gradients."""
-        if not self._is_bounded:
-            self._bounds = None
-            return False
-        version = self._vector.memory.version
-        if self._bounds is None or self._version != version:
-            self._version = version  # of the numbers whose bounds are known
-            self._bounds = [_norm_of(array) + self._least for array in (self._value, *self.states.values())]
-        value, states = self.optimizer.reach(self._bounds[0], self._bounds[1:], largest + self._least, step)
-        self._bounds = [value, *states]
-        for bound in (1e9 * step.learning_rate, *self._bounds):
-            if not bound < self._most:  # NaN is not either
-                self._bounds = None  # to be measured again
-                return False
-        return True
+        return top * norm_of(self._grad / top)  # only their squares overflow
 
     def _gradients(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
         """Run both passes, which store every gradient in the vector."""
-        size = self.micro_batch_size
-        if size is None or batch_size_of(x) <= size:
-            return self._passes(by, x, target, weight)
-        several = Several(isinstance(x, tuple), self.loss.several_targets)
-        return self._accumulated(by, Dataset(x, target, weight, several=several), size)
-
-    def _passes(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
-        """Run both passes on one micro-batch; the gradients stay as they are if no sample of it counts."""
-        prediction, cache = by.model.forward(x, training=True)
-        value, divisor, loss_cache = mean_loss(by.loss, prediction, target, weight)
-        if not math.isfinite(value):
-            raise of_loss(by.loss, value, self.model)
-        if divisor:
-            by.model.backward_parameters(by.loss.backward(loss_cache), cache)
-        return Outcome(value, divisor, prediction)
-
-    def _accumulated(self, by: By | Stepper, batch: Dataset, size: int) -> Outcome:
-        """Accumulate the gradients of micro-batches, each weighted by its share of the batch."""
-        mean, loss, divisor, predictions = np.zeros_like(self._grad), 0.0, 0.0, []
-        for piece in batch.batches(size):
-            outcome = self._passes(by, *piece)
-            predictions.append(outcome.prediction)
-            if outcome.divisor:
-                divisor += outcome.divisor
-                share = outcome.divisor / divisor  # of this micro-batch in all so far; a sum might overflow
-                mean *= 1 - share
-                mean += share * self._grad
-                loss += share * (outcome.loss - loss)
-        self._grad[:] = mean
-        return Outcome(loss, divisor, each(lambda *parts: np.concatenate(parts), *predictions))
+        if self.micro_batch_size is None and batch_size_of(x) < LARGE:  # said here again for the smallest steps
+            return passes(by.model, by.loss, x, target, weight)
+        return gradients(by.model, by.loss, x, target, weight, self.micro_batch_size)
 
     def take_strictly(
         self, x: Arrays, target: Any, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
@@ -337,7 +289,7 @@ class Stepper:
         """Take over the vector: at first, and when its model has become part of another."""
         vector = self._vector
         self._value, self._grad = vector.value, vector.grad
-        self._memory, self._version = vector.memory, -1
+        self._memory = vector.memory
         self.tree = Tree(self.model)
         self._changeable = bool(self.tree.buffers or self.tree.randoms)
         self.states = {
@@ -348,7 +300,7 @@ class Stepper:
         }
         states = list(self.states.values())
         self._cut = Blocks(vector.value, vector.grad, states, self.tree.parameters, self.optimizer)
-        self.forget_bounds()
+        self.bounds = Bounds(vector, states, self.optimizer)
 
     def _follow(self) -> None:
         """Use the blocks of what is trainable now: at first, and whenever a parameter was frozen, unfrozen or moved."""
@@ -368,6 +320,74 @@ class Stepper:
                 start += parameter.size
 
 
+def gradients(
+    model: Chain,
+    loss: Loss,
+    x: Arrays,
+    target: Any,
+    weight: npt.ArrayLike | None,
+    micro_batch_size: int | None = None,
+    *,
+    training: bool = True,
+    finite: bool = True,
+) -> Outcome:
+    """Run both passes, which store every gradient in the vector; a large batch in blocks if nothing mixes its samples.
+
+    Raises
+    ------
+    NonFiniteError
+        If the loss is not finite, unless ``finite`` is False.
+    """
+    size = batch_size_of(x)
+    rows = micro_batch_size
+    if rows is None and size >= LARGE and not loss.mixes_samples:
+        rows = model.rows().training if training else model.rows().gradients
+    if rows and rows < size:
+        one = partial(passes, model, loss, training=training, finite=finite)
+        several = Several(isinstance(x, tuple), loss.several_targets)
+        try:
+            return _added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
+        except ShapeError:
+            if micro_batch_size is not None:
+                raise  # else again for the whole batch, whose shapes the caller knows
+    return passes(model, loss, x, target, weight, training, finite)
+
+
+def passes(
+    model: Chain,
+    loss: Loss,
+    x: Arrays,
+    target: Any,
+    weight: npt.ArrayLike | None,
+    training: bool = True,
+    finite: bool = True,
+) -> Outcome:
+    """Run both passes in one go; the gradients stay as they are if no sample counts."""
+    prediction, cache = model.forward(x, training=training)
+    value, divisor, loss_cache = mean_loss(loss, prediction, target, weight)
+    if finite and not math.isfinite(value):
+        raise of_loss(loss, value, model)
+    if divisor:
+        model.backward_parameters(loss.backward(loss_cache), cache)
+    return Outcome(value, divisor, prediction)
+
+
+def _added_up(one: Callable[..., Outcome], grad: Array, blocks: Iterable[Any]) -> Outcome:
+    """Add up the gradients of blocks of samples, in order, each weighted by its share of the batch."""
+    total, value, divisor, predictions = np.zeros_like(grad), 0.0, 0.0, []
+    for block in blocks:
+        outcome = one(*block)
+        predictions.append(outcome.prediction)
+        if outcome.divisor:
+            divisor += outcome.divisor
+            share = outcome.divisor / divisor  # of this block in all so far; a sum might overflow
+            total *= 1 - share
+            total += share * grad
+            value = (1 - share) * value + share * outcome.loss
+    grad[:] = total
+    return Outcome(value, divisor, each(lambda *parts: np.concatenate(parts), *predictions))
+
+
 def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
     """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
     checked, weights = loss.check(prediction, target, weight)
@@ -376,9 +396,3 @@ def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike
         return 0.0, 0.0, None
     value, cache = loss.forward(prediction, checked, weights)
     return value, divisor, cache
-
-
-def _norm_of(array: Array) -> float:
-    """Return the root of the sum of squares, one BLAS call; infinity where that is not finite, or overflows."""
-    squares = float(np.vdot(array, array))
-    return math.sqrt(squares) if squares < math.inf else math.inf  # NaN is below nothing

@@ -284,7 +284,7 @@ class Trainer(ByHand):
                 self.names += tuple(f"validation_{name}" for name in self.names)
             self.history.interrupted, self.history.stopped = False, ""
             self.completed, self.callbacks, self.members = False, given, []
-            self.stepper.forget_bounds()  # the model may have been changed since an earlier fit
+            self.stepper.bounds.forget()  # the model may have been changed since an earlier fit
             if hooks:
                 (self.resumed or Resumed()).begin(self, hooks, given)
         shield, begun = self.stepper.shield, self.members

@@ -226,7 +226,7 @@ def test_no_number_exceeds_what_the_rule_says_it_may_reach(kind: int, rate: floa
 
 def test_every_built_in_rule_says_what_it_reaches() -> None:
     for make in OPTIMIZERS:
-        assert trainer_of(make()).stepper._is_bounded
+        assert trainer_of(make()).stepper.bounds.are_stated
 
 
 def test_a_class_that_overrides_update_does_not_keep_its_parents_bounds() -> None:
@@ -417,7 +417,7 @@ def test_a_step_that_overflows_is_refused_whoever_wrote_the_numbers(write: Calla
     with trainer.stepper.shield:
         trainer.stepper.shield.open()
         trainer.step(*zeros)
-        assert trainer.stepper._bounds is not None
+        assert trainer.stepper.bounds.known is not None
         write(trainer)
         before = numbers(trainer)
         with pytest.raises(NonFiniteError, match=r"the update of 0\.weight is the first that is not finite"):
