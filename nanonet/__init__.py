@@ -5,8 +5,6 @@ from nanonet.checking.strict import strict
 from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Activation, Layer
-from nanonet.core.loss import Loss
-from nanonet.core.optimizer import Optimizer, Step, weights_only
 from nanonet.core.parameter import Buffer, Parameter, Random
 from nanonet.core.vector import Vector
 from nanonet.core.version import __version__ as __version__
@@ -61,12 +59,14 @@ from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.loss import Loss
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
 from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
 from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.optimizers.sgd import SGD

@@ -21,7 +21,7 @@ import numpy as np
 
 import nanonet
 from nanonet import Adam, Initializer, Layer, Linear, ReLU, Sequential, Shape, SquaredError, Trainer
-from nanonet.core.checks import example
+from nanonet.checking.situations import example
 from tests import ROOT
 
 MILLION = 1_000_000

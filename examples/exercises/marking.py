@@ -12,7 +12,7 @@ import numpy as np
 from hints import HINTS, Attempt
 
 from nanonet import GradientError, Layer, Sequential, Shape, check_gradients
-from nanonet.core.checks import example
+from nanonet.checking.situations import example
 
 
 def mark(layer: Layer) -> None:

@@ -31,8 +31,8 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, as_shape, expect, is_several
 from nanonet.core.errors import ContractError, GradientError
 from nanonet.core.layer import Layer
-from nanonet.core.loss import Loss
 from nanonet.core.objects import called
+from nanonet.losses.loss import Loss
 
 
 class GradientReport:

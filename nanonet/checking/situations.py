@@ -8,7 +8,7 @@ import numpy as np
 
 from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of
-from nanonet.core.checks import example, is_several
+from nanonet.core.checks import axes, is_several
 from nanonet.core.layer import Activation, Layer
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
@@ -47,6 +47,13 @@ def sample(layer: Layer, shape: Patterns | None, x: Any, rng: np.random.Generato
         raise ValueError(f"check_gradients: {called(layer)} has no input_shape; pass one, such as input_shape=(3,)")
     shape = example(pattern, FEATURES + 1)
     return tuple(_drawn(part, rng) for part in shape) if is_several(shape) else _drawn(shape, rng)
+
+
+def example(pattern: Patterns, length: int) -> Any:
+    """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
+    if is_several(pattern):
+        return tuple(example(part, length) for part in pattern)
+    return tuple(length if each is None else each for each in axes(pattern))
 
 
 def _drawn(shape: Shape, rng: np.random.Generator) -> Array:

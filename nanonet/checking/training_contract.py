@@ -16,12 +16,12 @@ from nanonet.checking.layer_contract import checked, guarded, locked
 from nanonet.core.arrays import Array, Arrays, each, read_only
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import OURS, Layer, found, is_own
-from nanonet.core.loss import Loss
 from nanonet.core.objects import attributes, called, entries, twin_of
-from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
+from nanonet.losses.loss import Loss
+from nanonet.optimizers.optimizer import Optimizer, Step
 
 FURTHEST = 6  # maximum depth of the search
 CHANGED = (

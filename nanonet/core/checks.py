@@ -82,13 +82,6 @@ def known(pattern: Patterns) -> Any:
     return lengths if len(lengths) == len(pattern) else None
 
 
-def example(pattern: Patterns, length: int) -> Any:
-    """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
-    if is_several(pattern):
-        return tuple(example(part, length) for part in pattern)
-    return tuple(length if each is None else each for each in axes(pattern))
-
-
 def positive_int(value: object, subject: str, name: str) -> int:
     """Return value as an int of 1 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -224,15 +217,6 @@ def as_several(
         lengths = ", ".join(str(array.shape[:1]) for array in arrays)
         raise ShapeError(f"{called(owner)}: expected all arrays of x to have the same batch length, got {lengths}")
     return tuple(arrays)
-
-
-def as_weights(data: object, owner: object, name: str) -> Array:
-    """Return weights in float64, whose sum neither overflows nor underflows as it might in float32."""
-    array = as_floats(data, np.dtype(np.float64), owner, name)
-    fits = (array >= 0) & (array <= 1e100)  # False for NaN
-    if not fits.all():
-        raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
-    return array
 
 
 def optional(owner: str, package: str, extra: str, *modules: str) -> Any:

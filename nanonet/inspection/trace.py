@@ -11,13 +11,13 @@ from nanonet.checking.view import View
 from nanonet.core.arrays import batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect
-from nanonet.core.loss import Loss
 from nanonet.core.parameter import Parameter
 from nanonet.inspection.drawing.figure import Figure
 from nanonet.inspection.drawing.net import draw
 from nanonet.inspection.explanation.explanation import Explanation, explain
 from nanonet.inspection.record import LayerTrace, Record, Recorder
 from nanonet.inspection.table import trace_html, trace_table
+from nanonet.losses.loss import Loss
 
 
 class Trace(Record):

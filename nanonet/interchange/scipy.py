@@ -13,7 +13,7 @@ from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import is_finite
 from nanonet.core.checks import optional
 from nanonet.core.errors import NonFiniteError
-from nanonet.core.loss import Loss
+from nanonet.losses.loss import Loss
 from nanonet.models.sequential import Sequential
 
 Floats = npt.NDArray[np.float64]

@@ -1,5 +1,5 @@
 """The losses.
 
-regression has those for numeric targets, classification those for classes and probabilities, together the weighted sum
-of several; outputs has the means that they use.
+Read in this order: loss (Loss, the base class), regression (for numeric targets), classification (for classes and
+probabilities), together (the weighted sum of several); outputs has the means that they use.
 """

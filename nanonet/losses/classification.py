@@ -10,8 +10,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, is_finite
 from nanonet.core.checks import as_floats, as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.loss import Loss, float_array
 from nanonet.core.stable import exp_of_negative, log_softmax, sigmoid, softmax, softmax_and_log
+from nanonet.losses.loss import Loss, float_array
 from nanonet.losses.outputs import mean_over_outputs, outputs
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number, stranger
-from nanonet.core.loss import Loss
+from nanonet.losses.loss import Loss
 from nanonet.losses.outputs import mean_over_outputs, outputs
 
 

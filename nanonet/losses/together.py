@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays, Patterns
 from nanonet.core.checks import expect, finite_number
 from nanonet.core.errors import ShapeError
-from nanonet.core.loss import Loss, float_array
+from nanonet.losses.loss import Loss, float_array
 
 
 class Together(Loss):

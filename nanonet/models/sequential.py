@@ -13,10 +13,10 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
-from nanonet.core.loss import Loss, nothing_counts
-from nanonet.core.optimizer import Optimizer
 from nanonet.inspection.summary import summary_html, summary_table
 from nanonet.inspection.trace import Trace, trace_of
+from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer

@@ -9,7 +9,7 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
+from nanonet.optimizers.optimizer import LearningRate, Optimizer, Settings, Step
 from nanonet.optimizers.settings import expect_pair, quotient
 
 

@@ -6,7 +6,7 @@ from typing import Any, Unpack
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
-from nanonet.core.optimizer import LearningRate, Optimizer, Settings, Step
+from nanonet.optimizers.optimizer import LearningRate, Optimizer, Settings, Step
 
 
 class SGD(Optimizer):

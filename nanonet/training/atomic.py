@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, is_finite
-from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.parameter import Parameter
 from nanonet.core.vector import Vector
+from nanonet.optimizers.optimizer import Optimizer, Step
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
 REMEMBERED = 8  # sets of trainable parameters whose blocks are kept: training often alternates between two

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from nanonet.core.chain import Chain
 from nanonet.core.checks import positive_int
-from nanonet.core.loss import Loss
-from nanonet.core.optimizer import Optimizer
+from nanonet.losses.loss import Loss
+from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.data import Dataset, Several
 from nanonet.training.metrics import CHUNK, evaluation
 from nanonet.training.step import Stepper

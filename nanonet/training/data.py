@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Arrays, batch_size_of, each, is_finite, named_parts, parts_of
-from nanonet.core.checks import as_generator, as_numbers, as_weights, positive_int
+from nanonet.core.checks import as_generator, as_numbers, positive_int
 from nanonet.core.errors import ShapeError
+from nanonet.losses.loss import as_weights
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,7 @@ from nanonet.core.arrays import Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
-from nanonet.core.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.training.data import Batch, Dataset, Several, Stream, check_finite
 from nanonet.training.history import History, Means
 from nanonet.training.metrics import Metric, look_at

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nanonet.core.loss import nothing_counts
 from nanonet.inspection.html import shortened, sparkline, table
 from nanonet.inspection.plots import axes_for
+from nanonet.losses.loss import nothing_counts
 
 
 class History(Mapping[str, list[float]]):

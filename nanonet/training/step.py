@@ -17,11 +17,11 @@ from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import NonFiniteError, ShapeError
-from nanonet.core.loss import Loss, nothing_counts
-from nanonet.core.optimizer import Optimizer, Step
 from nanonet.core.rows import LARGE
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
+from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.optimizers.optimizer import Optimizer, Step
 from nanonet.training.atomic import BLOCK, Blocks, Bounds, Shield, norm_of
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update

@@ -14,9 +14,9 @@ from nanonet.checking.training_contract import refuse_overlooked, warn_of_plain_
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.layer import OURS
-from nanonet.core.loss import Loss
 from nanonet.core.objects import Recorded
-from nanonet.core.optimizer import Optimizer
+from nanonet.losses.loss import Loss
+from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
 from nanonet.training.feed import Epoch, Feed, Splits, Validation

@@ -19,7 +19,7 @@ import pytest
 
 import nanonet
 from nanonet import Adam, Layer, Parameter, Sequential, SquaredError
-from nanonet.core.checks import example
+from nanonet.checking.situations import example
 from tests import ROOT
 from tests.exercise_solutions import SOLUTIONS
 

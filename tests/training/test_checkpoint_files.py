@@ -28,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanonet import SGD, Adam, Checkpoint, Dropout, Linear, Sequential, SquaredError, Tanh, Trainer
-from nanonet.core.checks import example
+from nanonet.checking.situations import example
 from nanonet.storage import archive
 from tests import ROOT
 from tests.helpers import Momentum, Noise, data

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.layer import Layer
-from nanonet.core.loss import Loss
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, sizes
@@ -21,6 +20,7 @@ from nanonet.inspection.explanation.formulas import names, parse, per_unit
 from nanonet.inspection.explanation.writers import Symbol, layered, placed, word
 from nanonet.inspection.rounding import shortest
 from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.loss import Loss
 
 DESCRIBED = ("function", "derivative", "forward", "backward")  # the methods that a formula describes
 AVERAGED = ("counts", "divisor", "total", "mean", "shares")  # further ones of a loss

@@ -16,14 +16,14 @@ from nanonet.core.arrays import Array, Numbers
 from nanonet.core.checks import positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.loss import Loss
-from nanonet.core.optimizer import Optimizer
 from nanonet.interchange.sklearn import bases
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
 from nanonet.layers.activations import ReLU
 from nanonet.layers.linear import Linear
+from nanonet.losses.loss import Loss
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam
+from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.callbacks import EarlyStopping
 from nanonet.training.trainer import Callback, Trainer
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Numbers
-from nanonet.core.loss import Loss
-from nanonet.core.optimizer import Optimizer
 from nanonet.interchange.sklearn import bases
 from nanonet.interchange.sklearn.base_estimator import Activations, Estimator, Model
 from nanonet.interchange.sklearn.samples import Samples
 from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.loss import Loss
 from nanonet.losses.regression import Hinge, SquaredError
+from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.trainer import Callback
 
 

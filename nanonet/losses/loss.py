@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import as_floats, as_integers, as_numbers, as_weights
+from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Extensible, obey_override
+from nanonet.core.objects import Extensible, called, obey_override
 
 
 class Loss(Extensible, ABC):
@@ -188,6 +188,15 @@ class Loss(Extensible, ABC):
 def nothing_counts(what: str) -> ValueError:
     """Return the error for data in which no sample counts, by its own weight or its class's."""
     return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
+
+
+def as_weights(data: object, owner: object, name: str) -> Array:
+    """Return weights in float64, whose sum neither overflows nor underflows as it might in float32."""
+    array = as_floats(data, np.dtype(np.float64), owner, name)
+    fits = (array >= 0) & (array <= 1e100)  # False for NaN
+    if not fits.all():
+        raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
+    return array
 
 
 def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
