@@ -98,7 +98,7 @@ def _viewed(state: State, live: bool) -> State:
     match state:
         case Parameter():
             # np.zeros, unlike zeros_like, takes memory only where it is written to
-            grad = state.grad if live else np.zeros(state.shape, state.value.dtype, order=state.order)
+            grad = state.grad if live else np.zeros(state.shape, state.value.dtype)
             return state.twin(_memory=None, _value=read_only(state.value), _grad=grad)
         case Buffer():
             return state.twin(_value=state.value if live else state.value.copy())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,9 +125,6 @@ class Parameter(State):
         An initializer, called with (shape, rng) when the model is built, or an array of initial values.
     trainable : bool
         If False, the parameter is frozen: training leaves it unchanged. It may be unfrozen and frozen at any time.
-    order : {"C", "F"}
-        The memory order, as in NumPy: row-major or column-major. Which is faster depends on the products that the layer
-        computes; files are row-major in either case.
     label : str
         What error messages call it until a model is built, such as "Linear(2, 3).weight".
 
@@ -143,21 +140,11 @@ class Parameter(State):
     Parameter((3,), not built)
     """
 
-    __slots__ = ("_grad", "_memory", "_start", "_trainable", "_value", "order", "shape")
+    __slots__ = ("_grad", "_memory", "_start", "_trainable", "_value", "shape")
 
-    def __init__(
-        self,
-        shape: int | Shape,
-        init: Init,
-        trainable: bool = True,
-        order: Literal["C", "F"] = "C",
-        label: str = "Parameter",
-    ) -> None:
+    def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, label: str = "Parameter") -> None:
         self.shape = as_shape(shape, label)
         super().__init__(_starting(init, self.shape, label), label)
-        if order not in ("C", "F"):
-            raise ValueError(f'{label}: expected order "C" or "F", got {order!r:.60}')
-        self.order = order
         self._trainable = _true_or_false(trainable, label)
         self._value: Array
         self._grad: Array
@@ -214,8 +201,8 @@ class Parameter(State):
         return self._value if self._init is None else _drawn(self._init, self.shape, rng, self.label)
 
     def laid(self, flat: Array) -> Array:
-        """Return a flat array of this parameter's size as a view in its shape and order."""
-        return flat.reshape(self.shape, order=self.order)
+        """Return a flat array of this parameter's size as a view in its shape."""
+        return flat.reshape(self.shape)
 
     def move_to(self, memory: Memory, start: int, home: Vector) -> None:
         """Become a view of memory, which already holds the numbers."""

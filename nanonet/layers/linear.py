@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 
-WIDE = 32  # number of outputs from which the product with the transposed weight is faster in column-major order
+WIDE = 32  # features from which the products are faster if a batch lies feature after feature in memory
 
 
 class Linear(Layer):
@@ -53,17 +53,14 @@ class Linear(Layer):
         self.out_features = positive_int(out_features, "Linear", "out_features")
         self.input_shape = (..., self.in_features)
         label = f"{type(self).__name__}({self.in_features}, {self.out_features})"
-        order: Literal["C", "F"] = "F" if self.out_features >= WIDE else "C"
-        shape = (self.out_features, self.in_features)
-        self.weight = Parameter(shape, weight, order=order, label=f"{label}.weight")
+        self.weight = Parameter((self.out_features, self.in_features), weight, label=f"{label}.weight")
         self.bias: Parameter | None = None
         if bias is not False:
             self.bias = Parameter(self.out_features, Zeros() if bias is True else bias, label=f"{label}.bias")
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""
-        rows = x if x.ndim == 2 else _rows(x)
-        y: Array = rows.dot(self.weight.value.T)
+        y = _product(_rows(x), self.weight.value.T)
         if self.bias is not None:
             y += self.bias.value
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
@@ -71,18 +68,16 @@ class Linear(Layer):
     def backward(self, grad: Array, cache: Array) -> Array:
         """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
         self._assign(grad, cache)
-        rows = grad if grad.ndim == 2 else _rows(grad)
-        dx: Array = rows.dot(self.weight.value)
+        dx = _product(_rows(grad), self.weight.value)
         return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
         """Assign dE/dW and dE/db only, without the product for dE/dx."""
         self._assign(grad, cache)
 
-    def _assign(self, g: Array, x: Array) -> None:
-        if x.ndim != 2:
-            g, x = _rows(g), _rows(x)
-        _product(g.T, x, self.weight.grad)
+    def _assign(self, grad: Array, x: Array) -> None:
+        g = _rows(grad)
+        g.T.dot(_rows(x), out=self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
@@ -93,12 +88,10 @@ class Linear(Layer):
         return *input_shape[:-1], self.out_features
 
 
-def _product(a: Array, b: Array, out: Array) -> None:
-    """Store the product a b in out, of either memory order: np.dot writes only to C-ordered arrays."""
-    if out.flags.c_contiguous:
-        a.dot(b, out=out)
-    else:
-        b.T.dot(a.T, out=out.T)
+def _product(rows: Array, w: Array) -> Array:
+    """Return rows w; if it is wide, feature after feature in memory, so that all three products are fast."""
+    product: Array = w.T.dot(rows.T).T if w.shape[1] >= WIDE else rows.dot(w)
+    return product
 
 
 @lru_cache(maxsize=16)
@@ -109,4 +102,4 @@ def _ones(rows: int, dtype: np.dtype[Any]) -> Array:
 
 def _rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return x as a matrix: a product with more axes would not use BLAS."""
-    return x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

@@ -68,7 +68,7 @@ class Reparametrised(Layer):
         if isinstance(rule, Rule):
             first = _First(parameter, rule)
             rule.start(parameter.shape, first.weight)
-            started = Parameter(parameter.shape, first, parameter.trainable, parameter.order)
+            started = Parameter(parameter.shape, first, parameter.trainable)
             setattr(self._owner(), name.rpartition(".")[2], started)
 
     def _owner(self) -> Any:

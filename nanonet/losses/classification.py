@@ -113,14 +113,24 @@ class CrossEntropy(Loss):
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E and the cache for ``backward``."""
-        k, (p, logs) = self.coefficients(prediction, target), softmax_and_log(prediction)
-        return self.mean(self._each(k, logs), target, weight), (k, p, target, weight)
+        p, logs = softmax_and_log(prediction)
+        if target.ndim == 1 and self.class_weight is None and not self.label_smoothing:  # k is 1 at the label, else 0
+            each, k = -logs[np.arange(len(target)), target], None
+        else:
+            k = self.coefficients(prediction, target)
+            each = self._each(k, logs)
+        return self.mean(each, target, weight), (k, p, target, weight)
 
     def backward(self, cache: Any) -> Array:
         """Return dE/dprediction."""
         k, p, target, weight = cache
-        grad: Array = self._slope(k, p) * self.shares(p, target, weight)
-        return grad
+        if k is None:
+            slope = p.copy()
+            slope[np.arange(len(target)), target] -= 1
+        else:
+            slope = self._slope(k, p)
+        slope *= self.shares(p, target, weight)
+        return slope  # type: ignore[no-any-return]  # of p, which comes from a cache
 
     def counts(self, target: Array) -> Array | None:
         """Return the class weight of each label."""

@@ -1393,7 +1393,7 @@ class Holds(Copy):
     """Has a parameter of any kind."""
 
     def __init__(self) -> None:
-        self.part = Parameter((2000, 2000), Constant(1.0), order="F")
+        self.part = Parameter((2000, 2000), Constant(1.0))
 
 
 def test_memory_for_a_large_file_is_that_of_what_it_makes(path: Path) -> None:
