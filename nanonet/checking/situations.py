@@ -50,10 +50,17 @@ def sample(layer: Layer, shape: Patterns | None, x: Any, rng: np.random.Generato
 
 
 def example(pattern: Patterns, length: int) -> Any:
-    """Return a shape that fits a pattern: unknown lengths become ``length``, and there are no further axes."""
+    """Return a shape that fits a pattern: unknown lengths become ``length``, and so does ``...`` at the end.
+
+    Examples
+    --------
+    >>> example((None, 8), 4), example((..., 8), 4), example((3, ...), 4)
+    ((4, 8), (8,), (3, 4))
+    """
     if is_several(pattern):
         return tuple(example(part, length) for part in pattern)
-    return tuple(length if each is None else each for each in axes(pattern))
+    lengths = (*pattern[:-1], None) if pattern[-1:] == (...,) else axes(pattern)
+    return tuple(length if each is None else each for each in lengths)
 
 
 def _drawn(shape: Shape, rng: np.random.Generator) -> Array:

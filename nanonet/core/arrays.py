@@ -19,7 +19,7 @@ Numbers: TypeAlias = npt.NDArray[Any]
 """An array of any dtype, such as labels."""
 Shape: TypeAlias = tuple[int, ...]
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
-"""A partly unknown shape: None is any length, a leading ``...`` any number of axes."""
+"""A partly unknown shape: None is any length, one ``...`` any number of axes."""
 Patterns: TypeAlias = Any
 """A Pattern, or a tuple of Patterns where there are several inputs or outputs."""
 

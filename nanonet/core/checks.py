@@ -23,11 +23,17 @@ def is_several(pattern: Patterns) -> bool:
 def agreed(one: Patterns, other: Patterns) -> Patterns | None:
     """Return the common pattern of two patterns, or None if they contradict each other.
 
+    A shape that fits both fits the common pattern. The reverse holds too, unless the longer beginning of one and the
+    longer end of the other may lie on the same axes, as those of (3, ...) and (..., 3) do for (3,) but not for (3, 3):
+    then the end is kept.
+
     Examples
     --------
-    >>> agreed((..., 8), (5, 8)), agreed((None, 8), (..., 8)), agreed((3, None), (None, 7))
-    ((5, 8), (None, 8), (3, 7))
-    >>> agreed((..., 8), (..., 3)), agreed((None, 8), (8,)), agreed(((..., 8), (3,)), (3,))
+    >>> agreed((..., 8), (5, 8)), agreed((3, ...), (None, None, 8)), agreed((3, None), (None, 7))
+    ((5, 8), (3, None, 8), (3, 7))
+    >>> agreed((3, ...), (None, None, ...)), agreed((3, ...), (..., 8)), agreed((3, ...), (..., 3))
+    ((3, None, Ellipsis), (3, Ellipsis, 8), (Ellipsis, 3))
+    >>> agreed((3, ...), (4, ...)), agreed((None, 8), (8,)), agreed(((..., 8), (3,)), (3,))
     (None, None, None)
     """
     if is_several(one) or is_several(other):
@@ -35,24 +41,35 @@ def agreed(one: Patterns, other: Patterns) -> Patterns | None:
             return None
         pairs_of_parts = tuple(agreed(*pair) for pair in zip(one, other, strict=True))
         return None if None in pairs_of_parts else pairs_of_parts
-    first, second = axes(one), axes(other)
-    length = max(len(first), len(second))
-    for pattern, known in ((one, first), (other, second)):
-        if len(known) < length and not is_open(pattern):
-            return None
-    pairs = list(zip(_widened(first, length), _widened(second, length), strict=True))
-    if any(n != m for n, m in pairs if n is not None and m is not None):
+    least = max(len(axes(one)), len(axes(other)))
+    if not (is_open(one) and is_open(other)):
+        return _joined(one, other, least)
+    fronts = one.index(...), other.index(...)
+    front, back = max(fronts), max(len(one) - fronts[0], len(other) - fronts[1]) - 1
+    both = _joined(one, other, front + back)
+    if any(_joined(one, other, count) for count in range(least, front + back)):
+        front = min(fronts)
+    return None if both is None else (*both[:front], ..., *both[len(both) - back :])
+
+
+def _joined(one: Pattern, other: Pattern, count: int) -> Pattern | None:
+    """Return the common pattern of two patterns for shapes of so many axes, or None if they contradict each other."""
+    first, second = _widened(one, count), _widened(other, count)
+    if len(first) != len(second) or any(n != m and None not in (n, m) for n, m in zip(first, second, strict=True)):
         return None
-    joined = tuple(m if n is None else n for n, m in pairs)
-    return (..., *joined) if is_open(one) and is_open(other) else joined
+    return tuple(m if n is None else n for n, m in zip(first, second, strict=True))
 
 
-def _widened(lengths: tuple[int | None, ...], axes: int) -> tuple[int | None, ...]:
-    return (*[None] * (axes - len(lengths)), *lengths)
+def _widened(pattern: Pattern, count: int) -> Pattern:
+    """Return an open pattern with so many axes; any other as it is."""
+    if not is_open(pattern):
+        return pattern
+    place = pattern.index(...)
+    return (*pattern[:place], *[None] * (count + 1 - len(pattern)), *pattern[place + 1 :])
 
 
 def axes(pattern: Pattern) -> tuple[int | None, ...]:
-    """Return the lengths of a pattern without a leading ``...``.
+    """Return the lengths of a pattern without ``...``.
 
     Examples
     --------
@@ -63,8 +80,8 @@ def axes(pattern: Pattern) -> tuple[int | None, ...]:
 
 
 def is_open(pattern: Pattern) -> bool:
-    """Return whether a pattern begins with ``...``, so that further leading axes are allowed."""
-    return pattern[:1] == (...,)
+    """Return whether a pattern holds ``...``, so that further axes are allowed."""
+    return ... in pattern
 
 
 def known(pattern: Patterns) -> Any:

@@ -62,12 +62,15 @@ def shape_text(pattern: Patterns) -> str:
 
     Examples
     --------
-    >>> shape_text((3,)), shape_text((None, 8)), shape_text((..., 3)), shape_text(((3,), (8,)))
-    ('(batch, 3)', '(batch, ?, 8)', '(batch, 3)', '(batch, 3) and (batch, 8)')
+    >>> shape_text((3,)), shape_text((None, 8)), shape_text((3, ...)), shape_text(((3,), (8,)))
+    ('(batch, 3)', '(batch, ?, 8)', '(batch, 3, ...)', '(batch, 3) and (batch, 8)')
+    >>> shape_text((..., 3))  # in most cases rows
+    '(batch, 3)'
     """
     if pattern and isinstance(pattern[0], tuple):
         return " and ".join(map(shape_text, pattern))
-    lengths = ["?" if length is None else str(length) for length in pattern if length is not ...]
+    shown = pattern[1:] if pattern[:1] == (...,) and len(pattern) > 1 else pattern
+    lengths = ["?" if length is None else "..." if length is ... else str(length) for length in shown]
     return f"({', '.join(['batch', *lengths])})"
 
 

@@ -63,7 +63,8 @@ class Layer(Extensible, ABC):
     ----------
     input_shape : tuple or None
         The input shape without the batch axis: (3,), or (None, 8) for sequences of any length, (..., 8) for any axes
-        before the last; None if not specified. For several inputs a tuple of these: ((3,), (..., 8)).
+        before the last, (3, ...) for any after the first; None if not specified. For several inputs a tuple of these:
+        ((3,), (..., 8)).
     integer_input : bool or tuple of bool
         Whether x holds integers, such as indices into a table; for several inputs a tuple. A mask of booleans counts
         as integers.
@@ -117,7 +118,7 @@ class Layer(Extensible, ABC):
         For several inputs or outputs the shape is a tuple of shapes.
 
         The default checks ``input_shape`` and returns None. When a model is built, a length that is not yet known is
-        passed as None, and any leading axes as ``...``; return None if that is not enough.
+        passed as None, and any number of axes as ``...``; return None if that is not enough.
 
         Raises
         ------

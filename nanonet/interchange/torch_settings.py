@@ -32,7 +32,7 @@ def one(value: Any) -> Any:
 
 def spatial(shape: Any) -> int | None:
     """Return the number of axes after the channel, or None if the shape leaves that open."""
-    if shape is None:
+    if shape is None or shape[-1:] == (...,):
         raise TypeError(
             "PyTorch has a module for each number of axes, and that of its input is not known; "
             "try to_torch(model, input_shape=(...)), the shape of one sample"

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Patterns
+from nanonet.core.chain import input_pattern
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer
 from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
-from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_for_block, tiled
+from nanonet.layers.norm import affine_parameters, blocks, room_for_block, tiled
 
 LONG = 256  # numbers to a feature and sample from which it is faster to sum them first, then the samples
 
@@ -75,6 +76,7 @@ class BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         self.num_features = positive_int(num_features, "BatchNorm", "num_features")
+        self.input_shape = (self.num_features, ...)
         self.eps = finite_number(eps, "BatchNorm", "eps", low=0)
         self.momentum = None if momentum is None else finite_number(momentum, "BatchNorm", "momentum", low=0, high=1)
         self.weight, self.bias = affine_parameters(num_features, true_or_false(affine, "BatchNorm", "affine"))
@@ -181,10 +183,9 @@ class BatchNorm(Layer):
             self.weight.grad, self.bias.grad = products * rate, sums
         return sums, products
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the input's shape."""
-        shape = channels_first(self, input_shape, self.num_features)
-        return shape
+        return input_pattern(self, input_shape)
 
     # ---- rows are samples, with the numbers of one feature beside each other
 

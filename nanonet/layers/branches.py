@@ -207,8 +207,10 @@ class Add(Layer):
 def joined_shape(owner: object, shapes: tuple[Pattern, ...], axis: int) -> Pattern | None:
     """Return the shape of arrays joined along an axis, or raise ShapeError if they differ elsewhere."""
     if any(is_open(shape) for shape in shapes):
-        sizes = [size for shape in shapes for size in axes(shape)[-1:] if size is not None]
-        return (..., sum(sizes)) if axis == -1 and len(sizes) == len(shapes) else None
+        ends = [shape[min(axis, 0)] for shape in shapes if shape and axis in (1, -1)]
+        sizes = [size for size in ends if isinstance(size, int)]
+        whole = sum(sizes) if len(sizes) == len(shapes) else None
+        return None if whole is None else (whole, ...) if axis == 1 else (..., whole)
     lengths = [axes(shape) for shape in shapes]
     count = len(lengths[0])
     place = axis - 1 if axis > 0 else axis + count

@@ -61,6 +61,8 @@ class Dropout(_Masked):
     [0.0, 2.0]
     """
 
+    input_shape = (...,)
+
     def _drawn(self, shape: Shape) -> Shape:
         return shape
 
@@ -106,6 +108,7 @@ class GaussianNoise(Layer):
     """
 
     mixes_samples = False
+    input_shape = (...,)
 
     def __init__(self, std: float) -> None:
         self.std = finite_number(std, "GaussianNoise", "std", low=0)

@@ -50,6 +50,7 @@ class Embedding(Layer):
     """
 
     mixes_samples = False
+    input_shape = (...,)
     integer_input = True
 
     def __init__(

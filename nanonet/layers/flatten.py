@@ -21,6 +21,7 @@ class Flatten(Layer):
     """
 
     mixes_samples = False
+    input_shape = (...,)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
         """Return the flattened x, and the shape of x."""

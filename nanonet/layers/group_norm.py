@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Patterns
+from nanonet.core.chain import input_pattern
 from nanonet.core.checks import finite_number, is_open, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
 from nanonet.layers.arguments import true_or_false
-from nanonet.layers.norm import affine_parameters, blocks, channels_first, room_for_block, to_rate
+from nanonet.layers.norm import affine_parameters, blocks, room_for_block, to_rate
 
 
 class _GroupsNorm(Layer):
@@ -80,6 +81,10 @@ class _GroupsNorm(Layer):
             weight.grad, bias.grad = dw, db
         return dx.reshape(grad.shape)
 
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
+        """Return the input's shape."""
+        return input_pattern(self, input_shape)
+
 
 class GroupNorm(_GroupsNorm):
     """y = (x - μ) / √(σ² + eps) · weight + bias; μ, σ²: mean, variance of a group of channels (Wu and He 2018, eq. 7).
@@ -111,11 +116,8 @@ class GroupNorm(_GroupsNorm):
                 f"GroupNorm: expected num_channels to be a multiple of num_groups, got {num_channels} channels "
                 f"in {num_groups} groups"
             )
+        self.input_shape = (self.num_channels, ...)
         super().__init__(self.num_groups, self.num_channels, eps, affine)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return channels_first(self, input_shape, self.num_channels)
 
 
 class InstanceNorm(_GroupsNorm):
@@ -143,12 +145,13 @@ class InstanceNorm(_GroupsNorm):
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
         self.num_features = positive_int(num_features, "InstanceNorm", "num_features")
+        self.input_shape = (self.num_features, None, ...)
         super().__init__(self.num_features, self.num_features, eps, affine)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns | None:
         """Return the input's shape; there must be more than one number in each channel."""
-        shape = channels_first(self, input_shape, self.num_features, further=1)
-        if not is_open(shape) and shape[1:] and all(length == 1 for length in shape[1:]):
+        shape: Any = super().output_shape(input_shape)
+        if not is_open(shape) and all(length == 1 for length in shape[1:]):
             raise ShapeError(f"{self}: expected more than one number in each channel, got {shape_text(shape)}")
         return shape
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape, read_only
+from nanonet.core.arrays import Array, Patterns, read_only
+from nanonet.core.chain import input_pattern
 from nanonet.core.checks import positive_int
-from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
@@ -81,11 +81,10 @@ class Linear(Layer):
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns:
         """Return the input's shape with out_features as its last axis."""
-        if not input_shape or input_shape[-1] != self.in_features:
-            raise ShapeError.misfit(self, expected=(self.in_features,), got=input_shape)
-        return *input_shape[:-1], self.out_features
+        both: Any = input_pattern(self, input_shape)
+        return *both[:-1], self.out_features
 
 
 def _product(rows: Array, w: Array) -> Array:

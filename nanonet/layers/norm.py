@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Pattern, Patterns, Shape
+from nanonet.core.arrays import Array, Patterns, Shape
 from nanonet.core.chain import input_pattern
-from nanonet.core.checks import as_shape, finite_number, is_open
-from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.checks import as_shape, finite_number
 from nanonet.core.layer import Layer
 from nanonet.core.parameter import Parameter
 from nanonet.layers.arguments import true_or_false
@@ -123,16 +122,6 @@ def affine_parameters(features: int, affine: bool) -> tuple[Parameter | None, Pa
     if not affine:
         return None, None
     return Parameter(features, Constant(1.0)), Parameter(features, Zeros())
-
-
-def channels_first(layer: Layer, shape: Pattern, channels: int, further: int = 0) -> Shape:
-    """Return the shape of a sample of so many channels and at least so many further axes, or raise ShapeError."""
-    if is_open(shape):  # which axis is the first is not known
-        return shape  # type: ignore[return-value]  # a pattern if it got one
-    if len(shape) <= further or shape[0] not in (channels, None):
-        least = f"(batch, {', '.join([str(channels), *['?'] * further])}"
-        raise ShapeError(f"{layer}: expected input of shape {least}) or {least}, ...), got {shape_text(shape)}")
-    return channels, *shape[1:]  # type: ignore[arg-type]
 
 
 def _last_axes(shape: object, subject: str) -> Shape:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import is_open, positive_int
+from nanonet.core.arrays import Array, Patterns, Shape
+from nanonet.core.chain import input_pattern
+from nanonet.core.checks import positive_int
 from nanonet.core.layer import Layer
 from nanonet.layers.arguments import Sizes, sizes, true_or_false
 from nanonet.layers.windows import Window, images
@@ -275,7 +276,7 @@ class GlobalAvgPool(Layer):
     """
 
     mixes_samples = False
-    input_shape = (..., None, None)
+    input_shape = (None, None, ...)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Shape]:
         """Return the means, and the shape of x."""
@@ -289,10 +290,10 @@ class GlobalAvgPool(Layer):
         dx[...] = (grad / math.prod(cache[2:])).reshape(*grad.shape, *[1] * (len(cache) - 2))
         return dx
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Patterns) -> Patterns:
         """Return (C,)."""
-        lengths = images(self, input_shape)
-        return (None if is_open(input_shape) else lengths[0],)  # type: ignore[return-value]  # None where unknown
+        both: Any = input_pattern(self, input_shape)
+        return (None if both[0] is ... else both[0],)
 
 
 class AdaptiveAvgPool2d(Layer):

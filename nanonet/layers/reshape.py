@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Shape
+from nanonet.core.chain import input_pattern
 from nanonet.core.checks import known
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer
@@ -107,13 +108,7 @@ class Permute(Layer):
 
     def output_shape(self, input_shape: Shape) -> Any:
         """Return the input's axes in their new order."""
-        shape: Any = input_shape
-        if shape[:1] == (...,):
-            if len(shape) - 1 > len(self.axes):
-                raise ShapeError.misfit(self, expected=(None,) * len(self.axes), got=shape)
-            shape = (*[None] * (len(self.axes) + 1 - len(shape)), *shape[1:])
-        if len(shape) != len(self.axes):
-            raise ShapeError.misfit(self, expected=(None,) * len(self.axes), got=shape)
+        shape: Any = input_pattern(self, input_shape)
         return tuple(shape[axis - 1] for axis in self.axes)
 
 

@@ -143,6 +143,7 @@ class Monotone(Rule):
     """
 
     mixes_samples = False
+    input_shape = (...,)
 
     def __init__(self, beta: float = 1.0) -> None:
         self.softplus = Softplus(beta)

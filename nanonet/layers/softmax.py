@@ -23,6 +23,7 @@ class Softmax(Layer):
     """
 
     mixes_samples = False
+    input_shape = (..., None)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the probabilities, which are also the cache."""
@@ -54,6 +55,7 @@ class LogSoftmax(Layer):
     """
 
     mixes_samples = False
+    input_shape = (..., None)
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return the log-probabilities, which are also the cache."""

@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nanonet import Array, Flatten, Layer, Linear, Residual, Sequential, Shape, ShapeError, Tanh, check_gradients
-from nanonet.core.arrays import Pattern
+from nanonet import (
+    Array,
+    BatchNorm,
+    Concatenate,
+    Conv1d,
+    Conv2d,
+    Embedding,
+    Flatten,
+    Fork,
+    GlobalAvgPool,
+    GroupNorm,
+    InstanceNorm,
+    Layer,
+    Linear,
+    Permute,
+    Residual,
+    Sequential,
+    Shape,
+    ShapeError,
+    Softmax,
+    Tanh,
+    check_gradients,
+)
+from nanonet.checking.situations import example as example_of
+from nanonet.core.arrays import Pattern, shape_of
 from nanonet.core.checks import agreed, known
 from nanonet.core.errors import shape_text
 
 LENGTHS = (1, 2)
-SHAPES = [shape for axes in range(4) for shape in itertools.product(LENGTHS, repeat=axes)]
+SHAPES = [shape for axes in range(7) for shape in itertools.product(LENGTHS, repeat=axes)]
 
 
 def fits(pattern: Pattern, shape: Shape) -> bool:
     """Tell, by trying, whether a shape is one of those that a pattern stands for."""
-    tail = pattern[1:] if pattern[:1] == (...,) else pattern
-    head = len(shape) - len(tail)
-    open_front = pattern[:1] == (...,)
-    ends = head >= 0 and all(n is None or n == m for n, m in zip(tail, shape[head:], strict=True))
-    return ends and (open_front or head == 0)
+    if ... in pattern:
+        place, more = pattern.index(...), len(shape) + 1 - len(pattern)
+        pattern = (*pattern[:place], *[None] * more, *pattern[place + 1 :])
+    return len(pattern) == len(shape) and all(n in (None, m) for n, m in zip(pattern, shape, strict=True))
+
+
+def fitting(*patterns: Pattern) -> set[Shape]:
+    """Return the shapes that fit all of some patterns."""
+    return {shape for shape in SHAPES if all(fits(pattern, shape) for pattern in patterns)}
 
 
 @st.composite
 def patterns(draw: st.DrawFn) -> Pattern:
-    tail: tuple[Any, ...] = tuple(draw(st.lists(st.sampled_from([*LENGTHS, None]), max_size=3)))
-    return (..., *tail) if draw(st.booleans()) else tail
+    lengths: tuple[Any, ...] = tuple(draw(st.lists(st.sampled_from([*LENGTHS, None]), max_size=3)))
+    place = draw(st.integers(0, len(lengths)))
+    return (*lengths[:place], ..., *lengths[place:]) if draw(st.booleans()) else lengths
 
 
+@settings(max_examples=300)
+@example((1, ...), (..., 1))
+@example((1, 2, ...), (..., 1))
+@example((1, ...), (..., 2))
+@example((1, ...), (..., 2, None))
 @given(patterns(), patterns())
 def test_two_patterns_agree_on_the_shapes_that_fit_both(one: Pattern, other: Pattern) -> None:
-    both = agreed(one, other)
-    wanted = {shape for shape in SHAPES if fits(one, shape) and fits(other, shape)}
-    found = set() if both is None else {shape for shape in SHAPES if fits(both, shape)}
-    assert found == wanted
+    both, wanted = agreed(one, other), fitting(one, other)
     assert both == agreed(other, one)
+    assert (both is None) == (not wanted)
+    if both is None or fitting(both) == wanted:
+        return
+    assert fitting(both) > wanted
+    front, back = one.index(...) - other.index(...), one[::-1].index(...) - other[::-1].index(...)
+    assert front * back < 0  # the longer beginning is that of one, the longer end that of the other
+    assert fitting(both) <= fitting(one if back > 0 else other)
 
 
 @given(patterns())
@@ -52,10 +90,32 @@ def test_a_pattern_is_known_where_one_shape_fits(pattern: Pattern) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [((), "(batch)"), ((3, 4), "(batch, 3, 4)"), ((None, 8), "(batch, ?, 8)"), ((..., 3), "(batch, 3)")],
+    [
+        ((), "(batch)"),
+        ((3, 4), "(batch, 3, 4)"),
+        ((None, 8), "(batch, ?, 8)"),
+        ((..., 3), "(batch, 3)"),
+        ((3, ...), "(batch, 3, ...)"),
+        ((3, ..., 8), "(batch, 3, ..., 8)"),
+        ((...,), "(batch, ...)"),
+    ],
 )
 def test_a_pattern_is_written_as_a_reader_sees_it(pattern: Pattern, text: str) -> None:
     assert shape_text(pattern) == text
+
+
+@given(patterns())
+def test_an_example_fits_its_pattern(pattern: Pattern) -> None:
+    assert fits(pattern, example_of(pattern, 2))
+
+
+def test_an_example_has_a_further_axis_only_where_it_comes_last() -> None:
+    assert [example_of(pattern, 4) for pattern in ((..., 3), (3, ...), (3, ..., 8), (...,))] == [
+        (3,),
+        (3, 4),
+        (3, 8),
+        (4,),
+    ]
 
 
 class Pool(Layer):
@@ -104,6 +164,47 @@ def test_what_is_known_is_checked_when_the_model_is_built() -> None:
     for layers in ([Linear(3, 8), Tanh(), Linear(7, 1)], [Linear(3, 7), Pool(8)], [Residual(Linear(3, 4))]):
         with pytest.raises(ShapeError):
             Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Conv2d(1, 8, 3), BatchNorm(4)], r"BatchNorm\(4\), expects \(batch, 4, \.\.\.\), but .* \(batch, 8, \?, \?\)"),
+        (
+            [BatchNorm(3), Tanh(), GroupNorm(2, 4)],
+            r"2, GroupNorm\(2, 4\), expects .* 1, Tanh\(\), gives \(batch, 3, \.\.\.\)",
+        ),
+        ([InstanceNorm(3), Conv1d(4, 2, 3)], r"Conv1d\(4, 2, 3\), expects .* gives \(batch, 3, \?, \.\.\.\)"),
+        ([BatchNorm(3), GlobalAvgPool(), Linear(4, 1)], r"2, Linear\(4, 1\), expects .* gives \(batch, 3\)"),
+        ([Embedding(5, 3), Linear(4, 1)], r"1, Linear\(4, 1\), expects .* gives \(batch, 3\)"),
+        (
+            [Fork(BatchNorm(3), GroupNorm(1, 3)), Concatenate(1), BatchNorm(3)],
+            r"2, BatchNorm\(3\), .* \(batch, 6, \.\.\.\)",
+        ),
+    ],
+)
+def test_layers_that_contradict_each_other_in_their_channels_are_named(layers: list[Layer], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shapes"),
+    [
+        ([Linear(2, 8), BatchNorm(8), Linear(8, 1)], [(2,), (8, 2)]),  # rows, and sequences of 8
+        ([Linear(2, 8), BatchNorm(7), Linear(8, 1)], [(7, 2), (7, 5, 2)]),
+        ([BatchNorm(7), Linear(8, 1)], [(7, 8), (7, 5, 8)]),
+        ([BatchNorm(8), Softmax(), Linear(8, 1)], [(8,), (8, 5, 8)]),
+        ([BatchNorm(2), GlobalAvgPool(), Linear(2, 1)], [(2, 5), (2, 5, 5)]),
+        ([BatchNorm(3), Permute(2, 1), Linear(3, 1)], [(3, 5)]),
+    ],
+)
+def test_a_beginning_and_an_end_contradict_each_other_only_where_no_shape_has_both(
+    layers: list[Layer], shapes: list[Shape]
+) -> None:
+    for shape in shapes:
+        model = Sequential(*map(copy.deepcopy, layers))
+        assert shape_of(model(np.ones((4, *shape), np.float32))) == model.output_shape(shape)
 
 
 def test_a_layer_may_take_sequences_of_any_length() -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from nanonet import (
     Array,
+    BatchNorm,
     Concatenate,
     Constant,
     Conv2d,
     Flatten,
     Fork,
+    GlobalAvgPool,
     Identity,
     Layer,
     Linear,
@@ -60,6 +62,14 @@ def test_lengths_that_are_not_known_are_question_marks() -> None:
     assert found["0.up"][1:3] == ["(batch, 2, ?, ?)", "(batch, 2, ?, ?)"]
     assert found["1"][1] == "(batch, 1, ?, ?)"
     assert found["2"][2] == "?"
+
+
+def test_further_axes_are_three_dots() -> None:
+    found = rows(Sequential(BatchNorm(3), GlobalAvgPool(), Linear(3, 1)))
+    assert [found[i][1:3] for i in "01"] == [
+        ["(batch, 3, ...)", "(batch, 3, ...)"],
+        ["(batch, 3, ?, ...)", "(batch, 3)"],
+    ]
 
 
 def test_several_inputs_are_joined_by_and() -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from nanonet import (
     GELU,
     Array,
+    BatchNorm,
     Flatten,
     Identity,
     Linear,
@@ -125,6 +126,8 @@ def test_what_export_cannot_take_is_named_and_leaves_no_file(tmp_path: Path) -> 
         ValueError, match=r"does not determine its input shape; write export\(model, path, input_shape=\(3,\)\)"
     ):
         export(Sequential(Flatten(), Linear(4, 2)), path)
+    with pytest.raises(ValueError, match="does not determine its input shape"):
+        export(Sequential(BatchNorm(3)), path)  # it takes rows and images
     with pytest.raises(ShapeError, match=r"expected input of shape \(batch, 2\)"):
         export(Sequential(Linear(2, 2)), path, input_shape=(3,))
     with pytest.raises(TypeError, match=r"export: expected a Sequential, got Linear\(2, 2\)"):

@@ -221,7 +221,7 @@ def test_bad_arguments_are_refused_by_the_constructor(
 
 @pytest.mark.parametrize("shape", [(2,), (4, 2), (4, 2, 3)])
 def test_an_input_with_other_features_is_refused(shape: Shape) -> None:
-    message = "BatchNorm(3): expected input of shape (batch, 3) or (batch, 3, ...), got (batch"
+    message = f"BatchNorm(3): expected input of shape (batch, 3, ...), got {shape}"
     with pytest.raises(ShapeError, match=re.escape(message)):
         Sequential(BatchNorm(3))(np.ones(shape))
 
@@ -229,7 +229,8 @@ def test_an_input_with_other_features_is_refused(shape: Shape) -> None:
 def test_unknown_lengths_go_through() -> None:
     cases: list[tuple[Layer, Any, Any]] = [
         (BatchNorm(3), (None, None), (3, None)),
-        (BatchNorm(3), (..., 8), (..., 8)),
+        (BatchNorm(3), (..., 8), (3, ..., 8)),
+        (BatchNorm(8), (..., 8), (..., 8)),
     ]
     for layer, before, after in cases:
         assert layer.output_shape(before) == after

@@ -191,7 +191,7 @@ def test_lengths_that_are_not_known_stay_open() -> None:
         (MaxPool1d(4, 2, ceil_mode=True), (2, 2), "expected input of shape (batch, C, L) with L >= 3, got"),
         (AvgPool1d(4, 1, 1), (2, 1), "AvgPool1d(4, 1, 1): expected input of shape (batch, C, L) with L >= 2, got"),
         (MaxPool2d(2), (5, 5), "MaxPool2d(2): expected input of shape (batch, ?, ?, ?), got (4, 5, 5)"),
-        (GlobalAvgPool(), (5,), "GlobalAvgPool(): expected input of shape (batch, ?, ?), got (4, 5)"),
+        (GlobalAvgPool(), (5,), "GlobalAvgPool(): expected input of shape (batch, ?, ?, ...), got (4, 5)"),
         (AdaptiveAvgPool2d(1), (5, 5), "AdaptiveAvgPool2d(1): expected input of shape (batch, ?, ?, ?), got (4, 5, 5)"),
     ],
 )

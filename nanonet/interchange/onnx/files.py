@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nanonet.core.arrays import Patterns
+from nanonet.core.arrays import Pattern, Patterns
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_shape, axes, is_several, known, optional
+from nanonet.core.checks import as_shape, is_several, known, optional
 from nanonet.core.objects import called
 from nanonet.interchange.onnx.reading import model_of
 from nanonet.interchange.onnx.writing import graph_of
@@ -123,7 +123,12 @@ def _pinned(model: Sequential) -> Patterns | None:
     pattern = model.input_shape
     if pattern is None:
         return None
-    return known(tuple(map(axes, pattern)) if is_several(pattern) else axes(pattern))
+    return known(tuple(map(_rows, pattern)) if is_several(pattern) else _rows(pattern))
+
+
+def _rows(pattern: Pattern) -> Pattern:
+    """Return a pattern without the axes that may come before the last ones."""
+    return pattern[1:] if pattern[:1] == (...,) and len(pattern) > 1 else pattern
 
 
 def _given(model: Sequential, shape: Any) -> Patterns:
