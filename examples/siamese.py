@@ -78,7 +78,7 @@ def main() -> None:
     train, test, strange = known[300:], known[:300], np.flatnonzero(labels >= 8)
 
     layers = [Reshape(1, 8, 8), Conv2d(1, 16, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(256, 32)]
-    siamese = Siamese(Sequential(*layers), Linear(32, 1))
+    siamese = Siamese(Sequential(*layers, rng=0), Linear(32, 1))
     print(check_gradients(siamese, ((64,), (64,))))
 
     model = Sequential(siamese, rng=0)

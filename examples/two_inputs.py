@@ -35,7 +35,8 @@ SCALE = 20.0  # of the products, so that both losses count
 
 
 def net() -> Sequential:
-    image = Sequential(Reshape(1, 8, 8), Conv2d(1, 16, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(256, 64))
+    layers = [Reshape(1, 8, 8), Conv2d(1, 16, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(256, 64)]
+    image = Sequential(*layers, rng=0)
     return Sequential(
         Parallel(image, Embedding(10, 16)),
         Concatenate(),

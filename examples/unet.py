@@ -27,7 +27,7 @@ TRAINING, EPOCHS, BATCH = 1000, 12, 10
 
 
 def block(inputs: int, outputs: int) -> Sequential:
-    return Sequential(Conv2d(inputs, outputs, 3, padding=1), ReLU(), Conv2d(outputs, outputs, 3, padding=1), ReLU())
+    return Sequential(Conv2d(inputs, outputs, 3, 1, 1), ReLU(), Conv2d(outputs, outputs, 3, 1, 1), ReLU(), rng=inputs)
 
 
 class UNet(Composite):
