@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,6 +58,7 @@ class LayerCheck:
         with as_gradient_error(self.name):
             self._linear(analytic)
             self._any_memory_order(analytic)
+            self._samples_apart()
         self.snapshot.restore()
         return found
 
@@ -223,6 +225,18 @@ class LayerCheck:
         what = "{} gives another result for an array in another memory order, such as a transposed one"
         self._same(named_parts("y", y), named_parts("y", self.y), what.format("forward"))
         self._same(self._backward(each(_scattered, self.r), cache), analytic, what.format("backward"))
+
+    def _samples_apart(self) -> None:
+        """Check that a layer that is said to mix no samples gives for parts of a batch what it gives for the whole."""
+        mixing = [layer.mixes_samples for layer in self.tree.layers.values()]
+        size, drawn = batch_size_of(self.x), self.training and self.tree.randoms
+        if size < 4 or True in mixing or (self.training and any(mixing)) or drawn:
+            return
+        for rows in (slice(0, 2), slice(2, size)):
+            y, _ = self._forward(each(operator.itemgetter(rows), self.x))
+            part = each(operator.itemgetter(rows), self.y)
+            what = "forward gives other outputs for a part of the batch, though mixes_samples is False"
+            self._same(named_parts("y", y), named_parts("y", part), what)
 
     def _same(self, found: dict[str, Array], expected: dict[str, Array], what: str, scale: float = 1.0) -> None:
         largest = max((float(np.abs(r).max(initial=0.0)) for r in parts_of(self.r) if r is not None), default=0.0)
