@@ -70,6 +70,7 @@ from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
 from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.optimizers.sgd import SGD
+from nanonet.training.allocator import tune_allocator
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
@@ -199,5 +200,6 @@ __all__ = [
     "save",
     "strict",
     "subset_accuracy",
+    "tune_allocator",
     "weights_only",
 ]
