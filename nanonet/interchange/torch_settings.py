@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 from nanonet.core.checks import axes, is_open
@@ -16,9 +15,9 @@ def taken(*names: str) -> dict[str, str | Only]:
     return dict.fromkeys(names, TAKEN)
 
 
-def made(cls: Callable[..., Layer], *needed: Any, **settings: Any) -> Layer:
+def made(cls: type[Layer], *needed: Any, **settings: Any) -> Layer:
     """Return a layer, called with as few and short arguments as say the same."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
+    defaults = {name: parameter.default for name, parameter in inspect.signature(cls.__init__).parameters.items()}
     short = {name: one(value) for name, value in settings.items()}
     return cls(*needed, **{name: value for name, value in short.items() if value != defaults[name]})
 
