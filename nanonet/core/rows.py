@@ -36,18 +36,22 @@ class Rows(NamedTuple):
 WHOLE = Rows(0, 0, 0)
 
 
+def may_mix(layer: Layer, *, training: bool) -> bool:
+    """Return whether a layer, or one below it, may relate the samples of a batch to each other."""
+    said = [each.mixes_samples for each in below(layer)]
+    return True in said or (training and any(said))
+
+
 def rows_in_cache(layer: Layer, outputs: Iterable[Patterns | None], itemsize: int) -> Rows:
     """Return how many samples a block has for the output shapes of the layers.
 
-    A layer mixes no samples if none below it does. With gradients each block costs a sum over all parameters, which
-    must be little beside what the layers compute.
+    With gradients each block costs a sum over all parameters, which must be little beside what the layers compute.
     """
     shapes: list[Any] = [None if out is None else known(out) for out in outputs]
-    mixing = [each.mixes_samples for each in below(layer)]
-    if None in shapes or not shapes or True in mixing:
+    if None in shapes or not shapes or may_mix(layer, training=False):
         return WHOLE
     widths = [sum(math.prod(part) for part in (shape if is_several(shape) else (shape,))) for shape in shapes]
     rows = max(FEWEST, CACHE // (max(*widths, 1) * itemsize))
     size = sum(parameter.size for parameter in layer.parameters().values())
     gradients = rows if size <= rows * sum(widths) else 0
-    return Rows(rows, gradients, 0 if any(mixing) else gradients)
+    return Rows(rows, gradients, 0 if may_mix(layer, training=True) else gradients)

@@ -29,7 +29,7 @@ from nanonet import (
     check_gradients,
 )
 from nanonet.core.arrays import each, parts_of
-from nanonet.core.layer import below
+from nanonet.core.rows import may_mix
 from tests.registry import LAYERS, LOSSES, LayerCase, LossCase, params
 
 RNG = np.random.default_rng(3)
@@ -66,10 +66,6 @@ class Open(Seen):
 X, TARGET = RNG.normal(size=(1000, 3)), RNG.normal(size=(1000, 2))
 
 
-def mixing(layer: Layer) -> list[Any]:
-    return [each.mixes_samples for each in below(layer)]
-
-
 # ---- what the classes say is true
 
 
@@ -79,7 +75,7 @@ def test_a_layer_that_mixes_no_samples_gives_in_blocks_what_it_gives_for_the_who
     case: LayerCase, training: bool
 ) -> None:
     model = Sequential(case.make(), dtype=np.float64, rng=0)
-    if True in mixing(model) or (training and any(mixing(model))):
+    if may_mix(model, training=training):
         return  # it says that it mixes samples
     twin = copy.deepcopy(model)
     x = model.enter(case.x(5))
@@ -116,7 +112,7 @@ def test_a_loss_that_mixes_no_samples_is_the_mean_of_its_blocks(case: LossCase) 
 
 
 def test_most_layers_and_losses_mix_no_samples() -> None:
-    layers = {cls.__name__ for cls, cases in LAYERS.items() if any(mixing(cases[0].make()))}
+    layers = {cls.__name__ for cls, cases in LAYERS.items() if may_mix(cases[0].make(), training=True)}
     assert layers == {"BatchNorm", "Wired", "SpectralNorm"}
     assert [cls.__name__ for cls, cases in LOSSES.items() if cases[0].make().mixes_samples] == []
 

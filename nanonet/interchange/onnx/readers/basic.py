@@ -100,10 +100,10 @@ def _gather(reached: Reached, node: Node) -> Layer:
 
 
 @reads("Sub", "Div")
-def _standardize(reached: Reached, node: Node) -> Layer:
+def _standardize(reached: Reached, node: Node) -> Any:
     """Return (x - mean) / scale, of which one may be missing."""
     if node.inputs[0] != reached.value or not reached.graph.is_constant(node.inputs[1]):
-        return NotImplemented  # type: ignore[no-any-return]  # as for comparisons
+        return NotImplemented
     mean, scale = None, reached.constant(node.inputs[1])
     if node.operator == "Sub":
         mean, div = scale, reached.next(node.outputs[0], "Div")
@@ -114,7 +114,7 @@ def _standardize(reached: Reached, node: Node) -> Layer:
             scale = None
     given = [array for array in (mean, scale) if array is not None]
     if not given or not all(_is_shared(reached, array) for array in given):
-        return NotImplemented  # type: ignore[no-any-return]
+        return NotImplemented
     shape = np.broadcast_shapes(*(array.shape[max(0, array.ndim - len(reached.shape or ())) :] for array in given))
     arrays = {
         name: np.broadcast_to(np.asarray(value, reached.dtype), shape)

@@ -208,7 +208,7 @@ def _mean(reached: Reached, node: Node, *, keepdims: bool) -> Layer:
 
 
 @reads("ReduceMean")
-def _reduce_mean(reached: Reached, node: Node) -> Layer:
+def _reduce_mean(reached: Reached, node: Node) -> Any:
     """Return the mean of images, or the norm that begins with the mean."""
     norm = normalization(reached, node)
     if norm is not NotImplemented:

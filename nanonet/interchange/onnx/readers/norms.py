@@ -81,11 +81,11 @@ class _Written(NamedTuple):
 
 
 @reads("Mul", "Pow")
-def normalization(reached: Reached, node: Node) -> Layer:
+def normalization(reached: Reached, node: Node) -> Any:
     """Return the norm that begins with an operator, x / √(mean(x²) + eps), where x may be less its mean."""
     found = None if reached.axes is None else _written(reached, reached.value, node, reached.axes)
     if found is None or reached.axes is None or reached.shape is None:
-        return NotImplemented  # type: ignore[no-any-return]  # as for comparisons
+        return NotImplemented  # as for comparisons
     reached.take(*[each for each in found.nodes if each is not node])
     last, rest = found.nodes[-1], list(range(2, reached.axes))
     if found.centred and reached.shape[0] is not None:
