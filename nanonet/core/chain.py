@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of, shape_of
 from nanonet.core.checks import (
-    agreed,
     as_floats,
     as_generator,
     as_integers,
@@ -25,7 +24,7 @@ from nanonet.core.checks import (
     positive_int,
 )
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer, found
+from nanonet.core.layer import Layer, found, input_pattern
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import State
 from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
@@ -359,22 +358,6 @@ def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:
 
 def _takes_several(layer: Layer) -> bool:
     return layer.several_inputs or is_several(layer.input_shape)
-
-
-def input_pattern(layer: Layer, shape: Patterns | None) -> Patterns | None:
-    """Return the input pattern of a layer: the output of the layer below combined with its ``input_shape``."""
-    if shape is None:
-        return layer.input_shape
-    if layer.input_shape is None:
-        if is_several(shape) != layer.several_inputs:
-            wanted = "a tuple of arrays" if layer.several_inputs else "one array"
-            hint = "" if layer.several_inputs else "; a layer that takes several says several_inputs = True"
-            raise ShapeError(f"{layer}: expected {wanted}, got {shape_text(shape)}{hint}")
-        return shape
-    both = agreed(layer.input_shape, shape)
-    if both is None:
-        raise ShapeError.misfit(layer, expected=layer.input_shape, got=shape)
-    return both
 
 
 def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
