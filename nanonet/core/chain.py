@@ -94,9 +94,7 @@ class Chain(Layer):
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            if name != "dtype":
-                set_attribute(self, name, value)
+        super().__setstate__({name: value for name, value in state.items() if name != "dtype"})
         self._build(state["dtype"])
 
     # ---- parts

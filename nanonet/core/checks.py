@@ -99,6 +99,13 @@ def known(pattern: Patterns) -> Any:
     return lengths if len(lengths) == len(pattern) else None
 
 
+def true_or_false(value: object, subject: str, name: str) -> bool:
+    """Return value as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{subject}: expected {name} as True or False, got {value!r:.60}")
+    return bool(value)
+
+
 def positive_int(value: object, subject: str, name: str) -> int:
     """Return value as an int of 1 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.checks import agreed, is_several
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.objects import OURS as OURS
-from nanonet.core.objects import Extensible, attributes, entries, obey_override, set_attribute
+from nanonet.core.objects import Extensible, attributes, entries, named_state, obey_override, set_attribute
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.vector import Vector
 
@@ -160,6 +159,10 @@ class Layer(Extensible, ABC):
         twin: Layer = memo[id(self)]
         return twin
 
+    def __setstate__(self, state: Any) -> None:
+        for name, value in named_state(state).items():
+            set_attribute(self, name, value)
+
     def __setattr__(self, name: str, value: object) -> None:
         if name == "input_shape" and not isinstance(value, tuple | None):
             raise TypeError(f"{type(self).__name__}: expected input_shape as a tuple such as (3,), got {value!r}")
@@ -198,17 +201,7 @@ def _copy(layer: Layer, memo: dict[int, Any]) -> None:
         copied = copy.deepcopy(state, memo)
     except TypeError as error:
         raise TypeError(f"{layer!r}: it holds an object that cannot be copied: {error}") from error
-    if hasattr(twin, "__setstate__"):
-        twin.__setstate__(copied)
-        return
-    own, slots = copied if isinstance(copied, tuple) else (copied, None)
-    for name, value in {**(own or {}), **(slots or {})}.items():
-        set_attribute(twin, name, value)
-
-
-def is_own(cls: type) -> bool:
-    """Return whether a class is nanonet's own, not a user's of the same name."""
-    return cls.__module__.startswith(OURS)
+    twin.__setstate__(copied)
 
 
 def input_pattern(layer: Layer, input_shape: Patterns) -> Patterns | None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array
-from nanonet.core.checks import finite_number, positive_int
+from nanonet.core.checks import finite_number, positive_int, true_or_false
 from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Buffer
-from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
 from nanonet.layers.norm import affine_parameters, blocks, room_for_block, tiled
 

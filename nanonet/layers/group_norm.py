@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Patterns
-from nanonet.core.checks import finite_number, is_open, positive_int
+from nanonet.core.checks import finite_number, is_open, positive_int, true_or_false
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, input_pattern
-from nanonet.layers.arguments import true_or_false
 from nanonet.layers.norm import affine_parameters, blocks, room_for_block, to_rate
 
 

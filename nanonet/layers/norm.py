@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import as_shape, finite_number
+from nanonet.core.checks import as_shape, finite_number, true_or_false
 from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Parameter
-from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
 
 BLOCK = 32768  # numbers that stay in the cache, with two or three intermediate results

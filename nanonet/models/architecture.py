@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.layer import OURS, Layer, is_own
-from nanonet.core.objects import arguments_of, attributes, called
+from nanonet.core.layer import Layer
+from nanonet.core.objects import OURS, arguments_of, attributes, called, is_own
 from nanonet.core.tree import Tree, build
 from nanonet.core.vector import sketched
 from nanonet.core.version import __version__
