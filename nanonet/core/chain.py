@@ -11,18 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of, shape_of
-from nanonet.core.checks import (
-    as_floats,
-    as_generator,
-    as_integers,
-    as_several,
-    axes,
-    expect,
-    floating_dtype,
-    is_several,
-    known,
-    positive_int,
-)
+from nanonet.core.checks import as_generator, as_input, axes, expect, floating_dtype, is_several, known, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found, input_pattern
 from nanonet.core.objects import attributes, called, set_attribute, shortened
@@ -79,9 +68,9 @@ class Chain(Layer):
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
         self.layers, self.rng = layers, rng
-        self.input_shape = layers[0].input_shape if layers else None
-        self.integer_input = layers[0].integer_input if layers else False
-        self.several_inputs = bool(layers) and _takes_several(layers[0])
+        if layers:
+            self.input_shape, self.integer_input = layers[0].input_shape, layers[0].integer_input
+            self.several_inputs = layers[0].several_inputs or is_several(layers[0].input_shape)
 
     def _build(self, dtype: np.dtype[Any]) -> None:
         tree = Tree(self)
@@ -179,8 +168,7 @@ class Chain(Layer):
 
     def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the last layer's output shape, or None if a layer does not know its own."""
-        out: Shape | None = self.follow(input_shape)
-        return out
+        return self.follow(input_shape)
 
     # ---- passes
 
@@ -219,8 +207,8 @@ class Chain(Layer):
     def _lowest_trainable(self) -> int | None:
         layout, lowest = self._plan
         if layout is not self.vector.layout:
-            trainable = (i for i, layer in enumerate(self.layers) if _has_trainable(layer))
-            lowest = next(trainable, None)
+            trainable = [any(part.trainable for part in layer.parameters().values()) for layer in self.layers]
+            lowest = trainable.index(True) if True in trainable else None
             self._plan = (self.vector.layout, lowest)
         return lowest
 
@@ -238,22 +226,12 @@ class Chain(Layer):
 
     def enter(self, x: object) -> Any:
         """Return x converted and checked for the first layer."""
-        if self.several_inputs:
-            arrays = as_several(x, self.integer_input, self.vector.dtype, type(self).__name__)
-            if shape_of(arrays) != self._accepted or not all(array.ndim for array in arrays):
-                self._accept(arrays)
-            return arrays
-        if self.integer_input:
-            array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
-        else:
-            array = as_floats(x, self.vector.dtype, type(self).__name__, "x")
-        if array.shape[1:] != self._accepted or array.ndim == 0:
-            self._accept(array)
-        return array
+        arrays = as_input(x, self.several_inputs, self.integer_input, self.vector.dtype, type(self).__name__)
+        if shape_of(arrays) != self._accepted:
+            self._accept(arrays)
+        return arrays
 
     def _accept(self, x: Arrays) -> None:
-        if not all(part.ndim for part in parts_of(x)):
-            raise ShapeError(f"{type(self).__name__}: expected x of shape (batch, ...), got a single number")
         shape = shape_of(x)
         try:
             self.follow(shape)
@@ -336,7 +314,7 @@ class Chain(Layer):
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
-        return {name: np.array(state.value, order="C") for name, state in Tree(self).states()}
+        return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
         """Load what :meth:`state_dict` returned; nothing is changed unless everything fits.
@@ -354,10 +332,6 @@ def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:
     return y.copy() if y.base is not None or y is x or any(y is part for part in parts_of(x)) else y
 
 
-def _takes_several(layer: Layer) -> bool:
-    return layer.several_inputs or is_several(layer.input_shape)
-
-
 def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
     """Return the output pattern of a layer, or None if it is not known."""
     if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
@@ -370,10 +344,6 @@ def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
         if known(taken) is not None:
             raise
         return None  # it computes with lengths that are not known until the first batch
-
-
-def _has_trainable(layer: Layer) -> bool:
-    return any(parameter.trainable for parameter in Tree(layer).parameters.values())
 
 
 def _ends(layers: tuple[Layer, ...], shown: int = 40) -> Iterable[tuple[int, Layer]]:

@@ -141,8 +141,8 @@ class Parameter(State):
     def value(self, numbers: npt.ArrayLike) -> None:
         if self._memory is not None:
             self._memory.version += 1
-        if numbers is not self.value:  # `value += x` assigns the array itself
-            copy_in(self.value, numbers, f"{self.label}.value")
+        if numbers is not (own := self.value):  # `value += x` assigns the array itself
+            copy_in(own, numbers, f"{self.label}.value")
 
     @property
     def grad(self) -> Array:
@@ -151,8 +151,8 @@ class Parameter(State):
 
     @grad.setter
     def grad(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self.grad:
-            copy_in(self.grad, numbers, f"{self.label}.grad")
+        if numbers is not (own := self.grad):
+            copy_in(own, numbers, f"{self.label}.grad")
 
     @property
     def trainable(self) -> bool:
@@ -236,8 +236,8 @@ class Buffer(State):
 
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self.value:
-            copy_in(self.value, numbers, f"{self.label}.value")
+        if numbers is not (own := self.value):
+            copy_in(own, numbers, f"{self.label}.value")
 
     def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Return a copy of its value if it is built, else its initial values, in its dtype."""

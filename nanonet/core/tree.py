@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,7 @@ class Tree:
         self.parameters = {path: part for path, part in self.parts.items() if isinstance(part, Parameter)}
         self.buffers = {path: part for path, part in self.parts.items() if isinstance(part, Buffer)}
         self.randoms = {path: part for path, part in self.parts.items() if isinstance(part, Random)}
-
-    def states(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Yield the parameters and buffers, which files hold, by name."""
-        yield from self.parameters.items()
-        yield from self.buffers.items()
+        self.states: dict[str, Parameter | Buffer] = {**self.parameters, **self.buffers}  # which files hold
 
     def _visit(self, root: Layer) -> None:
         """Visit all parts, depth first, without recursion."""
@@ -152,7 +148,7 @@ def load_states(tree: Tree, state: Mapping[str, npt.ArrayLike]) -> None:
         raise TypeError(
             f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
         )
-    own = dict(tree.states())
+    own = tree.states
     arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
     wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
     wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]
