@@ -95,8 +95,7 @@ def known(pattern: Patterns) -> Any:
     if is_several(pattern):
         shapes = tuple(map(known, pattern))
         return None if None in shapes else shapes
-    lengths = tuple(length for length in pattern if isinstance(length, int))
-    return lengths if len(lengths) == len(pattern) else None
+    return pattern if all(isinstance(length, int) for length in pattern) else None
 
 
 def true_or_false(value: object, subject: str, name: str) -> bool:

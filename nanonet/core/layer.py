@@ -124,7 +124,8 @@ class Layer(Extensible, ABC):
         ShapeError
             If the layer does not take such an input.
         """
-        input_pattern(self, input_shape)
+        if self.input_shape is not None:
+            input_pattern(self, input_shape)
         return None
 
     def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, read_only
+from nanonet.core.arrays import Array, Patterns, read_only
 from nanonet.core.checks import finite_number
 from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.objects import obey_override
@@ -143,6 +143,10 @@ class Identity(Activation):
 
     mixes_samples = False
     derivative_formula = "1"
+
+    def output_shape(self, input_shape: Patterns) -> Patterns:
+        """Return the input's shape, or those of several."""
+        return input_shape
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         """Return x itself; it may hold integers."""
