@@ -12,6 +12,7 @@ import pytest
 
 import nanonet
 from nanonet import (
+    Buffer,
     Layer,
     Linear,
     Parameter,
@@ -20,6 +21,7 @@ from nanonet import (
     SquaredError,
     Tanh,
     Trainer,
+    Uniform,
     Zeros,
 )
 from tests.helpers import (
@@ -242,6 +244,33 @@ def test_models_copied_together_stay_what_they_are_to_each_other() -> None:
     assert pair["model"][1] is pair["inner"]
     assert np.shares_memory(pair["inner"].vector.value, pair["model"].vector.value)
     assert_one_vector(pair["model"])
+
+
+class Slotted(Copy):
+    """Keeps its state in a slot, as a further class does."""
+
+    __slots__ = ("gain",)
+
+    def __init__(self) -> None:
+        self.gain = Parameter((3,), Uniform(-1, 1))
+
+
+class FurtherSlotted(Slotted):
+    __slots__ = ("shift",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = Buffer((3,), Uniform(-1, 1))
+
+
+@every_way
+def test_what_is_in_slots_is_copied_too(duplicate: Duplicate) -> None:
+    model: Any = Sequential(FurtherSlotted(), rng=0)
+    twin = duplicate(model)
+    assert set(model.state_dict()) == {"0.gain", "0.shift"}
+    np.testing.assert_equal(twin.state_dict(), model.state_dict())
+    assert np.shares_memory(twin[0].gain.value, twin.vector.value)
+    assert not np.shares_memory(twin[0].shift.value, model[0].shift.value)
 
 
 class Plain(Copy):

@@ -336,6 +336,15 @@ def test_an_activation_takes_no_arguments(kind: Any) -> None:
         kind(3)
 
 
+def test_an_activation_that_states_an_input_shape_is_held_to_it() -> None:
+    class Three(Tanh):
+        input_shape = (..., 3)
+
+    assert Sequential(Three()).follow((None, 3)) == (None, 3)
+    with pytest.raises(ShapeError, match=r"Three\(\): expected input of shape \(batch, 3\), got \(batch, 5\)"):
+        Three().output_shape((5,))
+
+
 def test_a_chain_of_activations_alone_takes_any_shape_but_a_single_number() -> None:
     model = Sequential(Sigmoid(), Tanh())
     assert [model(np.ones(shape)).shape for shape in [(2,), (2, 3), (1, 2, 3)]] == [(2,), (2, 3), (1, 2, 3)]

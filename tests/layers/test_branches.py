@@ -97,6 +97,13 @@ def test_a_model_with_several_inputs_keeps_the_contract() -> None:
         assert two_inputs()(x_of(4, 3, 5)).shape == (4, 1)
 
 
+def test_identity_is_a_branch_beside_one_that_takes_several_inputs() -> None:
+    model = Sequential(Fork(Parallel(Linear(3, 1), Linear(5, 2)), Identity()), rng=0)
+    assert model.follow(((3,), (5,))) == (((1,), (2,)), ((3,), (5,)))
+    with pytest.raises(ShapeError, match=r"Tanh\(\): expected one array, got \(batch, 3\) and \(batch, 5\)"):
+        Sequential(Fork(Parallel(Linear(3, 1), Linear(5, 2)), Tanh()))
+
+
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
@@ -109,6 +116,7 @@ def test_a_model_with_several_inputs_keeps_the_contract() -> None:
         ),
         ((np.ones((4, 3)), np.ones((3, 5))), ShapeError, r"the same batch length, got \(4,\), \(3,\)"),
         ((np.ones((4, 3)), [["a"] * 5] * 4), TypeError, r"x\[1\]: expected numbers, got text"),
+        ((np.ones((4, 3)), 5.0), ShapeError, r"expected x\[1\] of shape \(batch, \.\.\.\), got a single number"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_door(x: Any, error: type[Exception], message: str) -> None:
