@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from numbers import Real
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -121,8 +122,14 @@ class Dataset:
             order = drawn if order is None else order[drawn]
         for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, start + batch_size)
-            take = itemgetter(piece if order is None else order[piece])
+            take = itemgetter(piece) if order is None else partial(_rows, order[piece])
             yield Batch(each(take, self.x), each(take, self.target), None if self.weight is None else take(self.weight))
+
+
+def _rows(chosen: npt.NDArray[np.intp], array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the chosen rows of an array, as ``array[chosen]`` does; ``take`` needs less than half the time for few."""
+    contiguous = type(array) is np.ndarray and array.flags.c_contiguous  # of any other it would copy the whole first
+    return array.take(chosen, axis=0) if contiguous else array[chosen]
 
 
 def _samples(data: Any, name: str, several: bool = False) -> Any:
