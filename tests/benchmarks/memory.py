@@ -26,7 +26,7 @@ SIZES, BATCH = (1024, 2048, 2048, 10), 32
 def measure(run: Run) -> dict[str, dict[str, dict[str, float]]]:
     """Return the peaks by optimizer, way of counting and moment."""
     net = "-".join(map(str, SIZES))
-    print(f"\npeak memory over parameters, {net}, batch {BATCH}, from before the model was made; targets 2.1 and 4.1")
+    print(f"\npeak memory over parameters, {net}, batch {BATCH}, from before the model was made")
     print(f"{'':32}" + "".join(f"{moment:>14}" for moment in MOMENTS))
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name in OPTIMIZERS:
