@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.checking.layer_contract import checked, guarded, locked
+from nanonet.checking.layer_contract import checked, guarded
+from nanonet.checking.view import locked
 from nanonet.core.arrays import Array, Arrays, each, read_only
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import OURS, Layer, found, is_own

@@ -118,6 +118,21 @@ def locked_buffer(buffer: Buffer) -> Iterator[None]:
         buffer.settle(value, buffer.home)
 
 
+def locked(cache: Any) -> Any:
+    """Return a cache with read-only arrays, also within lists, tuples and dicts; cache itself if all are already."""
+    if isinstance(cache, np.ndarray):
+        return read_only(cache) if cache.flags.writeable else cache
+    if type(cache) is dict:
+        entered = {name: locked(value) for name, value in cache.items()}
+        return cache if all(entered[name] is value for name, value in cache.items()) else entered
+    if type(cache) is list or isinstance(cache, tuple):
+        entries = [locked(entry) for entry in cache]
+        if all(new is old for new, old in zip(entries, cache, strict=True)):
+            return cache
+        return cache._make(entries) if hasattr(cache, "_make") else type(cache)(entries)
+    return cache
+
+
 class Snapshot:
     """A copy of the buffers and generator states of a model, which can be restored."""
 

@@ -315,6 +315,26 @@ def test_a_layer_that_breaks_its_contract_is_found_by_name_in_the_first_batch_of
     assert not patched(model)
 
 
+class OneEntry(Linear):
+    """Its backward methods differ in one entry of a large gradient, by little more than rounding."""
+
+    entry = (0, 0)
+
+    def backward_parameters(self, grad: Array, cache: Array) -> None:
+        super().backward_parameters(grad, cache)
+        self.weight.grad[self.entry] += 2e-4 * float(np.abs(self.weight.grad).max())
+
+
+@pytest.mark.parametrize("place", [(0, 0), (63, 200), (102, 306)])
+def test_one_wrong_entry_of_a_large_gradient_is_found(place: tuple[int, int]) -> None:
+    layer = OneEntry(307, 103)
+    layer.entry = place
+    model = Sequential(layer, rng=0)
+    x = np.random.default_rng(1).uniform(1, 2, (16, 307))  # all gradients of one sign, so that sums are large
+    with pytest.raises(GradientError, match="assign different gradients"):
+        model.fit(x, np.full((16, 103), -9.0), loss=SquaredError(), optimizer=SGD(1e-3), epochs=1)
+
+
 def patched(*things: object) -> list[str]:
     """Return the names of what stands in place of a method on these objects, and on all layers below them."""
     found = [part for thing in things for part in (walk(thing).values() if isinstance(thing, Layer) else [thing])]
