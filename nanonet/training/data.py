@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Arrays, batch_size_of, each, is_finite, named_parts, parts_of
+from nanonet.core.arrays import Arrays, batch_size_of, is_finite, named_parts, parts_of
 from nanonet.core.checks import as_generator, as_numbers, positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.losses.loss import as_weights
@@ -119,10 +118,29 @@ class Dataset:
         if rng is not None:
             drawn = rng.permutation(len(self))
             order = drawn if order is None else order[drawn]
+        x, target, weight = (_reader(part, order is not None) for part in (self.x, self.target, self.weight))
         for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, start + batch_size)
-            take = itemgetter(piece if order is None else order[piece])
-            yield Batch(each(take, self.x), each(take, self.target), None if self.weight is None else take(self.weight))
+            chosen = piece if order is None else order[piece]
+            yield Batch(x(chosen), target(chosen), weight(chosen))
+
+
+def _reader(part: Any, by_index: bool) -> Callable[[Any], Any]:
+    """Return what gives the chosen samples of an array, of each array of a tuple, or None of None.
+
+    ``take`` needs less than half the time of brackets for a few indices; it would copy all of an array that is not
+    contiguous.
+    """
+    if part is None:
+        return lambda chosen: None
+    if isinstance(part, tuple):
+        readers = [_reader(array, by_index) for array in part]
+        return lambda chosen: tuple(read(chosen) for read in readers)
+    if by_index and type(part) is np.ndarray and part.flags.c_contiguous:
+        take = part.take
+        return lambda chosen: take(chosen, 0)
+    read: Callable[[Any], Any] = part.__getitem__
+    return read
 
 
 def _samples(data: Any, name: str, several: bool = False) -> Any:

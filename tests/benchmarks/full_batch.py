@@ -1,61 +1,65 @@
-"""Full batches, as whole arrays and in blocks, each in a process of its own, since others before it hide the cost.
-
-    python -m tests.benchmarks.full_batch
-
-After PyTorch, say, has raised the allocator's threshold, freed arrays are no longer given back to the system, and the
-page faults by which a fresh process loses its time do not occur.
-"""
+"""Full batches, as whole arrays and in blocks, and large rows, each in a process of its own, with its page faults."""
 
 from __future__ import annotations
 
-import itertools
-import resource
+import json
 import statistics
-import subprocess
-import sys
-import time
+from typing import Any
 
-import numpy as np
+from tests.benchmarks import ours
+from tests.benchmarks.agreement import agree
+from tests.benchmarks.alone import alone, told, watched
+from tests.benchmarks.peers import Nanonet
+from tests.benchmarks.rows import FULL, TRAINING
+from tests.benchmarks.steps import PEERS
+from tests.benchmarks.tables import present
+from tests.benchmarks.timing import Run
 
-from nanonet import Adam, Linear, Sequential, SquaredError, Tanh, Trainer
-
-NETS = ((4, 32, 16, 4), (10, 64, 64, 1))
-SAMPLES, PASSES = 10_000, 15
-BLOCKS = {"default": None, "whole": SAMPLES, "2000": 2000, "1000": 1000, "500": 500, "250": 250}
-
-
-def measure(sizes: tuple[int, ...], job: str, rows: int | None) -> None:
-    """Print the milliseconds and the page faults of a pass."""
-    layers = [part for pair in itertools.pairwise(sizes) for part in (Linear(*pair), Tanh())][:-1]
-    model, rng = Sequential(*layers, rng=0), np.random.default_rng(0)
-    x, target = (rng.normal(size=(SAMPLES, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
-    trainer = Trainer(model, loss=SquaredError(), optimizer=Adam(), micro_batch_size=rows)
-    times, faults = [], 0
-    for i in range(3 + PASSES):
-        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        if job == "step":
-            trainer.step(x, target)
-        else:
-            model.predict(x, rows)
-        if i >= 3:
-            times.append(time.perf_counter() - begun)
-            faults += resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    print(f"{1e3 * statistics.median(times):10.2f} ms, {faults / PASSES:6.0f} faults", flush=True)
+BLOCKS = {"blocks": None, "whole": 10_000, "by 2000": 2000, "by 1000": 1000, "by 500": 500, "by 250": 250}
+BEST = tuple(BLOCKS)[2:]
+LARGE = [row for row in TRAINING if row.batch >= 128]
+ROWS = FULL + LARGE
 
 
-def main() -> None:
-    """Measure every net, job and size of blocks, each in a new process."""
-    for sizes in NETS:
-        for job in ("step", "predict"):
-            print(f"{'-'.join(map(str, sizes))}, {SAMPLES} samples, {job}")
-            for name in BLOCKS:
-                print(f"{name:>10}", end="", flush=True)
-                arguments = [",".join(map(str, sizes)), job, name]
-                subprocess.run([sys.executable, "-m", "tests.benchmarks.full_batch", *arguments], check=True)
+def measure(run: Run) -> dict[str, Any]:
+    """Return the seconds and the page faults of a pass by row, job and who takes it."""
+    peers = [peer.name for peer in present(PEERS) if peer.name != "bare products"]
+    found: dict[str, Any] = {}
+    for i, row in enumerate(ROWS):
+        if row in FULL:
+            agree({peer.name: peer(row) for peer in PEERS if peer.name in peers}, row)
+        names = [*BLOCKS, *peers[1:]] if row in FULL else peers
+        for job in ("step", "predict") if row in FULL else ("step",):
+            print(f"\n{job} in a process of its own, {row.name}")
+            found[f"{row.name}, {job}"] = table(i, job, names, run)
+    return found
+
+
+def table(row: int, job: str, names: list[str], run: Run) -> dict[str, dict[str, float]]:
+    """Measure everyone in turns, each time in a new process, print the medians and return them."""
+    rounds = max(3, run.rounds // 4)
+    runs = [{name: alone("full_batch", row, job, name, run.busy) for name in names} for _ in range(rounds)]
+    found = {
+        name: {key: statistics.median(each[name][key] for each in runs) for key in runs[0][name]} for name in names
+    }
+    best = min((found[name]["seconds"] for name in BEST if name in found), default=found[names[0]]["seconds"])
+    for name, each in found.items():
+        ratio = f"{each['seconds'] / best:8.2f} of the best blocks" if BEST[0] in found else ""
+        print(f"{name:>20} {1e3 * each['seconds']:10.3f} ms {each['faults']:8.0f} faults{ratio}", flush=True)
+    return found
+
+
+def one(row: int, job: str, name: str, busy: bool) -> dict[str, float]:
+    """Measure one of them here."""
+    chosen, size = ROWS[row], BLOCKS.get(name)
+    if name not in BLOCKS:
+        peer = next(peer for peer in PEERS if peer.name == name)(chosen)
+        return watched(getattr(peer, job), Run(busy=busy))
+    peer = Nanonet(chosen)
+    peer.trainer = ours.trainer(chosen, micro_batch_size=size)
+    predict = peer.trainer.model.predict
+    return watched(peer.step if job == "step" else lambda: predict(peer.x, size), Run(busy=busy))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        measure(tuple(map(int, sys.argv[1].split(","))), sys.argv[2], BLOCKS[sys.argv[3]])
-    else:
-        main()
+    print(json.dumps(one(*told())))

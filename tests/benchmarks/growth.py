@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from functools import partial
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from nanonet import SGD, Linear, Sequential, Sigmoid, SquaredError, Trainer
-from tests.benchmarks.timing import interleaved
+from nanonet import Trainer
+from tests.benchmarks import ours
+from tests.benchmarks.rows import Row
+from tests.benchmarks.timing import Run
 
 DEPTHS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 WIDTHS = (4, 16, 64, 256, 1024, 2048)
 
 
-def trainer_of(sizes: Iterable[int]) -> Trainer:
+def measure(run: Run) -> dict[str, Any]:
+    """Return the seconds of a step by depth, by width, and of the article's recursion and nanonet's step by depth."""
+    found = deep, wide, article = depths(), widths(), recursion()
+    print("\ndepth, layers of 16: " + ", ".join(f"{d}: {1e6 * t:.0f} us" for d, t in deep.items()))
+    for low, high in ((100, 10_000), (1000, 10_000)):
+        print(f"  exponent from {low} to {high}: {exponent(deep, low, high):.3f}")
+    print("width, two layers: " + ", ".join(f"{w}: {1e6 * t:.0f} us" for w, t in wide.items()))
+    print(f"  exponent from 256 to 2048: {exponent(wide, 256, 2048):.3f}")
+    print("the article's recursion, 2 units wide, and nanonet's step, by depth:")
+    print("  " + ", ".join(f"{d}: {1e6 * a:.0f} and {1e6 * o:.0f} us" for d, (a, o) in article.items()))
+    return dict(zip(("depths", "widths", "recursion"), found, strict=True))
+
+
+def trainer_of(*sizes: int) -> Trainer:
     """Return a sigmoid net in training, float32."""
-    layers = [layer for below, above in pairwise(sizes) for layer in (Linear(below, above), Sigmoid())]
-    return Trainer(Sequential(*layers, rng=0), loss=SquaredError(), optimizer=SGD(0.01))
+    return ours.trainer(Row(sizes, "sigmoid", 1, "float32", "sgd"))
 
 
 def depths(width: int = 16, batch: int = 16, rounds: int = 7) -> dict[int, float]:
@@ -38,8 +51,8 @@ def _grown(nets: dict[int, tuple[int, ...]], batch: int, rounds: int) -> dict[in
     calls = {}
     for key, sizes in nets.items():
         x = draw.normal(size=(batch, sizes[0])).astype(np.float32)
-        calls[str(key)] = partial(trainer_of(sizes).step, x, x)
-    times = interleaved(calls, rounds=rounds, seconds=0.2)
+        calls[str(key)] = partial(trainer_of(*sizes).step, x, x)
+    times = Run(rounds, 0.2).medians(calls)
     return {key: times[str(key)] for key in nets}
 
 
@@ -53,10 +66,10 @@ def recursion(most: int = 12, width: int = 2) -> dict[int, tuple[float, float]]:
     """Return for each depth the seconds of the article's recursion, which asks for each g anew, and of nanonet."""
     found = {}
     for depth in range(1, most + 1):
-        trainer = trainer_of((width,) * (depth + 1))
+        trainer = trainer_of(*(width,) * (depth + 1))
         x = np.ones((1, width), np.float32)
-        ours = interleaved({"": partial(trainer.step, x, x)}, rounds=5, seconds=0.02)[""]
-        found[depth] = (_article(depth, width), ours)
+        step = Run(5, 0.02).medians({"": partial(trainer.step, x, x)})[""]
+        found[depth] = (_article(depth, width), step)
     return found
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import nanonet
 from nanonet import Layer
+from tests.benchmarks.agreement import agree
+from tests.benchmarks.peers import Torch
 from tests.benchmarks.rows import BETAS, EPSILON, RATES, Matrix
+from tests.benchmarks.tables import Table, present
+from tests.benchmarks.timing import Run
 
 
 def lenet(dropout: float) -> list[Layer]:
@@ -127,3 +131,17 @@ NETS = [
     ImageNet("LeNet", lenet, torch_lenet, 128),
     ImageNet("mnist_cnn", mnist_cnn, torch_mnist_cnn, 128),
 ]
+
+
+def measure(run: Run) -> dict[str, dict[str, float]]:
+    """Return the seconds of a step by row and peer, once the results are the same without dropout."""
+    found: dict[str, dict[str, float]] = {}
+    if present([Torch]):
+        table = Table("training step on images", ["nanonet", Torch.name])
+        for row in NETS:
+            for dtype in ("float32", "float64"):
+                same = replace(row, dtype=dtype, dropout=0.0)
+                agree(both(same), same)
+            found[row.name] = run.medians({name: net.step for name, net in both(row).items()})
+            table.row(row.name, found[row.name])
+    return found

@@ -10,7 +10,10 @@ import numpy as np
 
 import nanonet
 from nanonet import Layer
+from tests.benchmarks.peers import Torch
 from tests.benchmarks.rows import Matrix
+from tests.benchmarks.tables import Table, present
+from tests.benchmarks.timing import Run
 
 Shape = tuple[int, ...]
 
@@ -148,3 +151,15 @@ SINGLES = [
     Single("Embedding", (1000, 64), (32, 50), below=1000),
     Single("Embedding", (20_000, 128), (32, 100), below=20_000),
 ]
+
+
+def measure(run: Run) -> dict[str, dict[str, float]]:
+    """Return the seconds of both passes by layer and peer, once the results are the same."""
+    found: dict[str, dict[str, float]] = {}
+    if present([Torch]):
+        table = Table("forward and backward pass", ["nanonet", Torch.name])
+        for row in SINGLES:
+            compare(row)
+            found[row.name] = run.medians(calls(row))
+            table.row(row.name, found[row.name])
+    return found

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
 
-import nanonet
+from tests.benchmarks import ours
 from tests.benchmarks.rows import BETAS, EPSILON, Matrix, Row
-
-# JAX reads these when it is imported; the run is pinned to one core, and more threads than cores only get in each
-# other's way.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
 class Peer(ABC):
@@ -25,9 +19,9 @@ class Peer(ABC):
     module: ClassVar[str] = "numpy"
 
     @classmethod
-    def is_installed(cls) -> bool:
-        """Tell whether it can be measured here."""
-        return importlib.util.find_spec(cls.module) is not None
+    def missing(cls) -> str:
+        """Return why it cannot be measured here, or an empty string."""
+        return "" if find_spec(cls.module) else f"{cls.module} is not installed"
 
     @abstractmethod
     def __init__(self, row: Row) -> None: ...
@@ -46,32 +40,34 @@ class Peer(ABC):
 
 
 class Nanonet(Peer):
-    """This package: ``Trainer.step``, all its checks included."""
+    """This package on NumPy alone: ``Trainer.step``, all its checks included."""
 
     name, module = "nanonet", "nanonet"
+    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, row: Row) -> None:
-        layers: list[nanonet.Layer] = []
-        for weight, bias in row.start():
-            activation = nanonet.Sigmoid() if row.activation == "sigmoid" else nanonet.ReLU()
-            layers += [nanonet.Linear(weight.shape[1], weight.shape[0], weight=weight, bias=bias), activation]
-        if not row.ends_in_sigmoid:
-            layers.pop()
-        self.model = nanonet.Sequential(*layers, dtype=row.dtype)
-        loss = nanonet.SquaredError() if row.loss == "squared" else nanonet.CrossEntropy()
-        adam = row.optimizer == "adam"
-        optimizer = nanonet.Adam(row.rate, betas=BETAS, epsilon=EPSILON) if adam else nanonet.SGD(row.rate)
-        self.trainer = nanonet.Trainer(self.model, loss=loss, optimizer=optimizer)
+        self.trainer = ours.trainer(row, **self.options)
         self.x, self.target = row.data()
 
     def step(self) -> float:
         return self.trainer.step(self.x, self.target)
 
     def weights(self) -> list[Matrix]:
-        return [parameter.value for parameter in self.model.parameters().values()]
+        return ours.weights(self.trainer)
 
     def predict(self) -> Any:
-        return self.model.predict(self.x)
+        return self.trainer.model.predict(self.x)
+
+
+class Fast(Nanonet):
+    """The same with what its extra ``fast`` compiles."""
+
+    name, module = "nanonet, fast", "numba"
+    options: ClassVar[dict[str, Any]] = {"fast": True}
+
+    @classmethod
+    def missing(cls) -> str:
+        return super().missing() or ("" if ours.takes("fast") else "Trainer takes no fast")
 
 
 class Products(Peer):
@@ -113,13 +109,14 @@ class Torch(Peer):
 
         torch.set_num_threads(1)
         self.torch = torch
+        activation = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[row.activation]
         layers: list[Any] = []
         for weight, bias in row.start():
             layer = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=getattr(torch, row.dtype))
             with torch.no_grad():
                 layer.weight.copy_(torch.from_numpy(weight))
                 layer.bias.copy_(torch.from_numpy(bias))
-            layers += [layer, torch.nn.Sigmoid() if row.activation == "sigmoid" else torch.nn.ReLU()]
+            layers += [layer, activation()]
         if not row.ends_in_sigmoid:
             layers.pop()
         self.model = torch.nn.Sequential(*layers)
@@ -151,65 +148,6 @@ class Torch(Peer):
             return self.model(self.x)
 
 
-class Jax(Peer):
-    """JAX: the whole step in one jit, its buffers donated."""
-
-    name, module = "JAX jit", "jax"
-
-    def __init__(self, row: Row) -> None:
-        import jax
-        import jax.numpy as jnp
-
-        jax.config.update("jax_enable_x64", True)
-        self.parameters = [tuple(map(jnp.array, pair)) for pair in row.start()]
-        self.x, self.target = map(jnp.array, row.data())
-        zeros = jax.tree.map(jnp.zeros_like, self.parameters)
-        self.state = (zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros((), row.dtype))
-        activation = jax.nn.sigmoid if row.activation == "sigmoid" else jax.nn.relu
-        last = len(self.parameters) - 1
-
-        def predict(parameters: Any, x: Any) -> Any:
-            for i, (weight, bias) in enumerate(parameters):
-                x = x @ weight.T + bias
-                x = activation(x) if i < last or row.ends_in_sigmoid else x
-            return x
-
-        def loss(parameters: Any, x: Any, target: Any) -> Any:
-            y = predict(parameters, x)
-            if row.loss == "squared":
-                return 0.5 * jnp.sum((y - target) ** 2) / row.batch
-            return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(y), target[:, None], axis=1))
-
-        def sgd(parameters: Any, state: Any, x: Any, target: Any) -> Any:
-            value, gradient = jax.value_and_grad(loss)(parameters, x, target)
-            return jax.tree.map(lambda w, g: w - row.rate * g, parameters, gradient), state, value
-
-        def adam(parameters: Any, state: Any, x: Any, target: Any) -> Any:
-            value, gradient = jax.value_and_grad(loss)(parameters, x, target)
-            (b1, b2), (mean, square, count) = BETAS, state
-            count = count + 1
-            mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, mean, gradient)
-            square = jax.tree.map(lambda s, g: b2 * s + (1 - b2) * g * g, square, gradient)
-            first, second = row.rate / (1 - b1**count), 1 / (1 - b2**count)
-            moved = jax.tree.map(
-                lambda w, m, s: w - first * m / (jnp.sqrt(s * second) + EPSILON), parameters, mean, square
-            )
-            return moved, (mean, square, count), value
-
-        self.take = jax.jit(adam if row.optimizer == "adam" else sgd, donate_argnums=(0, 1))
-        self.jitted = jax.jit(predict)
-
-    def step(self) -> float:
-        self.parameters, self.state, value = self.take(self.parameters, self.state, self.x, self.target)
-        return float(value)
-
-    def weights(self) -> list[Matrix]:
-        return [np.asarray(array) for pair in self.parameters for array in pair]
-
-    def predict(self) -> Any:
-        return self.jitted(self.parameters, self.x).block_until_ready()
-
-
 class Sklearn(Peer):
     """scikit-learn's own MLP; it is measured where it predicts."""
 
@@ -232,7 +170,3 @@ class Sklearn(Peer):
 
     def predict(self) -> Any:
         return self.model.predict(self.x)
-
-
-PEERS: list[type[Peer]] = [Nanonet, Products, Torch, Jax]
-PREDICTING: list[type[Peer]] = [Nanonet, Products, Torch, Jax, Sklearn]

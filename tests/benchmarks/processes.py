@@ -7,6 +7,9 @@ import statistics
 import subprocess
 import sys
 
+from tests.benchmarks.peers import Sklearn, Torch
+from tests.benchmarks.timing import Run
+
 IMPORT = "import time, numpy; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
 
 BATCH = """
@@ -42,6 +45,15 @@ model = MLPClassifier((512, 512), batch_size=128)
 for _ in range(20): model.partial_fit(x, t, classes=range(10))
 """,
 }
+
+
+def measure(run: Run) -> dict[str, dict[str, float]]:
+    """Return the seconds of imports, and the peak memory of trainings in MiB."""
+    modules = ["nanonet", *(peer.module for peer in (Torch, Sklearn) if not peer.missing())]
+    imports, memory = import_times(modules), peak_memory()
+    print("\nimport, beyond import numpy: " + ", ".join(f"{m} {1e3 * s:.0f} ms" for m, s in imports.items()))
+    print("peak memory, 784-512-512-10: " + ", ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items()))
+    return {"import": imports, "memory": memory}
 
 
 def import_times(modules: list[str], rounds: int = 9) -> dict[str, float]:

@@ -11,10 +11,7 @@ import numpy.typing as npt
 Matrix = npt.NDArray[Any]
 
 RATES = {"sgd": 1e-3, "adam": 1e-4}
-BETAS, EPSILON = (
-    (0.9, 0.999),
-    1e-6,
-)  # Adam's; a smaller epsilon makes whole steps of rounding errors
+BETAS, EPSILON = (0.9, 0.999), 1e-6  # Adam's; a smaller epsilon makes whole steps of rounding errors
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Row:
     sizes : tuple of int
         Units of each layer, the inputs first.
     activation : str
-        "sigmoid" or "relu", between the layers; a sigmoid net has one after the last layer too.
+        "sigmoid", "relu" or "tanh", between the layers; a sigmoid net has one after the last layer too.
     optimizer : str
         "sgd" or "adam".
     loss : str
@@ -71,13 +68,13 @@ class Row:
             for below, above in pairs
         ]
 
-    def data(self) -> tuple[Matrix, Matrix]:
-        """Return one batch: x, and targets or labels."""
-        draw = np.random.default_rng(1)
-        x = draw.normal(size=(self.batch, self.sizes[0])).astype(self.dtype)
+    def data(self, samples: int | None = None) -> tuple[Matrix, Matrix]:
+        """Return one batch, or as many samples as are asked for: x, and targets or labels."""
+        draw, samples = np.random.default_rng(1), samples or self.batch
+        x = draw.normal(size=(samples, self.sizes[0])).astype(self.dtype)
         if self.loss == "cross-entropy":
-            return x, draw.integers(self.sizes[-1], size=self.batch)
-        return x, draw.random((self.batch, self.sizes[-1])).astype(self.dtype)
+            return x, draw.integers(self.sizes[-1], size=samples)
+        return x, draw.random((samples, self.sizes[-1])).astype(self.dtype)
 
 
 TRAINING = [
@@ -90,6 +87,11 @@ TRAINING = [
     Row((784, 512, 512, 10), "relu", 128, "float32", "adam", "cross-entropy"),
     Row((1024, 2048, 2048, 10), "relu", 512, "float32", "sgd"),
     Row((1024, 2048, 2048, 10), "relu", 128, "float32", "adam", "cross-entropy"),
+]
+
+FULL = [  # batches of all samples
+    Row((4, 32, 16, 4), "tanh", 10_000, "float32", "adam"),
+    Row((10, 64, 64, 1), "tanh", 10_000, "float32", "adam"),
 ]
 
 INFERENCE = [

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,19 @@ def test_the_order_of_batches_is_that_of_their_rng() -> None:
     assert order(1) == order(1) == order(np.random.default_rng(1)) != order(2)
     generator = np.random.default_rng(1)
     assert order(generator) != order(generator)
+
+
+@pytest.mark.parametrize("laid", [np.ascontiguousarray, np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2]])
+def test_a_shuffled_batch_copies_its_own_rows_alone(laid: Callable[[Any], Any]) -> None:
+    x = laid(np.arange(400_000.0).reshape(4_000, 100))
+    target = np.arange(4_000)
+    tracemalloc.start()
+    try:
+        for batch in batches(x, target, 10, rng=0):
+            np.testing.assert_array_equal(batch.x[:, 0], 100 * batch.target)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_batches_draw_nothing_from_numpys_global_state() -> None:
