@@ -4,7 +4,7 @@ from nanonet.checking.gradients import check_gradients
 from nanonet.checking.strict import strict
 from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
-from nanonet.core.layer import Activation, Layer
+from nanonet.core.layer import Layer
 from nanonet.core.parameter import Buffer, Parameter, Random
 from nanonet.core.vector import Vector
 from nanonet.core.version import __version__ as __version__
@@ -14,12 +14,10 @@ from nanonet.inspection.trace import Trace
 from nanonet.layers.activations import (
     ELU,
     SELU,
-    Clip,
-    Hardtanh,
+    Activation,
     Identity,
     LeakyReLU,
     ReLU,
-    ReLU6,
     Sigmoid,
     SiLU,
     Softplus,
@@ -28,6 +26,7 @@ from nanonet.layers.activations import (
 )
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
+from nanonet.layers.clip import Clip, Hardtanh, ReLU6
 from nanonet.layers.composite import Composite
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise

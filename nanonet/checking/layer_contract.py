@@ -20,8 +20,8 @@ from nanonet.core.arrays import Array, Arrays, Shape, batch_size_of, each, is_fi
 from nanonet.core.chain import Chain
 from nanonet.core.checks import agreed
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError, batch_shape_text
-from nanonet.core.layer import Layer, is_own
-from nanonet.core.objects import called
+from nanonet.core.layer import Layer
+from nanonet.core.objects import called, is_own
 from nanonet.core.parameter import Parameter, Random
 from nanonet.core.tree import Tree
 

@@ -9,10 +9,11 @@ import numpy as np
 from nanonet.checking.view import Snapshot
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of
 from nanonet.core.checks import axes, is_several
-from nanonet.core.layer import Activation, Layer
+from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
+from nanonet.layers.activations import Activation
 
 BATCH = 5  # more than one sample, and an unlikely size for a layer
 FEATURES = 3

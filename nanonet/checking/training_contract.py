@@ -16,8 +16,8 @@ from nanonet.checking.layer_contract import checked, guarded
 from nanonet.checking.view import locked
 from nanonet.core.arrays import Array, Arrays, each, read_only
 from nanonet.core.errors import ContractError
-from nanonet.core.layer import OURS, Layer, found, is_own
-from nanonet.core.objects import attributes, called, entries, twin_of
+from nanonet.core.layer import Layer, found
+from nanonet.core.objects import attributes, called, entries, is_own, twin_of
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
@@ -83,7 +83,7 @@ def warn_of_plain_arrays(tree: Tree) -> None:
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
     """Return the layers of user-defined classes, by path."""
-    return [(path, layer) for path, layer in tree.layers.items() if not type(layer).__module__.startswith(OURS)]
+    return [(path, layer) for path, layer in tree.layers.items() if not is_own(type(layer))]
 
 
 def _named(path: str, layer: Layer) -> str:

@@ -16,6 +16,7 @@ from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, entries, set_attribute, twin_of
 from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.tree import Tree
+from nanonet.core.vector import home_of
 
 L = TypeVar("L", bound=Layer)
 
@@ -111,11 +112,11 @@ def _viewed(state: State, live: bool) -> State:
 def locked_buffer(buffer: Buffer) -> Iterator[None]:
     """Let the value of a twin be read-only for a while."""
     value = buffer.value
-    buffer.settle(read_only(value), buffer.home)
+    buffer.settle(read_only(value), home_of(buffer))
     try:
         yield
     finally:
-        buffer.settle(value, buffer.home)
+        buffer.settle(value, home_of(buffer))
 
 
 def locked(cache: Any) -> Any:

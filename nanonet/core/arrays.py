@@ -57,12 +57,12 @@ def named_parts(name: str, arrays: Arrays) -> dict[str, Any]:
 
 def batch_size_of(arrays: Arrays) -> int:
     """Return the length of the batch axis."""
-    return len(parts_of(arrays)[0])
+    return len(arrays[0] if isinstance(arrays, tuple) else arrays)  # without parts_of: each step asks several times
 
 
 def shape_of(arrays: Arrays) -> Any:
     """Return the shape without the batch axis, of a tuple of arrays a tuple of shapes."""
-    return each(lambda array: array.shape[1:], arrays)
+    return tuple(map(shape_of, arrays)) if isinstance(arrays, tuple) else arrays.shape[1:]
 
 
 def is_finite(array: Array) -> bool:

@@ -11,21 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of, shape_of
-from nanonet.core.checks import (
-    agreed,
-    as_floats,
-    as_generator,
-    as_integers,
-    as_several,
-    axes,
-    expect,
-    floating_dtype,
-    is_several,
-    known,
-    positive_int,
-)
+from nanonet.core.checks import as_generator, as_input, axes, expect, floating_dtype, is_several, known, positive_int
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer, found
+from nanonet.core.layer import Layer, found, input_pattern
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import State
 from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
@@ -80,9 +68,9 @@ class Chain(Layer):
 
     def _chain(self, layers: tuple[Layer, ...], rng: np.random.Generator) -> None:
         self.layers, self.rng = layers, rng
-        self.input_shape = layers[0].input_shape if layers else None
-        self.integer_input = layers[0].integer_input if layers else False
-        self.several_inputs = bool(layers) and _takes_several(layers[0])
+        if layers:
+            self.input_shape, self.integer_input = layers[0].input_shape, layers[0].integer_input
+            self.several_inputs = layers[0].several_inputs or is_several(layers[0].input_shape)
 
     def _build(self, dtype: np.dtype[Any]) -> None:
         tree = Tree(self)
@@ -95,9 +83,7 @@ class Chain(Layer):
         return kept | {"dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            if name != "dtype":
-                set_attribute(self, name, value)
+        super().__setstate__({name: value for name, value in state.items() if name != "dtype"})
         self._build(state["dtype"])
 
     # ---- parts
@@ -182,8 +168,7 @@ class Chain(Layer):
 
     def output_shape(self, input_shape: Patterns) -> Shape | None:
         """Return the last layer's output shape, or None if a layer does not know its own."""
-        out: Shape | None = self.follow(input_shape)
-        return out
+        return self.follow(input_shape)
 
     # ---- passes
 
@@ -222,8 +207,8 @@ class Chain(Layer):
     def _lowest_trainable(self) -> int | None:
         layout, lowest = self._plan
         if layout is not self.vector.layout:
-            trainable = (i for i, layer in enumerate(self.layers) if _has_trainable(layer))
-            lowest = next(trainable, None)
+            trainable = [any(part.trainable for part in layer.parameters().values()) for layer in self.layers]
+            lowest = trainable.index(True) if True in trainable else None
             self._plan = (self.vector.layout, lowest)
         return lowest
 
@@ -241,22 +226,12 @@ class Chain(Layer):
 
     def enter(self, x: object) -> Any:
         """Return x converted and checked for the first layer."""
-        if self.several_inputs:
-            arrays = as_several(x, self.integer_input, self.vector.dtype, type(self).__name__)
-            if shape_of(arrays) != self._accepted or not all(array.ndim for array in arrays):
-                self._accept(arrays)
-            return arrays
-        if self.integer_input:
-            array: npt.NDArray[Any] = as_integers(x, type(self).__name__, "x")
-        else:
-            array = as_floats(x, self.vector.dtype, type(self).__name__, "x")
-        if array.shape[1:] != self._accepted or array.ndim == 0:
-            self._accept(array)
-        return array
+        arrays = as_input(x, self.several_inputs, self.integer_input, self.vector.dtype, type(self).__name__)
+        if shape_of(arrays) != self._accepted:
+            self._accept(arrays)
+        return arrays
 
     def _accept(self, x: Arrays) -> None:
-        if not all(part.ndim for part in parts_of(x)):
-            raise ShapeError(f"{type(self).__name__}: expected x of shape (batch, ...), got a single number")
         shape = shape_of(x)
         try:
             self.follow(shape)
@@ -339,7 +314,7 @@ class Chain(Layer):
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
-        return {name: np.array(state.value, order="C") for name, state in Tree(self).states()}
+        return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
         """Load what :meth:`state_dict` returned; nothing is changed unless everything fits.
@@ -357,26 +332,6 @@ def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:
     return y.copy() if y.base is not None or y is x or any(y is part for part in parts_of(x)) else y
 
 
-def _takes_several(layer: Layer) -> bool:
-    return layer.several_inputs or is_several(layer.input_shape)
-
-
-def input_pattern(layer: Layer, shape: Patterns | None) -> Patterns | None:
-    """Return the input pattern of a layer: the output of the layer below combined with its ``input_shape``."""
-    if shape is None:
-        return layer.input_shape
-    if layer.input_shape is None:
-        if is_several(shape) != layer.several_inputs:
-            wanted = "a tuple of arrays" if layer.several_inputs else "one array"
-            hint = "" if layer.several_inputs else "; a layer that takes several says several_inputs = True"
-            raise ShapeError(f"{layer}: expected {wanted}, got {shape_text(shape)}{hint}")
-        return shape
-    both = agreed(layer.input_shape, shape)
-    if both is None:
-        raise ShapeError.misfit(layer, expected=layer.input_shape, got=shape)
-    return both
-
-
 def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
     """Return the output pattern of a layer, or None if it is not known."""
     if isinstance(layer, Chain) and type(layer).output_shape is Chain.output_shape:
@@ -389,10 +344,6 @@ def output_pattern(layer: Layer, taken: Patterns | None) -> Patterns | None:
         if known(taken) is not None:
             raise
         return None  # it computes with lengths that are not known until the first batch
-
-
-def _has_trainable(layer: Layer) -> bool:
-    return any(parameter.trainable for parameter in Tree(layer).parameters.values())
 
 
 def _ends(layers: tuple[Layer, ...], shown: int = 40) -> Iterable[tuple[int, Layer]]:

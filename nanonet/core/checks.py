@@ -99,6 +99,13 @@ def known(pattern: Patterns) -> Any:
     return lengths if len(lengths) == len(pattern) else None
 
 
+def true_or_false(value: object, subject: str, name: str) -> bool:
+    """Return value as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{subject}: expected {name} as True or False, got {value!r:.60}")
+    return bool(value)
+
+
 def positive_int(value: object, subject: str, name: str) -> int:
     """Return value as an int of 1 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -208,32 +215,40 @@ def as_floats(data: object, dtype: np.dtype[Any], owner: object, name: str) -> A
         return as_numbers(data, owner, name).astype(dtype, copy=False)
 
 
-def as_integers(data: object, owner: object, name: str) -> npt.NDArray[Any]:
-    """Return data as an array of integers; floats are rejected, even if integral."""
+def as_integers(data: object, owner: object, name: str, kinds: str = "iu") -> npt.NDArray[Any]:
+    """Return data as an array of integers, with "iub" also of booleans; floats are rejected, even if integral."""
     array = as_numbers(data, owner, name)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in kinds:
         raise TypeError(f"{_subject(owner, name)}: expected integers, got {array.dtype}; try array.astype(int)")
     return array
 
 
-def as_several(
-    data: object, integers: bool | tuple[bool, ...], dtype: np.dtype[Any], owner: object
-) -> tuple[npt.NDArray[Any], ...]:
-    """Return the arrays of several inputs, each of the model's dtype or, where it holds integers, of its own."""
+def as_input(
+    data: object, several: bool, integers: bool | tuple[bool, ...], dtype: np.dtype[Any], owner: object
+) -> Any:
+    """Return the input of a model, or a tuple of several: each of the model's dtype or, of integers, of its own."""
+    if not several:
+        return _as_one(data, integers, dtype, owner, "x", "iu")
     if not isinstance(data, (tuple, list)):
         raise TypeError(f"{called(owner)}: expected x as a tuple of arrays, got {type(data).__name__}; write (x1, x2)")
     whole = integers if isinstance(integers, tuple) else (integers,) * len(data)
     if len(whole) != len(data):
         raise ShapeError(f"{called(owner)}: expected x as a tuple of {len(whole)} arrays, got {len(data)}")
-    arrays = []
-    for i, (part, is_whole) in enumerate(zip(data, whole, strict=True)):
-        is_mask = is_whole and np.asarray(part).dtype == np.bool_
-        given = np.asarray(part) if is_mask else as_integers(part, owner, f"x[{i}]") if is_whole else None
-        arrays.append(as_floats(part, dtype, owner, f"x[{i}]") if given is None else given)
-    if len({array.shape[:1] for array in arrays}) > 1:
+    parts = enumerate(zip(data, whole, strict=True))
+    arrays = tuple(_as_one(part, is_whole, dtype, owner, f"x[{i}]", "iub") for i, (part, is_whole) in parts)
+    if len({len(array) for array in arrays}) > 1:
         lengths = ", ".join(str(array.shape[:1]) for array in arrays)
         raise ShapeError(f"{called(owner)}: expected all arrays of x to have the same batch length, got {lengths}")
-    return tuple(arrays)
+    return arrays
+
+
+def _as_one(
+    data: object, integers: object, dtype: np.dtype[Any], owner: object, name: str, kinds: str
+) -> npt.NDArray[Any]:
+    array = as_integers(data, owner, name, kinds) if integers else as_floats(data, dtype, owner, name)
+    if array.ndim == 0:
+        raise ShapeError(f"{called(owner)}: expected {name} of shape (batch, ...), got a single number")
+    return array
 
 
 def optional(owner: str, package: str, extra: str, *modules: str) -> Any:

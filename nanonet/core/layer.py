@@ -1,4 +1,4 @@
-"""Layer: the base class of all layers, and their contract; Activation: its short form for elementwise functions."""
+"""Layer: the base class of all layers, and their contract."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
-from nanonet.core.checks import agreed
-from nanonet.core.errors import ShapeError
-from nanonet.core.objects import OURS as OURS
-from nanonet.core.objects import Extensible, attributes, entries, obey_override, set_attribute
+from nanonet.core.checks import agreed, is_several
+from nanonet.core.errors import ShapeError, shape_text
+from nanonet.core.objects import Extensible, attributes, entries, named_state, obey_override, set_attribute
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.vector import Vector
 
@@ -125,8 +124,7 @@ class Layer(Extensible, ABC):
         ShapeError
             If the layer does not take such an input.
         """
-        if self.input_shape is not None and agreed(self.input_shape, input_shape) is None:
-            raise ShapeError.misfit(self, expected=self.input_shape, got=input_shape)
+        input_pattern(self, input_shape)
         return None
 
     def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
@@ -160,6 +158,10 @@ class Layer(Extensible, ABC):
                 _copy(layer, memo)
         twin: Layer = memo[id(self)]
         return twin
+
+    def __setstate__(self, state: Any) -> None:
+        for name, value in named_state(state).items():
+            set_attribute(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "input_shape" and not isinstance(value, tuple | None):
@@ -199,17 +201,31 @@ def _copy(layer: Layer, memo: dict[int, Any]) -> None:
         copied = copy.deepcopy(state, memo)
     except TypeError as error:
         raise TypeError(f"{layer!r}: it holds an object that cannot be copied: {error}") from error
-    if hasattr(twin, "__setstate__"):
-        twin.__setstate__(copied)
-        return
-    own, slots = copied if isinstance(copied, tuple) else (copied, None)
-    for name, value in {**(own or {}), **(slots or {})}.items():
-        set_attribute(twin, name, value)
+    twin.__setstate__(copied)
 
 
-def is_own(cls: type) -> bool:
-    """Return whether a class is nanonet's own, not a user's of the same name."""
-    return cls.__module__.startswith(OURS)
+def input_pattern(layer: Layer, input_shape: Patterns) -> Patterns | None:
+    """Return the input's shape, combined with the layer's ``input_shape``: what is not known here may be known there.
+
+    A layer that keeps the shape of its input says ``output_shape = input_pattern``.
+
+    Raises
+    ------
+    ShapeError
+        If the layer does not take such an input.
+    """
+    if input_shape is None:
+        return layer.input_shape
+    if layer.input_shape is None:
+        if is_several(input_shape) != layer.several_inputs:
+            wanted = "a tuple of arrays" if layer.several_inputs else "one array"
+            hint = "" if layer.several_inputs else "; a layer that takes several says several_inputs = True"
+            raise ShapeError(f"{layer}: expected {wanted}, got {shape_text(input_shape)}{hint}")
+        return input_shape
+    both = agreed(layer.input_shape, input_shape)
+    if both is None:
+        raise ShapeError.misfit(layer, expected=layer.input_shape, got=input_shape)
+    return both
 
 
 def below(root: Layer) -> Iterator[Layer]:
@@ -242,52 +258,3 @@ def _owns_state(layer: Layer) -> bool:
 def _holds(value: object) -> bool:
     """Return whether an attribute is or contains a state or a layer."""
     return next(found("", value), None) is not None
-
-
-class Activation(Layer):
-    """An elementwise layer y = f(a), whose backward pass is dE/da = dE/dy * f'(a).
-
-    Below an Activation, grad is the article's error signal g = dE/da. Write two one-line methods:
-
-    >>> import numpy as np
-    >>> from nanonet import Activation, Array, check_gradients
-    >>> class Gaussian(Activation):
-    ...     def function(self, a: Array) -> Array:
-    ...         return np.exp(-a * a)
-    ...
-    ...     def derivative(self, a: Array, y: Array) -> Array:
-    ...         return -2 * a * y
-    >>> report = check_gradients(Gaussian())  # raises GradientError if it is wrong
-
-    With the class attribute ``derivative_formula = "-2 * a * y"``, ``trace.explain`` writes f'(a) out; see
-    nanonet/inspection/explanation/formulas.py.
-    """
-
-    mixes_samples = False
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        """Make a class that overrides only ``function`` or ``derivative`` use its own version in both passes."""
-        super().__init_subclass__(**keywords)
-        obey_override(cls, Activation, chosen=("function", "derivative"), dependent=("forward", "backward"))
-
-    @abstractmethod
-    def function(self, a: Array) -> Array:
-        """Return f(a), in a new array of the shape and dtype of a."""
-
-    @abstractmethod
-    def derivative(self, a: Array, y: Array) -> Array:
-        """Return f'(a); y = f(a) is passed in for reuse."""
-
-    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
-        """Return y = f(x), and (x, y) for the backward pass."""
-        y = self.function(x)
-        return y, (x, y)
-
-    def backward(self, grad: Array, cache: Any) -> Array:
-        """Return dE/da = dE/dy * f'(a)."""
-        a, y = cache
-        return grad * self.derivative(a, y)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,7 @@ import numpy as np
 
 T = TypeVar("T")
 
-OURS = "nanonet."  # prefix of the names of nanonet's own modules
+OURS = "nanonet."  # prefix of the names of nanonet's own modules and classes
 LEVELS = 20  # nesting depth that a repr shows
 
 
@@ -117,12 +116,17 @@ arguments_of: Callable[[Recorded], Arguments] = attrgetter("_arguments")
 def _refuse_hiding(thing: object, name: str) -> None:
     """Raise TypeError for an attribute that would hide a method that nanonet calls."""
     kind = type(thing)
-    ours = [vars(cls)[name] for cls in kind.__mro__ if name in vars(cls) and cls.__module__.startswith(OURS)]
+    ours = [vars(cls)[name] for cls in kind.__mro__ if name in vars(cls) and is_own(cls)]
     if any(inspect.isroutine(each) or (isinstance(each, property) and each.fset is None) for each in ours):
         raise TypeError(
             f"{kind.__name__}: self.{name} = ... would hide the method {name}, which nanonet calls; "
             "choose another name, or override the method in a subclass"
         )
+
+
+def is_own(cls: type) -> bool:
+    """Return whether a class is nanonet's own, not a user's of the same name."""
+    return cls.__module__.startswith(OURS)
 
 
 def called(thing: object) -> str:
@@ -136,17 +140,6 @@ def called(thing: object) -> str:
     """
     text = str(thing)
     return type(thing).__name__ if "\n" in text else text
-
-
-def listed(names: Sequence[str], most: int) -> str:
-    """Return names separated by commas, of many only the first.
-
-    Examples
-    --------
-    >>> listed(["Exp", "Add", "Mul"], 3), listed(["Exp", "Add", "Mul", "Sub"], 2)
-    ('Exp, Add, Mul', 'Exp, Add and 2 more')
-    """
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def obey_override(cls: type, base: type, *, chosen: tuple[str, ...], dependent: tuple[str, ...]) -> None:
@@ -168,23 +161,13 @@ def _depth(cls: type, name: str) -> int:
 
 def attributes(thing: object) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of an object by name, in the order they were set, then those in slots."""
-    kind: Any = type(thing)
-    yield from list(getattr(thing, "__dict__", {}).items())
-    for name in slots(kind):
-        if hasattr(thing, name):
-            yield name, getattr(thing, name)
+    yield from named_state(object.__getstate__(thing)).items()
 
 
-@lru_cache(maxsize=256)
-def slots(cls: Any) -> tuple[str, ...]:
-    """Return the names of all slots of a class, its parents' first."""
-    names = []
-    for parent in reversed(cls.__mro__):
-        slots = vars(parent).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            private = name.startswith("__") and not name.endswith("__")
-            names.append(f"_{parent.__name__.lstrip('_')}{name}" if private else name)
-    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+def named_state(state: Any) -> dict[str, Any]:
+    """Return what ``__getstate__`` gives for an object, with slots or without, as one dict."""
+    own, in_slots = state if isinstance(state, tuple) else (state, None)
+    return {**(own or {}), **(in_slots or {})}
 
 
 def set_attribute(thing: object, name: str, value: object) -> None:
@@ -192,12 +175,12 @@ def set_attribute(thing: object, name: str, value: object) -> None:
     object.__setattr__(thing, name, value)
 
 
-def twin_of(thing: T, methods: Mapping[str, Callable[..., Any]], replaced: Callable[[Any], Any] | None = None) -> T:
-    """Return a shallow copy of an object with other methods; the object itself is unchanged."""
+def twin_of(thing: T, changed: Mapping[str, Any], replaced: Callable[[Any], Any] | None = None) -> T:
+    """Return a shallow copy of an object with other attributes or methods; the object itself is unchanged."""
     twin = object.__new__(type(thing))
-    for name, value in attributes(thing):
-        set_attribute(twin, name, value if replaced is None else replaced(value))
-    vars(twin).update(methods)
+    kept = {name: value if replaced is None else replaced(value) for name, value in attributes(thing)}
+    for name, value in {**kept, **changed}.items():
+        set_attribute(twin, name, value)
     return twin
 
 

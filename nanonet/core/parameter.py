@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import as_numbers, as_shape, stranger
+from nanonet.core.checks import as_numbers, as_shape, stranger, true_or_false
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import set_attribute, slots
+from nanonet.core.objects import attributes, is_own, set_attribute, twin_of
 from nanonet.core.vector import Memory, Vector, copy_in
 
 # The name in quotes defers the import of numpy.random to the first model, as NumPy itself does.
@@ -33,8 +33,8 @@ class State:
         self._home: Vector | None = None  # that of the owning layer
 
     def __getattr__(self, name: str) -> Any:
-        # Called only for missing attributes: a slot not yet set, or a name that this class does not have.
-        if name in ("_value", "_grad", "_generator", "value", "grad", "generator"):
+        # Called only for missing attributes: a property without its slot yet, or a name that this class does not have.
+        if name in ("value", "grad", "generator"):
             raise RuntimeError(
                 f"{self.label} is used before it is built; put its layer into a model first: Sequential(layer)"
             )
@@ -54,30 +54,17 @@ class State:
         return self._init
 
     @property
-    def home(self) -> Vector | None:
-        """The owning layer's part of the vector; None before it is built."""
-        return self._home
-
-    @property
     def is_built(self) -> bool:
         """Whether it has numbers."""
         return self._init is None
 
     def twin(self, **numbers: Any) -> State:
         """Return a twin that differs only in the attributes given, for a view of a model."""
-        made = object.__new__(type(self))
-        for name, value in (self._contents() | numbers).items():
-            set_attribute(made, name, value)
-        return made
-
-    def _contents(self) -> dict[str, Any]:
-        kind: Any = type(self)
-        unset = () if self.is_built else ("_value", "_grad", "_generator")
-        return {name: getattr(self, name) for name in slots(kind) if name not in unset}
+        return twin_of(self, numbers)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy: the numbers themselves, independent of the vector."""
-        kept = {name: value for name, value in self._contents().items() if name not in OF_THE_MODEL}
+        kept = {name: value for name, value in attributes(self) if name not in OF_THE_MODEL}
         return {name: np.array(v, order="C") if isinstance(v, np.ndarray) else v for name, v in kept.items()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -88,7 +75,7 @@ class State:
 
 def _starting(init: Init, shape: Shape, kind: str) -> Init:
     """Check the init argument of a Parameter or Buffer; an array is copied."""
-    if isinstance(init, type) and init.__module__.startswith("nanonet"):
+    if isinstance(init, type) and is_own(init):
         raise TypeError(f"{kind}: expected an initializer, got the class {init.__name__}; write {init.__name__}(...)")
     if callable(init):
         return init
@@ -99,12 +86,6 @@ def _starting(init: Init, shape: Shape, kind: str) -> Init:
     if not np.isfinite(array).all():
         raise ValueError(f"{kind}: expected finite starting values, got {stranger(array, ~np.isfinite(array))}")
     return array.copy()
-
-
-def _true_or_false(value: object, subject: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{subject}: expected trainable as True or False, got {value!r:.60}")
-    return bool(value)
 
 
 def _drawn(init: Init, shape: Shape, rng: np.random.Generator, label: str) -> npt.NDArray[Any]:
@@ -145,7 +126,7 @@ class Parameter(State):
     def __init__(self, shape: int | Shape, init: Init, trainable: bool = True, label: str = "Parameter") -> None:
         self.shape = as_shape(shape, label)
         super().__init__(_starting(init, self.shape, label), label)
-        self._trainable = _true_or_false(trainable, label)
+        self._trainable = true_or_false(trainable, label, "trainable")
         self._value: Array
         self._grad: Array
         self._memory: Memory | None = None
@@ -160,8 +141,8 @@ class Parameter(State):
     def value(self, numbers: npt.ArrayLike) -> None:
         if self._memory is not None:
             self._memory.version += 1
-        if numbers is not self._value:  # `value += x` assigns the array itself
-            copy_in(self._value, numbers, f"{self.label}.value")
+        if numbers is not (own := self.value):  # `value += x` assigns the array itself
+            copy_in(own, numbers, f"{self.label}.value")
 
     @property
     def grad(self) -> Array:
@@ -170,8 +151,8 @@ class Parameter(State):
 
     @grad.setter
     def grad(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self._grad:
-            copy_in(self._grad, numbers, f"{self.label}.grad")
+        if numbers is not (own := self.grad):
+            copy_in(own, numbers, f"{self.label}.grad")
 
     @property
     def trainable(self) -> bool:
@@ -180,7 +161,7 @@ class Parameter(State):
 
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
-        if _true_or_false(trainable, self.label) != self._trainable:
+        if true_or_false(trainable, self.label, "trainable") != self._trainable:
             self._trainable = bool(trainable)
             if self._memory is not None:
                 self._place_grad(self._memory)
@@ -255,8 +236,8 @@ class Buffer(State):
 
     @value.setter
     def value(self, numbers: npt.ArrayLike) -> None:
-        if numbers is not self._value:
-            copy_in(self._value, numbers, f"{self.label}.value")
+        if numbers is not (own := self.value):
+            copy_in(own, numbers, f"{self.label}.value")
 
     def first_numbers(self, dtype: np.dtype[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Return a copy of its value if it is built, else its initial values, in its dtype."""

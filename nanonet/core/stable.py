@@ -31,28 +31,28 @@ def softmax(a: Array) -> Array:
 
     An entry of -inf has probability 0; a row of -inf alone, or with a +inf, becomes NaN.
     """
-    powers = exp_of_negative(_lowered(a))
-    y: Array = powers / powers.sum(axis=-1, keepdims=True)
-    return y
+    _, powers, total = _lowered(a)
+    return powers / total
 
 
 def log_softmax(a: Array) -> Array:
     """Return aⱼ - log Σₖ exp(aₖ) along the last axis, computed after subtracting the largest a."""
-    lowered = _lowered(a)
-    y: Array = lowered - np.log(exp_of_negative(lowered).sum(axis=-1, keepdims=True))
-    return y
+    lowered, _, total = _lowered(a)
+    return lowered - np.log(total)
 
 
 def softmax_and_log(a: Array) -> tuple[Array, Array]:
     """Return softmax(a) and log_softmax(a), computed from the same exponentials."""
-    lowered = _lowered(a)
-    powers = exp_of_negative(lowered)
-    total = powers.sum(axis=-1, keepdims=True)
+    lowered, powers, total = _lowered(a)
     return powers / total, lowered - np.log(total)
 
 
-def _lowered(a: Array) -> Array:
-    """Return a minus its maximum along the last axis: 0 or less, -inf where the difference overflows the dtype."""
+def _lowered(a: Array) -> tuple[Array, Array, Array]:
+    """Return a minus its maximum along the last axis, the exponentials of that, and their sum.
+
+    The difference is 0 or less, and -inf where it overflows the dtype.
+    """
     with np.errstate(over="ignore", invalid="ignore"):  # inf - inf gives the NaN of a row without probabilities
         lowered: Array = a - a.max(axis=-1, keepdims=True)
-    return lowered
+    powers = exp_of_negative(lowered)
+    return lowered, powers, powers.sum(axis=-1, keepdims=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,25 +30,20 @@ class Tree:
 
     def __init__(self, root: Layer) -> None:
         self.root = root
-        self.parts: dict[str, State | Layer] = {}
-        self.layers: dict[str, Layer] = {}
-        self.parameters: dict[str, Parameter] = {}
-        self.buffers: dict[str, Buffer] = {}
-        self.randoms: dict[str, Random] = {}
-        self.spans: dict[str, tuple[int, int]] = {}  # where each layer's parameters lie in the vector
+        self.parts: dict[str, State | Layer] = {"": root}
+        self.spans: dict[str, tuple[int, int]] = {}  # where each parameter, and those of each layer, lie in the vector
         self.parents: dict[int, Layer] = {}  # the layer that owns each part, by the part's id
         self.size = 0  # the total number of parameter entries
         self._seen: dict[int, str] = {id(root): "the model"}
         self._visit(root)
-
-    def states(self) -> Iterator[tuple[str, Parameter | Buffer]]:
-        """Yield the parameters and buffers, which files hold, by name."""
-        yield from self.parameters.items()
-        yield from self.buffers.items()
+        self.layers = {path: part for path, part in self.parts.items() if isinstance(part, Layer)}
+        self.parameters = {path: part for path, part in self.parts.items() if isinstance(part, Parameter)}
+        self.buffers = {path: part for path, part in self.parts.items() if isinstance(part, Buffer)}
+        self.randoms = {path: part for path, part in self.parts.items() if isinstance(part, Random)}
+        self.states: dict[str, Parameter | Buffer] = {**self.parameters, **self.buffers}  # which files hold
 
     def _visit(self, root: Layer) -> None:
         """Visit all parts, depth first, without recursion."""
-        self.parts[""] = self.layers[""] = root
         open_layers = [("", root, 0, root.owned_parts())]
         while open_layers:
             path, layer, start, parts = open_layers[-1]
@@ -63,7 +58,6 @@ class Tree:
             if isinstance(part, Layer):
                 if len(open_layers) > DEEPEST:
                     raise ValueError(f"{self._root}: layers are nested more than {DEEPEST} deep, at {inner:.60}...")
-                self.layers[inner] = part
                 open_layers.append((inner, part, self.size, part.owned_parts()))
             else:
                 self._take(part, inner, f"{type(layer).__name__}.{name}")
@@ -71,14 +65,9 @@ class Tree:
     def _take(self, state: State, path: str, label: str) -> None:
         if state.label == type(state).__name__:  # it was set bypassing the layer's __setattr__
             state.label = label
-        match state:
-            case Parameter():
-                self.parameters[path] = state
-                self.size += state.size
-            case Buffer():
-                self.buffers[path] = state
-            case Random():
-                self.randoms[path] = state
+        if isinstance(state, Parameter):
+            self.spans[path] = (self.size, self.size + state.size)
+            self.size += state.size
 
     def _refuse_repeated(self, part: State | Layer, path: str) -> None:
         if (first := self._seen.setdefault(id(part), path)) != path:
@@ -116,20 +105,16 @@ def build(tree: Tree, dtype: np.dtype[Any], rng: np.random.Generator) -> None:
     changed until all values are known, so a failing initializer leaves the layers unchanged.
     """
     memory = Memory(tree.size, dtype)
-    start = 0
-    places: list[tuple[Parameter, int]] = []
     for path, parameter in tree.parameters.items():
         if not memory.is_sketch:
-            _draw_into(memory.value[start : start + parameter.size], parameter, path, rng)
-        places.append((parameter, start))
-        start += parameter.size
+            _draw_into(memory.value[slice(*tree.spans[path])], parameter, path, rng)
     buffers = [(buffer, buffer.first_numbers(dtype, rng)) for buffer in tree.buffers.values()]
     unbuilt = [random for random in tree.randoms.values() if not random.is_built]
     spawned = iter(rng.spawn(len(unbuilt)) if unbuilt else [])
 
     homes = _settle_layers(tree, memory)
-    for parameter, start in places:
-        parameter.move_to(memory, start, homes[id(parameter)])
+    for path, parameter in tree.parameters.items():
+        parameter.move_to(memory, tree.spans[path][0], homes[id(parameter)])
     for buffer, value in buffers:
         buffer.settle(value, homes[id(buffer)])
     for random in tree.randoms.values():
@@ -163,7 +148,7 @@ def load_states(tree: Tree, state: Mapping[str, npt.ArrayLike]) -> None:
         raise TypeError(
             f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
         )
-    own = dict(tree.states())
+    own = tree.states
     arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
     wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
     wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]

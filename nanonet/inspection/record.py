@@ -10,10 +10,12 @@ import numpy as np
 
 from nanonet.core.arrays import Array, Arrays, each, parts_of, shape_of
 from nanonet.core.chain import Chain
-from nanonet.core.layer import Activation, Layer
-from nanonet.core.objects import called, listed
+from nanonet.core.layer import Layer
+from nanonet.core.objects import called
 from nanonet.core.tree import Tree
 from nanonet.inspection.by_class import ByClass
+from nanonet.inspection.shortening import listed
+from nanonet.layers.activations import Activation
 from nanonet.layers.linear import Linear
 from nanonet.losses.loss import Loss
 

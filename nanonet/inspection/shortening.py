@@ -1,4 +1,4 @@
-"""Shortening: which entries of a long row are shown, and how many are omitted between them."""
+"""Shortening: which entries of a long row, or names of a long list, are shown, and how many are omitted."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ def picked(count: int, most: int, first: int, last: int) -> list[int]:
     ([0, 1, 2], [0, 1, 2, 18, 19])
     """
     return list(range(count)) if count <= most else [*range(first), *range(count - last, count)]
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names separated by commas, of many only the first.
+
+    Examples
+    --------
+    >>> listed(["Exp", "Add", "Mul"], 3), listed(["Exp", "Add", "Mul", "Sub"], 2)
+    ('Exp, Add, Mul', 'Exp, Add and 2 more')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def with_gaps(shown: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -11,10 +11,11 @@ from nanonet.core.arrays import Pattern, Patterns, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
 from nanonet.core.layer import Layer
-from nanonet.core.objects import called, listed
+from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
 from nanonet.inspection.html import shortened, table
+from nanonet.inspection.shortening import listed
 
 HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 SHORT = 16  # maximum number of calls within a layer that have rows of their own

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from nanonet.core.layer import Activation, Layer
+from nanonet.core.layer import Layer
+from nanonet.layers.activations import Activation
 from nanonet.models.sequential import Sequential
 
 T = TypeVar("T")

@@ -190,7 +190,7 @@ def _to_layer(torch: Any, module: Any, path: str, found: dict[str, Any]) -> Laye
     states, there = _states(layer, pair), dict(numbers(module))
     check_held(module, states, _alike(torch, module, layer, pair, whose), whose)
     check_shapes(states, there, whose)
-    ours = {pair.names.get(name, name): name for name, _ in Tree(layer).states()}
+    ours = {pair.names.get(name, name): name for name in Tree(layer).states}
     found |= {_joined(path, ours[name]): tensor for name, tensor in there.items() if name in ours}
     return layer
 
@@ -224,7 +224,7 @@ def _alike(torch: Any, module: Any, layer: Layer, pair: Pair, whose: str) -> Any
 
 def _states(layer: Layer, pair: Pair) -> dict[str, Any]:
     """Return the parameters and buffers of a layer by PyTorch's names."""
-    return {pair.names.get(name, name): state for name, state in Tree(layer).states()}
+    return {pair.names.get(name, name): state for name, state in Tree(layer).states.items()}
 
 
 def _joined(path: str, name: str) -> str:

@@ -10,6 +10,7 @@ from nanonet.interchange.torch_pairs import HARMLESS, TAKEN, Only, pair
 from nanonet.interchange.torch_settings import made, of_axes, spatial, taken
 from nanonet.layers import activations as act
 from nanonet.layers.batch_norm import BatchNorm
+from nanonet.layers.clip import Clip
 from nanonet.layers.dropout import Dropout, Dropout2d
 from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
@@ -60,17 +61,17 @@ pair(act.ReLU, "ReLU", there=lambda nn, layer, shape: nn.ReLU(), here=lambda mod
 pair(act.SELU, "SELU", there=lambda nn, layer, shape: nn.SELU(), here=lambda module: act.SELU(), options=INPLACE)
 pair(act.SiLU, "SiLU", there=lambda nn, layer, shape: nn.SiLU(), here=lambda module: act.SiLU(), options=INPLACE)
 pair(
-    act.Clip,
+    Clip,
     "Hardtanh",
     there=lambda nn, layer, shape: nn.Hardtanh(layer.low, layer.high),
-    here=lambda module: act.Clip(module.min_val, module.max_val),
+    here=lambda module: Clip(module.min_val, module.max_val),
     options={
         **taken("min_val", "max_val"),
         **INPLACE,
         **{"min_value": HARMLESS, "max_value": HARMLESS},  # older names of the two, stored under the new ones
     },
 )
-pair(act.Clip, "ReLU6", here=lambda module: act.Clip(module.min_val, module.max_val), options=INPLACE)
+pair(Clip, "ReLU6", here=lambda module: Clip(module.min_val, module.max_val), options=INPLACE)
 pair(
     act.LeakyReLU,
     "LeakyReLU",

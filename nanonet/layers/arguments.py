@@ -1,4 +1,4 @@
-"""Arguments: what layers ask of the flags and sizes that they are given."""
+"""Arguments: what layers ask of the sizes that they are given."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from nanonet.core.checks import positive_int
 
 Sizes = int | tuple[int, ...]
 """One number for all spatial axes, or one for each."""
-
-
-def true_or_false(value: object, subject: str, name: str) -> bool:
-    """Return value as a bool."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{subject}: expected {name} as True or False, got {value!r:.60}")
-    return bool(value)
 
 
 def sizes(value: object, count: int, subject: str, name: str, *, least: int = 1) -> tuple[int, ...]:

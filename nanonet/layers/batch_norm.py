@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, Patterns
-from nanonet.core.chain import input_pattern
-from nanonet.core.checks import finite_number, positive_int
-from nanonet.core.layer import Layer
+from nanonet.core.arrays import Array
+from nanonet.core.checks import finite_number, positive_int, true_or_false
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Buffer
-from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
 from nanonet.layers.norm import affine_parameters, blocks, room_for_block, tiled
 
@@ -62,6 +60,7 @@ class BatchNorm(Layer):
     (array([0.2, 3. ], dtype=float32), array([ 1.1, 80.9], dtype=float32))
     """
 
+    output_shape = input_pattern
     running_mean: Buffer | None
     running_var: Buffer | None
     num_batches_tracked: Buffer | None
@@ -182,10 +181,6 @@ class BatchNorm(Layer):
         if self.weight is not None and self.bias is not None:
             self.weight.grad, self.bias.grad = products * rate, sums
         return sums, products
-
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)
 
     # ---- rows are samples, with the numbers of one feature beside each other
 

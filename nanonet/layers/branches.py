@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Arrays, Pattern, Patterns
-from nanonet.core.chain import input_pattern
 from nanonet.core.checks import agreed, axes, expect, is_open
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 
 
 class _Branches(Layer):

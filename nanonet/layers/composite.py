@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Pattern, Patterns, parts_of
-from nanonet.core.chain import input_pattern, output_pattern
+from nanonet.core.chain import output_pattern
 from nanonet.core.checks import axes, is_open
 from nanonet.core.errors import ContractError, ShapeError, shape_text
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.layers.branches import joined_shape, summed, summed_shape
 
 Numbers = npt.NDArray[Any]

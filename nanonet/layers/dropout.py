@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from nanonet.core.arrays import Array, Patterns, Shape
-from nanonet.core.chain import input_pattern
+from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Random
 
 
@@ -15,6 +14,7 @@ class _Masked(Layer):
     """y = x m / (1 - rate) in training, m 0 with probability rate, else 1; in inference y = x."""
 
     mixes_samples = False
+    output_shape = input_pattern
 
     def __init__(self, rate: float = 0.5) -> None:
         self.rate = finite_number(rate, type(self).__name__, "rate", low=0, high=1, open_high=True)
@@ -35,10 +35,6 @@ class _Masked(Layer):
     def backward(self, grad: Array, cache: Array | None) -> Array:
         """Return grad times the same mask."""
         return grad.copy() if cache is None else grad * cache
-
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)
 
 
 class Dropout(_Masked):
@@ -108,6 +104,7 @@ class GaussianNoise(Layer):
     """
 
     mixes_samples = False
+    output_shape = input_pattern
     input_shape = (...,)
 
     def __init__(self, std: float) -> None:
@@ -126,7 +123,3 @@ class GaussianNoise(Layer):
     def backward(self, grad: Array, cache: None) -> Array:
         """Return grad, since y - x does not depend on x."""
         return grad.copy()
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape."""
-        return input_shape

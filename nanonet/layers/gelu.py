@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array
-from nanonet.core.layer import Activation
+from nanonet.layers.activations import Activation
 from nanonet.layers.erf import END, tail_and_peak
 
 BLOCK = 32768  # numbers that stay in the cache with a few intermediate results

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Patterns
-from nanonet.core.chain import input_pattern
-from nanonet.core.checks import finite_number, is_open, positive_int
+from nanonet.core.checks import finite_number, is_open, positive_int, true_or_false
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer
-from nanonet.layers.arguments import true_or_false
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.layers.norm import affine_parameters, blocks, room_for_block, to_rate
 
 
@@ -22,6 +20,7 @@ class _GroupsNorm(Layer):
     """y = (x - μ) / √(σ² + eps) · weight + bias, μ and σ² of each group of consecutive channels of each sample."""
 
     mixes_samples = False
+    output_shape = input_pattern
 
     @abstractmethod
     def __init__(self, groups: int, channels: int, eps: float, affine: bool) -> None:
@@ -80,10 +79,6 @@ class _GroupsNorm(Layer):
         if weight is not None and bias is not None:
             weight.grad, bias.grad = dw, db
         return dx.reshape(grad.shape)
-
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)
 
 
 class GroupNorm(_GroupsNorm):

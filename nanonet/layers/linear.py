@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Patterns, read_only
-from nanonet.core.chain import input_pattern
 from nanonet.core.checks import positive_int
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Patterns, Shape
-from nanonet.core.chain import input_pattern
-from nanonet.core.checks import as_shape, finite_number
-from nanonet.core.layer import Layer
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import as_shape, finite_number, true_or_false
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Parameter
-from nanonet.layers.arguments import true_or_false
 from nanonet.layers.initializers import Constant, Zeros
 
 BLOCK = 32768  # numbers that stay in the cache, with two or three intermediate results
@@ -42,6 +40,7 @@ class LayerNorm(Layer):
     """
 
     mixes_samples = False
+    output_shape = input_pattern
 
     def __init__(
         self, normalized_shape: int | Shape, eps: float = 1e-5, *, elementwise_affine: bool = True, bias: bool = True
@@ -65,10 +64,6 @@ class LayerNorm(Layer):
         """
         return _rows_backward(grad, cache, self.weight, self.bias)
 
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)
-
 
 class RMSNorm(Layer):
     """y = x / √(mean(x²) + eps) · weight, the mean over the last axes (Zhang and Sennrich 2019, eq. 4).
@@ -90,6 +85,7 @@ class RMSNorm(Layer):
     """
 
     mixes_samples = False
+    output_shape = input_pattern
 
     def __init__(
         self, normalized_shape: int | Shape, eps: float | None = None, *, elementwise_affine: bool = True
@@ -108,10 +104,6 @@ class RMSNorm(Layer):
     def backward(self, grad: Array, cache: Any) -> Array:
         """Assign dE/dweight = Σ g z; return dE/dx = (h - z mean(h z)) / r: the divisor r, z = x / r, h = g weight."""
         return _rows_backward(grad, cache, self.weight, None)
-
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)
 
 
 # ---- parameters and shapes

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Patterns, Shape
-from nanonet.core.chain import input_pattern
-from nanonet.core.checks import positive_int
-from nanonet.core.layer import Layer
-from nanonet.layers.arguments import Sizes, sizes, true_or_false
+from nanonet.core.checks import positive_int, true_or_false
+from nanonet.core.layer import Layer, input_pattern
+from nanonet.layers.arguments import Sizes, sizes
 from nanonet.layers.windows import Window, images
 
 CACHE = 2**19  # bytes of images at a time

@@ -11,7 +11,7 @@ import numpy as np
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.checks import agreed, expect
 from nanonet.core.errors import ShapeError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.objects import called, twin_of
 from nanonet.core.parameter import Init, Parameter
 from nanonet.core.vector import home_of, sketched
@@ -170,6 +170,8 @@ class Rule(Layer):
     True
     """
 
+    output_shape = input_pattern
+
     def start(self, shape: Shape, weight: Callable[[], Array]) -> None:
         """Declare the rule's own parameters and buffers.
 
@@ -180,10 +182,6 @@ class Rule(Layer):
         weight : callable
             Returns the initial weight of the layer, for initializers of these parameters and buffers to call.
         """
-
-    def output_shape(self, input_shape: Shape) -> Shape | None:
-        """Return the input's shape."""
-        return input_shape
 
     def inverse(self, weight: Array) -> Array:
         """Return W for an initial weight, such that the rule gives it, or one near it. Default: the weight itself."""

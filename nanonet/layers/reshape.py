@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.chain import input_pattern
 from nanonet.core.checks import known
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 
 
 class Reshape(Layer):

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Patterns, Shape
-from nanonet.core.chain import input_pattern
+from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, as_shape
 from nanonet.core.errors import ShapeError
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Buffer
 from nanonet.layers.initializers import Constant, Zeros
 
@@ -39,6 +38,7 @@ class Standardize(Layer):
     """
 
     mixes_samples = False
+    output_shape = input_pattern
 
     def __init__(self, shape: int | Shape) -> None:
         self.shape = as_shape(shape, "Standardize: shape")
@@ -89,7 +89,3 @@ class Standardize(Layer):
         """Return grad / scale."""
         dx: Array = grad / cache
         return dx
-
-    def output_shape(self, input_shape: Patterns) -> Patterns | None:
-        """Return the input's shape."""
-        return input_pattern(self, input_shape)

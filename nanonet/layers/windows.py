@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Pattern, Shape
-from nanonet.core.chain import input_pattern
 from nanonet.core.checks import axes
 from nanonet.core.errors import ShapeError, shape_text
-from nanonet.core.layer import Layer
+from nanonet.core.layer import Layer, input_pattern
 
 Ends = tuple[int, int]
 """What is added before and after an axis."""

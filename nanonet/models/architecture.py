@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.layer import OURS, Layer, is_own
-from nanonet.core.objects import arguments_of, attributes, called
+from nanonet.core.layer import Layer
+from nanonet.core.objects import OURS, arguments_of, attributes, called, is_own
 from nanonet.core.tree import Tree, build
 from nanonet.core.vector import sketched
 from nanonet.core.version import __version__
@@ -47,7 +47,7 @@ def described(model: Sequential) -> tuple[Call, list[Call]]:
     """
     try:
         call, *parts = _Writer().calls(model)
-        limit = sum(part.value.size for _, part in Tree(model).states())
+        limit = sum(part.value.size for part in Tree(model).states.values())
         rebuilt = sketch_of(call, parts, _own_classes(model), limit)
         _compare(model, rebuilt)
     except RecursionError:
@@ -184,7 +184,7 @@ def _facts(tree: Tree) -> dict[str, str]:
     return {
         "dtype": tree.root.dtype.name,
         "layers": str({path: _name(type(layer)) for path, layer in tree.layers.items()}),
-        "state": str({name: (part.shape, part.value.dtype.name) for name, part in tree.states()}),
+        "state": str({name: (part.shape, part.value.dtype.name) for name, part in tree.states.items()}),
     }
 
 
@@ -342,7 +342,7 @@ class _Maker:
             if isinstance(layer, Layer):
                 tree = Tree(layer)
                 self.visits += len(tree.layers)
-                self.left -= sum(math.prod(part.shape) for _, part in tree.states() if not part.is_built)
+                self.left -= sum(math.prod(part.shape) for part in tree.states.values() if not part.is_built)
         if self.visits > VISITS:
             raise ValueError(f"it has more than {VISITS} layers, counting each once per chain around it")
         if self.left < 0:

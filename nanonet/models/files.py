@@ -63,7 +63,7 @@ def save(model: Chain, path: str | os.PathLike[str]) -> None:
     place = _path(path, "save")
     from nanonet.models.architecture import described
 
-    arrays = {name: part.value for name, part in Tree(model).states()}
+    arrays = {name: part.value for name, part in Tree(model).states.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
             raise TypeError(f"save: {name} is of dtype {array.dtype}; a file stores integers, floats and booleans")
@@ -110,7 +110,7 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
             what = f"it has no {error}" if isinstance(error, KeyError) else error
             what = "its model is nested too deeply" if isinstance(error, RecursionError) else what
             raise ValueError(f"{place}: {what}") from error
-        for name, part in Tree(model).states():
+        for name, part in Tree(model).states.items():
             stored.copy_into(part.value, name)
     return model
 
@@ -120,7 +120,7 @@ def _model(page: Mapping[str, Any], stored: Stored, classes: Mapping[str, type[L
     from nanonet.models.architecture import made
 
     model = made(page["model"], page.get("parts", []), classes, sum(form.size for form in stored.forms.values()))
-    _check_forms(dict(Tree(model).states()), stored.forms)
+    _check_forms(Tree(model).states, stored.forms)
     parameters, frozen = model.parameters(), set(page["frozen"])
     if frozen - parameters.keys():
         raise ValueError(f"no parameters to freeze: {', '.join(sorted(frozen - parameters.keys()))}")

@@ -132,7 +132,7 @@ class EarlyStopping(Monitor):
         """Restore the best number and model."""
         super().fit_resumed(trainer, state)
         model = {name.removeprefix("model/"): array for name, array in state.items() if name.startswith("model/")}
-        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.stepper.tree.states()}
+        here = {name: (part.value.dtype, part.value.shape) for name, part in trainer.stepper.tree.states.items()}
         if model and {name: (array.dtype, array.shape) for name, array in model.items()} != here:
             raise ValueError(f"{self}: the best model in the checkpoint does not fit the model being trained")
         self.state = model or None

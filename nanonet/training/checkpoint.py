@@ -15,7 +15,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import is_finite
 from nanonet.core.checks import as_numbers
 from nanonet.core.errors import ShapeError
-from nanonet.core.layer import Layer, is_own
+from nanonet.core.layer import Layer
+from nanonet.core.objects import is_own
 from nanonet.core.version import __version__
 from nanonet.storage.archive import open_archive, write_archive
 from nanonet.storage.disk import npz_path

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from nanonet.checking.training_contract import refuse_overlooked, warn_of_plain_arrays
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int
-from nanonet.core.layer import OURS
-from nanonet.core.objects import Recorded
+from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Arrays, shape_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import shape_text
-from nanonet.core.layer import Activation, Layer
+from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.inspection.drawing.draws import Pictures, maps_of, pictures_of, stated_pictures
 from nanonet.inspection.drawing.maps import ROWS, Maps
@@ -23,6 +23,7 @@ from nanonet.inspection.record import LayerTrace, Record, is_plain
 from nanonet.inspection.shortening import picked
 from nanonet.inspection.table import one_line
 from nanonet.inspection.wiring import Step, Wiring, X
+from nanonet.layers.activations import Activation
 from nanonet.layers.composite import Composite
 
 LABELLED = 4  # maximum number of units per layer for labels on edges

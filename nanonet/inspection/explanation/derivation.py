@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.layer import Activation
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.equations import Equation, Number, Quantity, SumEquation, WorkedLine, general, taken
@@ -43,6 +42,7 @@ from nanonet.inspection.explanation.writers import (
 )
 from nanonet.inspection.record import LayerTrace, Record
 from nanonet.inspection.rounding import shortest
+from nanonet.layers.activations import Activation
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import numpy as np
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.layer import Activation
 from nanonet.core.tree import Tree
 from nanonet.inspection.explanation.formulas import shown
 from nanonet.inspection.explanation.terms import Indices, Terms, terms_of
 from nanonet.inspection.explanation.writers import Symbol, derivative_by, layered, placed
 from nanonet.inspection.record import LayerTrace, Record, is_plain, is_within
+from nanonet.layers.activations import Activation
 from nanonet.layers.linear import Linear
 
 PASSES = ("forward", "backward")

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from nanonet.core.layer import Layer
-from nanonet.core.objects import listed
+from nanonet.inspection.shortening import listed
 from nanonet.interchange.onnx.elementwise import OPERATORS
 from nanonet.interchange.onnx.graph import Node
 from nanonet.interchange.onnx.reached import Reached, Unread

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.lib.mixins
 
-from nanonet.core.layer import Activation
 from nanonet.layers import activations as act
+from nanonet.layers.activations import Activation
+from nanonet.layers.clip import Clip
 from nanonet.layers.erf import END, P, Q
 from nanonet.layers.gelu import GELU
 
@@ -124,6 +125,6 @@ FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
     GELU: _gelu_of,
     act.Softplus: _softplus_of,
     act.Softsign: lambda layer, a: _softsign(a),
-    act.Clip: _clip_of,
+    Clip: _clip_of,
 }
 """The activations as functions of the layer and its input."""

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanonet.core.arrays import Numbers
-from nanonet.core.layer import Activation
 from nanonet.interchange.onnx.elementwise import FORMULAS, OPERATORS, gelu_without_erf
 from nanonet.interchange.onnx.expression import Unproven
 from nanonet.interchange.onnx.pieces import Pieces
 from nanonet.layers import activations as act
+from nanonet.layers.activations import Activation
+from nanonet.layers.clip import Clip
 from nanonet.layers.gelu import GELU
 
 COMMON: Numbers = np.concatenate([[0, 1e-37, 1e-30, 1e-20, 1e3, 1e6, 1e30], np.geomspace(1e-10, 100, 61)])
@@ -108,7 +109,7 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
     low = -math.inf if first.constant is None else _meant(first.constant, dtype)
     high = math.inf if last.constant is None else _meant(last.constant, dtype)
     if low < high and (low, high) != (-math.inf, math.inf):
-        yield _written(act.Clip(low, high))
+        yield _written(Clip(low, high))
     for _, factors in first.terms:
         match factors:
             case [("softplus", [(1, beta)])] if beta > 0:

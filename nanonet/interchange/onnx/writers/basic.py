@@ -14,6 +14,7 @@ from nanonet.interchange.onnx.draft import Draft, Value
 from nanonet.interchange.onnx.elementwise import FORMULAS, gelu_without_erf
 from nanonet.interchange.onnx.registration import writes
 from nanonet.layers import activations as act
+from nanonet.layers.clip import Clip
 from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
 from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
@@ -104,7 +105,7 @@ def _softplus(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
     return draft.add("Softplus", x)
 
 
-@writes(act.Clip)
+@writes(Clip)
 def _clip(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
     """Add a Clip, in which a missing bound has an empty name.
 
