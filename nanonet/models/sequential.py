@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.layer_contract import recheck
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
+from nanonet.core.checks import is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.inspection.summary import summary_html, summary_table
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.models import advice
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
 from nanonet.training.step import gradients
@@ -140,6 +142,11 @@ class Sequential(Chain):
         (array([[0.]], dtype=float32), array([[-0.125]], dtype=float32))
         """
         return trace_of(self, x, target, loss)
+
+    def advice(self, expected: Patterns, x: Arrays) -> str:
+        """Return what to try instead of an input of another shape than the expected one, or nothing."""
+        is_one = isinstance(x, np.ndarray) and expected is not None and not is_several(expected)
+        return advice.for_shape(expected, x) if is_one else ""
 
     def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise what the strict contract finds wrong in a failed pass, or else the error itself."""
