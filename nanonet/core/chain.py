@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -17,7 +17,7 @@ from nanonet.core.layer import Layer, found, input_pattern
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import State
 from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
-from nanonet.core.tree import Tree, build, load_states
+from nanonet.core.tree import Tree, build
 from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
@@ -317,16 +317,6 @@ class Chain(Layer):
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
         return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
-
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Load what :meth:`state_dict` returned; nothing is changed unless everything fits.
-
-        Raises
-        ------
-        ValueError
-            If names are missing or unexpected, or shapes differ; the message lists all of them.
-        """
-        load_states(Tree(self), state)
 
 
 def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:
