@@ -1,5 +1,7 @@
 """nanonet: neural networks as plain Python objects on NumPy."""
 
+from typing import TYPE_CHECKING
+
 from nanonet.checking.gradients import check_gradients
 from nanonet.checking.strict import strict
 from nanonet.core.arrays import Array, Arrays, Shape
@@ -11,6 +13,7 @@ from nanonet.core.version import __version__ as __version__
 from nanonet.inspection.plots import plot_decision_boundary, plot_weights
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
+from nanonet.interchange import words
 from nanonet.layers.activations import (
     ELU,
     SELU,
@@ -75,6 +78,15 @@ from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
 from nanonet.training.trainer import Callback, Trainer
+
+words.teach()
+
+if not TYPE_CHECKING:  # type checkers report unknown names themselves
+
+    def __getattr__(name):
+        """Raise AttributeError, which says what a name of another library is called here."""
+        raise words.unknown_name(name)
+
 
 __all__ = [
     "ELU",

@@ -15,12 +15,16 @@ import numpy as np
 from nanonet.checking.layer_contract import checked, guarded
 from nanonet.checking.view import locked
 from nanonet.core.arrays import Array, Arrays, each, read_only
+from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, called, entries, is_own, twin_of
 from nanonet.core.parameter import Parameter, State
 from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
+from nanonet.layers.activations import Sigmoid
+from nanonet.layers.softmax import Softmax
+from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer, Step
 
@@ -79,6 +83,19 @@ def warn_of_plain_arrays(tree: Tree) -> None:
                 "for a read-only array",
                 stacklevel=2,
             )
+
+
+def warn_of_outputs(model: Layer, loss: Loss) -> None:
+    """Warn about a loss that takes logits at the end of a model that outputs probabilities."""
+    last = model
+    while isinstance(last, Chain) and last.layers:
+        last = last.layers[-1]
+    if isinstance(loss, (CrossEntropy, BinaryCrossEntropy)) and isinstance(last, (Softmax, Sigmoid)):
+        warnings.warn(
+            f"{loss} takes logits, from which it computes the probabilities itself, but the model ends in "
+            f"{called(last)}: leave that out in training, and apply it to predictions",
+            stacklevel=2,
+        )
 
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:

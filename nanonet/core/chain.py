@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, parts_of, shape_of
-from nanonet.core.checks import as_generator, as_input, axes, expect, floating_dtype, is_several, known, positive_int
+from nanonet.core.checks import as_generator, as_input, expect, floating_dtype, is_several, known, positive_int
 from nanonet.core.errors import ShapeError, shape_text
 from nanonet.core.layer import Layer, found, input_pattern
 from nanonet.core.objects import attributes, called, set_attribute, shortened
 from nanonet.core.parameter import State
 from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
-from nanonet.core.tree import Tree, build, load_states
+from nanonet.core.tree import Tree, build
 from nanonet.core.vector import Vector, home_of
 
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
@@ -238,12 +238,14 @@ class Chain(Layer):
         except ShapeError as error:
             if error.got != shape or error.expected is None:
                 raise
-            is_sample = not self.several_inputs and axes(error.expected) == x.shape
-            hint = "; for one sample try x.reshape(1, -1)" if is_sample else ""
             subject = str(error).split(": expected input")[0]
             full = ShapeError.misfit(subject, expected=error.expected, got=shape, batch=batch_size_of(x))
-            raise ShapeError(f"{full}{hint}") from None
+            raise ShapeError(f"{full}{self.advice(error.expected, x)}") from None
         self._accepted = shape
+
+    def advice(self, expected: Patterns, x: Arrays) -> str:
+        """Return what to try instead of an input of another shape than the expected one; here nothing."""
+        return ""
 
     def rows(self) -> Rows:
         """Return how many samples of the shape that was checked last go through in one block."""
@@ -315,16 +317,6 @@ class Chain(Layer):
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
         return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
-
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Load what :meth:`state_dict` returned; nothing is changed unless everything fits.
-
-        Raises
-        ------
-        ValueError
-            If names are missing or unexpected, or shapes differ; the message lists all of them.
-        """
-        load_states(Tree(self), state)
 
 
 def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:

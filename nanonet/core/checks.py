@@ -197,7 +197,11 @@ def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
             f"{_subject(owner, name)}: expected rows of equal length, got a list whose parts differ in length"
         ) from None
     if array.dtype.kind not in "fiub":
-        what = f"text, {data!r:.40}" if array.dtype.kind in "US" else f"{type(data).__name__} of dtype {array.dtype}"
+        what = (
+            f"text, such as {str(array.flat[0])!r:.40}"
+            if array.dtype.kind in "US"
+            else f"{type(data).__name__} of dtype {array.dtype}"
+        )
         raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}")
     return array
 

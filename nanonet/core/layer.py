@@ -141,6 +141,16 @@ class Layer(Extensible, ABC):
             named |= {f"{name}.{below}" if below else name: parameter for below, parameter in inner.items()}
         return named
 
+    def freeze(self) -> None:
+        """Freeze every parameter of this layer and those below it: training leaves them unchanged."""
+        for parameter in self.parameters().values():
+            parameter.trainable = False
+
+    def unfreeze(self) -> None:
+        """Let training change every parameter of this layer and those below it."""
+        for parameter in self.parameters().values():
+            parameter.trainable = True
+
     def backward_again(self, grad: Arrays, cache: Any) -> Array:
         """Call ``backward``, and add to the gradients instead of replacing them: for a layer called twice in one pass.
 
@@ -170,7 +180,7 @@ class Layer(Extensible, ABC):
         old = self._attribute(name)
         if name == "trainable" and self._home is not None and name not in vars(self):
             raise TypeError(
-                f"{type(self).__name__} has no trainable; freeze its parameters: layer.weight.trainable = False"
+                f"{type(self).__name__} has no trainable; write layer.freeze(), or layer.weight.trainable = False"
             )
         kind, label = type(old).__name__, f"{type(self).__name__}.{name}"
         if isinstance(old, State) and not isinstance(value, State | None):

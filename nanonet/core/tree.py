@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nanonet.core.checks import as_numbers
-from nanonet.core.errors import ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.objects import set_attribute
 from nanonet.core.parameter import Buffer, Parameter, Random, State
@@ -90,7 +86,7 @@ class Tree:
             if home is not None and id(home.owner()) not in inside:
                 raise ValueError(
                     f"{self._root}: {_kind(part)} {path}, {part!r}, belongs to another model; add that model as a "
-                    f"whole, or write copy.deepcopy({_kind(part)}) for a copy with the same numbers"
+                    f"whole, or a copy with the same numbers: copy.deepcopy({_kind(part)}), copy.deepcopy(model[:4])"
                 )
 
 
@@ -140,26 +136,3 @@ def _draw_into(place: np.ndarray[Any, Any], parameter: Parameter, path: str, rng
     if not np.isfinite(place).all() and not (parameter.is_built and not np.isfinite(parameter.value).all()):
         whose = "it has" if parameter.is_built else "its initializer gave"
         raise ValueError(f"{path}, {parameter.label}: {whose} numbers that are not finite in {place.dtype}")
-
-
-def load_states(tree: Tree, state: Mapping[str, npt.ArrayLike]) -> None:
-    """Copy arrays into the parameters and buffers of the same names; nothing is changed unless everything fits."""
-    if not isinstance(state, Mapping):
-        raise TypeError(
-            f"load_state_dict: expected arrays by name, got {state!r:.60}; for a file try nanonet.read_arrays(path)"
-        )
-    own = tree.states
-    arrays = {name: as_numbers(value, "load_state_dict", name) for name, value in state.items()}
-    wrong = [f"missing: {name}, shape {part.shape}" for name, part in own.items() if name not in arrays]
-    wrong += [f"unexpected: {name}, shape {array.shape}" for name, array in arrays.items() if name not in own]
-    wrong += [
-        f"{name}: expected shape {part.shape}, got {arrays[name].shape}"
-        for name, part in own.items()
-        if name in arrays and arrays[name].shape != part.shape
-    ]
-    if wrong:
-        lines = "".join(f"\n  {line}" for line in wrong)
-        raise ShapeError(f"{type(tree.root).__name__}: this state does not fit, nothing was loaded:{lines}")
-    cast = {name: arrays[name].astype(part.value.dtype) for name, part in own.items()}  # which may warn, or raise
-    for name, part in own.items():
-        part.value = cast[name]

@@ -177,6 +177,8 @@ class Loss(Extensible, ABC):
         if target.size == prediction.size and (columns or target.shape[:1] == prediction.shape[:1]):
             rest = ", ".join(str(size) for size in prediction.shape[1:])
             hint = f"; try target.reshape(-1, {rest})" if rest else "; try target.reshape(-1)"
+        elif not self.integer_target and target.shape == prediction.shape[:1]:
+            hint = "; for labels of classes use CrossEntropy()"
         return ShapeError(f"{self}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}")
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:

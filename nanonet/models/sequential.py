@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from nanonet.checking.layer_contract import recheck
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
+from nanonet.core.checks import is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
+from nanonet.core.tree import Tree
 from nanonet.inspection.summary import summary_html, summary_table
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.models import advice
+from nanonet.models.loading import Loaded, load_states
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
 from nanonet.training.step import gradients
@@ -140,6 +144,62 @@ class Sequential(Chain):
         (array([[0.]], dtype=float32), array([[-0.125]], dtype=float32))
         """
         return trace_of(self, x, target, loss)
+
+    def advice(self, expected: Patterns, x: Arrays) -> str:
+        """Return what to try instead of an input of another shape than the expected one, or nothing."""
+        is_one = isinstance(x, np.ndarray) and expected is not None and not is_several(expected)
+        return advice.for_shape(expected, x) if is_one else ""
+
+    @overload
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: Literal[True] = True) -> None: ...
+    @overload
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool) -> Loaded | None: ...
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool = True) -> Loaded | None:
+        """Load what ``state_dict`` of this or another model returned, by name.
+
+        Parameters
+        ----------
+        state : mapping
+            Arrays by name.
+        strict : bool
+            Whether everything has to fit; if not, what fits is loaded, and the result names the rest.
+
+        Raises
+        ------
+        ShapeError
+            If strict, and names are missing or unexpected, or shapes differ; the message lists all of them, and nothing
+            is changed.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, Sequential, Tanh
+        >>> trained = Sequential(Linear(4, 8), Tanh(), Linear(8, 3), rng=0)
+        >>> model = Sequential(Linear(4, 8), Tanh(), Linear(8, 2), rng=1)
+        >>> found = model.load_state_dict(trained.state_dict(), strict=False)
+        >>> found.loaded, found.misfits
+        (('0.weight', '0.bias'), ('2.weight', '2.bias'))
+        """
+        loaded = load_states(Tree(self), state, strict=strict)
+        return None if strict else loaded
+
+    def freeze(self, until: int | None = None) -> None:
+        """Freeze the layers before ``until``, which counts as in a slice, or all: training leaves them unchanged.
+
+        Their buffers, such as BatchNorm's running statistics, still change in training.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, Sequential, Tanh
+        >>> model = Sequential(Linear(4, 8), Tanh(), Linear(8, 2))
+        >>> model.freeze(2)
+        >>> [name for name, parameter in model.parameters().items() if parameter.trainable]
+        ['2.weight', '2.bias']
+        >>> model.unfreeze()
+        """
+        for layer in self.layers[:until]:
+            layer.freeze()
+        if until is None:
+            super().freeze()
 
     def raise_cause(self, error: Exception, x: Array, training: bool = False, *, backward: bool = True) -> Any:
         """Raise what the strict contract finds wrong in a failed pass, or else the error itself."""

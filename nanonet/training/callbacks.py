@@ -147,7 +147,8 @@ class EarlyStopping(Monitor):
     def fit_end(self, trainer: Trainer) -> None:
         """Restore the best model."""
         if self.state is not None and trainer.completed:
-            trainer.model.load_state_dict(self.state)
+            for name, part in trainer.stepper.tree.states.items():
+                part.value = self.state[name]
             self.state = None
 
 

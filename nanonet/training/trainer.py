@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.training_contract import refuse_overlooked, warn_of_plain_arrays
+from nanonet.checking.training_contract import refuse_overlooked, warn_of_outputs, warn_of_plain_arrays
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_generator, expect, positive_int
+from nanonet.core.checks import as_generator, expect, positive_int, true_or_false
 from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer
@@ -259,6 +259,7 @@ class Trainer(ByHand):
         """
         positive_int(epochs, "fit", "epochs")
         positive_int(batch_size, "fit", "batch_size")
+        shuffle = true_or_false(shuffle, "fit", "shuffle")
         named = by_name(metrics) if metrics else {}
         if isinstance(callbacks, Callback):
             raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
@@ -274,6 +275,7 @@ class Trainer(ByHand):
             feed = Feed(self.model, self.loss, self.rng, self.splits)
             feed.accept(x, target, sample_weight, validation)
             warn_of_plain_arrays(tree)
+            warn_of_outputs(self.model, self.loss)
             feed.divide(batch_size, named, shuffle=shuffle)
             self.underway = self.resumed.epoch if self.resumed else None
             if self.underway is not None:

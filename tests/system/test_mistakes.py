@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+import nanonet
 from nanonet import (
     SGD,
     Adam,
@@ -28,6 +30,7 @@ from nanonet import (
     Zeros,
     check_gradients,
 )
+from tests import ROOT
 from tests.helpers import Scale
 
 X = np.random.default_rng(0).normal(size=(12, 3))
@@ -68,7 +71,7 @@ def test_a_class_is_no_initializer() -> None:
 def test_freezing_a_layer_says_that_parameters_are_frozen() -> None:
     model = Sequential(Linear(3, 2))
     layer: Any = model[0]
-    with pytest.raises(TypeError, match=r"Linear has no trainable.*layer\.weight\.trainable = False"):
+    with pytest.raises(TypeError, match=r"Linear has no trainable; write layer\.freeze\(\)"):
         layer.trainable = False
 
 
@@ -160,3 +163,69 @@ def test_a_step_whose_squares_overflow_in_the_state_is_not_taken() -> None:
     for _ in range(100):
         trainer.step([[1.0]], [[-5.0]])
     assert model.vector.value[0] < -1
+
+
+# ---- docs/how-to/mistakes.md, line by line
+
+PAGE = (ROOT / "docs" / "how-to" / "mistakes.md").read_text(encoding="utf-8")
+BEFORE = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+ROWS = re.findall(r"^\| `(.+)` \| (.+) \|$", PAGE, re.MULTILINE)
+
+
+CLEAR = (
+    "; ",
+    " expected .* got ",
+    " expects .* gives ",
+    " has .* but .* has ",
+    " has no .* it has ",
+    " holds ",
+    ": leave that out",
+    "is called in a model: ",
+    "nothing was loaded:",
+    "No such file or directory: ",
+)
+
+
+def answer(code: str) -> str:
+    """Return what nanonet says to a line that is typed after the code of the page: an error, or else a warning."""
+    assert BEFORE
+    names: dict[str, Any] = {}
+    exec(BEFORE[1], names)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            exec(code, names)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    return f"{warned[0].category.__name__}: {warned[0].message}" if warned else "nothing"
+
+
+def test_the_page_of_mistakes_has_all_of_them() -> None:
+    assert len(ROWS) == len({code for code, _ in ROWS}) >= 91
+
+
+@pytest.mark.parametrize(("code", "said"), ROWS, ids=[code for code, _ in ROWS])
+def test_what_is_typed_by_mistake_is_answered_as_the_page_says(code: str, said: str) -> None:
+    assert re.fullmatch(".*".join(map(re.escape, said.split("…"))), answer(code), re.DOTALL), answer(code)
+
+
+@pytest.mark.parametrize(("code", "said"), ROWS, ids=[code for code, _ in ROWS])
+def test_no_answer_is_cryptic(code: str, said: str) -> None:
+    """It says what to type instead, or what was expected and what came."""
+    assert re.search("|".join(CLEAR), said), said
+
+
+def test_every_name_that_an_answer_mentions_exists() -> None:
+    for _, said in ROWS:
+        for name in re.findall(r"nanonet\.([A-Za-z_0-9]+)", said.split(";", 1)[-1]):
+            assert hasattr(nanonet, name) or name == "interchange", name
+
+
+def test_a_property_that_fails_names_what_it_missed() -> None:
+    class Broken(Sequential):
+        @property
+        def size(self) -> int:
+            return int(self.nothing)  # type: ignore[attr-defined]  # which is the mistake
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        Broken(Linear(2, 2)).size  # noqa: B018
