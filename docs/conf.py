@@ -38,11 +38,17 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
 exclude_patterns = ["_*"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 nitpicky = False
+
+copybutton_selector = "div.highlight-python pre, div.highlight-bash pre, div.doctest pre"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 # ---- Markdown
 
