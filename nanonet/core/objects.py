@@ -72,6 +72,38 @@ def _levels() -> int:
     return count
 
 
+def hinting(method: Callable[..., T], hints: Mapping[str, str]) -> Callable[..., T]:
+    """Return a method whose errors for wrong arguments say what to write, by the parts of a message that hints names.
+
+    A part in quotes is the name of an argument.
+    """
+
+    @functools.wraps(method)
+    def call(*positional: Any, **keywords: Any) -> T:
+        try:
+            return method(*positional, **keywords)
+        except (TypeError, ValueError) as error:
+            said = str(error)
+            named = {part for part in hints if part in said and ("argument" in said or part[0] != "'")}
+            if found := [hint for part, hint in hints.items() if part in named and hint not in said]:
+                error.args = ("; ".join([said, *found]),)
+            raise
+
+    return call
+
+
+def missing(hints: Mapping[str, str]) -> Callable[[object, str], Any]:
+    """Return a ``__getattr__`` whose error says what to write instead of a name."""
+
+    def getter(thing: object, name: str) -> Any:
+        if hasattr(type(thing), name):  # a property has failed for want of another attribute
+            return object.__getattribute__(thing, name)
+        hint = f"; {hints[name]}" if name in hints else ""
+        raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=thing)
+
+    return getter
+
+
 class Recorded:
     """Base of the classes that people subclass; ``repr`` shows the constructor call, a subclass's too.
 

@@ -5,12 +5,10 @@ Nothing else knows these words: ``teach`` lets the errors for wrong arguments, m
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from nanonet.core.layer import Layer
-from nanonet.core.objects import called
+from nanonet.core.objects import called, hinting, missing
 from nanonet.core.parameter import State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
@@ -182,46 +180,12 @@ ARITHMETIC = ("__add__", "__sub__", "__mul__", "__truediv__", "__matmul__", "__n
 def teach() -> None:
     """Let errors say what to write instead of what another library has."""
     for owner, method, hints in ARGUMENTS:
-        setattr(owner, method, _hinting(getattr(owner, method), hints))
+        setattr(owner, method, hinting(getattr(owner, method), hints))
     for owner, hints in OTHERS:
-        setattr(owner, "__getattr__", _missing(hints))  # noqa: B010  # type checkers report such names themselves
+        setattr(owner, "__getattr__", missing(hints))  # noqa: B010  # type checkers report such names themselves
     setattr(Layer, "__call__", _not_called)  # noqa: B010
     for name in ARITHMETIC:
         setattr(State, name, State.__array_ufunc__)
-
-
-def _hinting(method: Callable[..., Any], hints: Mapping[str, str]) -> Callable[..., Any]:
-    """Return a method whose errors for wrong arguments say what to write, by what they mention."""
-
-    @functools.wraps(method)
-    def call(*positional: Any, **keywords: Any) -> Any:
-        try:
-            return method(*positional, **keywords)
-        except (TypeError, ValueError) as error:
-            said = str(error)
-            found = [hint for part, hint in hints.items() if _mentions(said, part) and hint not in said]
-            if found:
-                error.args = ("; ".join([said, *found]),)
-            raise
-
-    return call
-
-
-def _mentions(said: str, part: str) -> bool:
-    """Tell whether an error is about an argument, if part is a name in quotes, or holds part."""
-    return part in said and ("argument" in said or not part.startswith("'"))
-
-
-def _missing(hints: Mapping[str, str]) -> Callable[[object, str], Any]:
-    """Return a ``__getattr__`` whose error says what to write."""
-
-    def getter(thing: object, name: str) -> Any:
-        if hasattr(type(thing), name):  # a property has failed for want of another attribute
-            return object.__getattribute__(thing, name)
-        hint = f"; {hints[name]}" if name in hints else ""
-        raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=thing)
-
-    return getter
 
 
 def _not_called(layer: Layer, *arguments: Any, **keywords: Any) -> Any:
