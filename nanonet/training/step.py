@@ -70,7 +70,9 @@ class Stepper:
         The interrupted step that could not be undone, or another reason why the parameters are inconsistent.
     """
 
-    def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
+    def __init__(
+        self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None, fast: bool
+    ) -> None:
         expect(model, Chain, "Trainer: expected model", called="Sequential")
         expect(loss, Loss, "Trainer: expected loss")
         expect(optimizer, Optimizer, "Trainer: expected optimizer")
@@ -80,7 +82,7 @@ class Stepper:
         if micro_batch_size is not None:
             positive_int(micro_batch_size, "Trainer", "micro_batch_size")
         self.model, self.loss, self.optimizer, self.micro_batch_size = model, loss, optimizer, micro_batch_size
-        self.steps = 0
+        self.steps, self.fast = 0, fast
         self.torn: int | str = 0
         self.batch_loss, self.learning_rate, self.rate_factor = math.nan, math.nan, 1.0
         self._starts = optimizer.states()
