@@ -49,7 +49,7 @@ class Sweep:
         optimizer, number = self.optimizer, value.dtype.type
         rule, limit, decay = type(optimizer).rule, optimizer.clip_value, optimizer.weight_decay
         factors = tuple([number(factor) for factor in optimizer.factors(step)])
-        if scale == 1.0 and limit is None and not decay:
+        if scale == 1.0 and optimizer.clip_norm is None and limit is None and not decay:
             kernel(rule, len(state), PLAIN)(value, grad, *state, factors)
             return
         coupled, decoupled = (0.0, step.learning_rate * decay) if optimizer.decay_is_decoupled else (decay, 0.0)
@@ -59,10 +59,14 @@ class Sweep:
         run(value, grad, *state, *settings, decays if by_entry else number(decays), factors)
 
 
-def is_compiled(optimizer: Optimizer, size: int) -> bool:
-    """Return whether a rule is stated, and pays for a vector of that size."""
-    kind = type(optimizer)
-    return size >= LEAST and kind.rule is not Optimizer.rule and kind.apply is Optimizer.apply
+def why_not(optimizer: Optimizer, size: int) -> str:
+    """Return why the update of a vector of that size is not compiled; "" if it is."""
+    name = type(optimizer).__name__
+    if not optimizer.states_rule():
+        return f"{name} states no rule for one entry"
+    if type(optimizer).apply is not Optimizer.apply:
+        return f"{name} overrides apply"
+    return "" if size >= LEAST else f"{size} parameters are too few to gain by it"
 
 
 def prepare(optimizer: Optimizer, dtype: np.dtype[Any]) -> None:
@@ -81,10 +85,10 @@ def prepare(optimizer: Optimizer, dtype: np.dtype[Any]) -> None:
         with np.errstate(all="ignore"):
             optimizer.by_rule(ours[0][0], grad[0], step, [state[0] for state in ours[1:]])  # refuses what is no tuple
             optimizer.apply(theirs[0], grad, step, theirs[1:], 1.0, 1.0)
-        try:
-            sweep(ours[0], grad, step, ours[1:], 1.0, 1.0)
-        except numba.core.errors.NumbaError as error:
-            raise ContractError(f"{optimizer}: numba cannot compile its rule; {_cause(error)}") from None
+            try:
+                sweep(ours[0], grad, step, ours[1:], 1.0, 1.0)
+            except numba.core.errors.NumbaError as error:
+                raise ContractError(f"{optimizer}: numba cannot compile its rule; {_cause(error)}") from None
     for name, one, other in zip(("w", *optimizer.states()), ours, theirs, strict=True):
         if not np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True):
             raise ContractError(

@@ -16,7 +16,7 @@ import numpy as np
 from nanonet.core.arrays import Array, is_finite
 from nanonet.core.parameter import Parameter
 from nanonet.core.vector import Vector
-from nanonet.optimizers.compiled import Sweep, is_compiled, prepare
+from nanonet.optimizers.compiled import Sweep, prepare, why_not
 from nanonet.optimizers.optimizer import Optimizer, Step
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
@@ -53,7 +53,7 @@ class Blocks:
         optimizer: Optimizer,
         fast: bool,
     ) -> None:
-        self.sweep = Sweep if fast and is_compiled(optimizer, value.size) else None
+        self.sweep = Sweep if fast and not why_not(optimizer, value.size) else None
         if self.sweep:
             prepare(optimizer, value.dtype)
         self._value, self._grad, self._states = value, grad, states
@@ -146,7 +146,7 @@ def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimi
     flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
     if len(set(flags)) <= 1:
         return flags[0] if flags else 0.0
-    return np.repeat(flags, [parameter.size for parameter in parameters.values()]).astype(value.dtype)
+    return np.repeat(np.array(flags, value.dtype), [parameter.size for parameter in parameters.values()])
 
 
 def _runs(parameters: list[Parameter], block: int) -> Iterator[slice]:

@@ -16,6 +16,7 @@ from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.layer import OURS
 from nanonet.core.objects import Recorded
 from nanonet.losses.loss import Loss
+from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
@@ -151,10 +152,12 @@ class Trainer(ByHand):
         self.members: list[Member] = []  # the callbacks of the last fit that were started
 
     def __repr__(self) -> str:
-        stepper = self.stepper
-        names = ("model", "loss", "optimizer", "steps", "fast")
-        rows = [f"{name}: {getattr(stepper, name)!r}".replace("\n", "\n  ") for name in names]
-        return "\n  ".join(["Trainer(", *rows]) + "\n)"
+        reason = why_not(self.optimizer, self.model.vector.size)
+        how = f" (not the update: {reason})" if reason else " (the update is compiled)"
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "steps": self.steps}
+        rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
+        fast = self.stepper.fast
+        return "\n  ".join(["Trainer(", *rows, f"fast: {fast}{how if fast else ''}"]) + "\n)"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
