@@ -20,7 +20,6 @@ from nanonet.optimizers.compiled import Sweep, prepare, why_not
 from nanonet.optimizers.optimizer import Optimizer, Step
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
-WIDE = 1 << 20  # entries that a compiled rule, which reads and writes each once, takes at a time
 REMEMBERED = 8  # sets of trainable parameters whose blocks are kept: training often alternates between two
 
 
@@ -64,7 +63,8 @@ class Blocks:
     def trainable(self) -> list[Block]:
         """Return the blocks of the parameters that are trainable now; whoever freezes back and forth gets them again.
 
-        They end at frozen parameters, and where a piece would not fit the cache.
+        They end at frozen parameters and, unless a compiled rule reads each number but once, where a piece would not
+        fit the cache.
         """
         key = tuple([parameter.trainable for parameter in self._parameters.values()])
         blocks = self._known.pop(key, None)
@@ -93,7 +93,7 @@ class Blocks:
                 decays[span] if isinstance(decays, np.ndarray) else decays,
                 lambda span=span: [copy[span] for copy in self._room()],  # type: ignore[misc]  # bound to this span
             )
-            for span in _runs(list(self._parameters.values()), WIDE if self.sweep else BLOCK)
+            for span in _runs(list(self._parameters.values()), self._value.size if self.sweep else BLOCK)
         ]
 
     def _room(self) -> list[Array]:
