@@ -75,8 +75,9 @@ class Adam(Optimizer):
 
     def factors(self, step: Step) -> tuple[float, float, float, float]:
         """Return b1, b2, epsilon sqrt(c2), and the learning rate times sqrt(c2) / c1."""
-        c1, c2 = ((1 - beta**step.number) / (1 - beta) for beta in self.betas)
-        return *self.betas, self.epsilon * math.sqrt(c2), step.learning_rate * math.sqrt(c2) / c1
+        (b1, b2), number = self.betas, step.number
+        c1, root = (1 - b1**number) / (1 - b1), math.sqrt((1 - b2**number) / (1 - b2))
+        return b1, b2, self.epsilon * root, step.learning_rate * root / c1
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w and on the sums."""

@@ -190,6 +190,46 @@ def test_a_step_that_overflows_is_refused_and_leaves_everything_as_it_was(known:
     assert made.steps == 3
 
 
+class Roots(Optimizer):
+    """NaN where the gradient is below 0."""
+
+    @staticmethod
+    def rule(w: Any, g: Any, rate: float) -> tuple[Any, ...]:
+        return (w - rate * np.sqrt(g),)
+
+
+@pytest.mark.peer
+@pytest.mark.usefixtures("numba")
+def test_a_rule_that_gives_nan_is_refused_and_leaves_everything_as_it_was() -> None:
+    made = trainer(Roots(0.1), fast=True)
+    before = made.model.vector.value.copy()
+    with pytest.raises(NonFiniteError):
+        made.step(*data())
+    np.testing.assert_array_equal(made.model.vector.value, before)
+
+
+class Both(SGD):
+    """A rule and an update, which notes its calls."""
+
+    rule = SGD.rule
+    calls = 0
+
+    def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
+        Both.calls += 1
+        super().update(value, grad, step, *state)
+
+
+@pytest.mark.peer
+@pytest.mark.usefixtures("numba")
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_fast_trainer_calls_no_update(*, fast: bool) -> None:
+    made = trainer(Both(0.1), fast=fast)
+    before = Both.calls
+    for _ in range(3):
+        made.step(*data())
+    assert Both.calls - before == (0 if fast else 3)
+
+
 # ---- which of rule and update counts
 
 
