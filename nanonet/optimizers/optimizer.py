@@ -182,7 +182,22 @@ class Optimizer(Extensible):
 
     def by_rule(self, w: Any, g: Any, step: Step, states: Sequence[Any]) -> tuple[Any, ...]:
         """Return the result of ``rule``, checking that it has one entry for w and one for each state."""
-        new: object = type(self).rule(w, g, *states, *self.factors(step))
+        factors = self.factors(step)
+        try:
+            new: object = type(self).rule(w, g, *states, *factors)
+        except TypeError as error:
+            if "positional argument" not in str(error):
+                raise
+            names = ", ".join(["w", "g", *self.states()])
+            raise ContractError(
+                f"{self}: rule must take {names} and what factors returns, {len(factors)} in all; {error}"
+            ) from None
+        except ValueError as error:
+            if "truth value" not in str(error):
+                raise
+            raise ContractError(
+                f"{self}: rule decides by if, min or max, and so takes no arrays; write an update beside it"
+            ) from None
         if not isinstance(new, tuple) or len(new) != 1 + len(states):
             entries = ", ".join(["w", *self.states()]) + ("" if states else ",")
             got = f"{len(new)} entries" if isinstance(new, tuple) else type(new).__name__

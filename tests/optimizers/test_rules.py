@@ -342,6 +342,38 @@ class Bare(Optimizer):
         return w - rate * g
 
 
+class Short(Optimizer):
+    """Takes no rate."""
+
+    @staticmethod
+    def rule(w: Any, g: Any) -> tuple[Any, ...]:
+        return (w - g,)
+
+
+class Decides(Optimizer):
+    """Works on single numbers alone."""
+
+    @staticmethod
+    def rule(w: Any, g: Any, rate: float) -> tuple[Any, ...]:
+        return (w - rate if g > 0 else w,)
+
+
+ALWAYS_REFUSED: list[tuple[Optimizer, str]] = [
+    (Bare(0.1), "Bare(0.1): expected rule to return the new numbers as a tuple, (w,), got "),
+    (
+        Short(0.1),
+        "Short(0.1): rule must take w, g and what factors returns, 1 in all; Short.rule() takes 2 positional arguments but 3",
+    ),
+    (Decides(0.1), "Decides(0.1): rule decides by if, min or max, and so takes no arrays; write an update beside it"),
+]
+
+
+@pytest.mark.parametrize(("rule", "message"), ALWAYS_REFUSED, ids=str)
+def test_a_rule_that_cannot_serve_as_update_is_refused_before_training(rule: Optimizer, message: str) -> None:
+    with pytest.raises(ContractError, match=f"^{re.escape(message)}"):
+        trainer(rule, fast=False).fit(*data(), epochs=1)
+
+
 class Unknown(Optimizer):
     """Calls what numba does not know."""
 
@@ -362,7 +394,7 @@ class Unknown(Optimizer):
             Contradicts(0.1),
             "Contradicts(0.1): rule and update disagree on w: after 5 steps from 0, rule gives 0.285417",
         ),
-        (Bare(0.1), "Bare(0.1): expected rule to return the new numbers as a tuple, (w,), got float"),
+        *ALWAYS_REFUSED,
         (Unknown(0.1), "Unknown(0.1): numba cannot compile its rule; "),
     ],
     ids=str,
