@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections.abc import Callable
@@ -77,7 +78,8 @@ def prepare(optimizer: Optimizer, dtype: np.dtype[Any]) -> None:
     ContractError
         If numba cannot compile it, or the results differ.
     """
-    numba, sweep = optional("fast=True", "numba", "fast", "numba"), Sweep(optimizer)
+    numba, optimizer = optional("fast=True", "numba", "fast", "numba"), copy.deepcopy(optimizer)
+    sweep = Sweep(optimizer)
     starts = [0.0, *map(float, optimizer.states().values())]
     ours, theirs = ([np.full(4, start, dtype) for start in starts] for _ in range(2))
     for number in range(1, REHEARSED + 1):

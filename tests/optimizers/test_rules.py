@@ -360,10 +360,7 @@ class Decides(Optimizer):
 
 ALWAYS_REFUSED: list[tuple[Optimizer, str]] = [
     (Bare(0.1), "Bare(0.1): expected rule to return the new numbers as a tuple, (w,), got "),
-    (
-        Short(0.1),
-        "Short(0.1): rule must take w, g and what factors returns, 1 in all; Short.rule() takes 2 positional arguments but 3",
-    ),
+    (Short(0.1), "Short(0.1): rule must take w, g and what factors returns, 1 in all; Short.rule() takes 2 positional"),
     (Decides(0.1), "Decides(0.1): rule decides by if, min or max, and so takes no arrays; write an update beside it"),
 ]
 
