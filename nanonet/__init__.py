@@ -74,6 +74,7 @@ from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRa
 from nanonet.optimizers.sgd import SGD
 from nanonet.training.allocator import tune_allocator
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
+from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
@@ -204,6 +205,7 @@ __all__ = [
     "batches",
     "binary_accuracy",
     "check_gradients",
+    "config",
     "load",
     "plot_decision_boundary",
     "plot_weights",

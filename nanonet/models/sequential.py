@@ -223,6 +223,7 @@ class Sequential(Chain):
         callbacks: Sequence[Callback] = (),
         rng: int | np.random.Generator | None = None,
         verbose: int | None = None,
+        fast: bool | None = None,
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
@@ -236,7 +237,7 @@ class Sequential(Chain):
         >>> model([[2.0]]).round(2)
         array([[5.]], dtype=float32)
         """
-        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng)
+        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng, fast=fast)
         return trainer.fit(
             x,
             target,

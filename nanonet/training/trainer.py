@@ -15,9 +15,11 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int, true_or_false
 from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
+from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
+from nanonet.training.config import config, expect_fast
 from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics import Metric, by_name, evaluation
@@ -91,6 +93,8 @@ class Trainer(ByHand):
     micro_batch_size : int, optional
         Maximum number of samples per forward and backward pass, to save memory: larger batches are split, and the
         gradients accumulated.
+    fast : bool, optional
+        Whether to compile what can be compiled with numba, of the extra ``fast``; None: as ``nanonet.config`` says.
 
     Attributes
     ----------
@@ -130,8 +134,10 @@ class Trainer(ByHand):
         optimizer: Optimizer,
         rng: int | np.random.Generator | None = None,
         micro_batch_size: int | None = None,
+        fast: bool | None = None,
     ) -> None:
-        self.stepper = Stepper(model, loss, optimizer, micro_batch_size)
+        fast = config.fast if fast is None else expect_fast(fast, "Trainer")
+        self.stepper = Stepper(model, loss, optimizer, micro_batch_size, fast)
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()
         self.names: tuple[str, ...] = ("loss",)
@@ -143,6 +149,14 @@ class Trainer(ByHand):
         self.underway: Epoch | None = None  # the current or interrupted epoch
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
+
+    def __repr__(self) -> str:
+        reason = why_not(self.optimizer, self.model.vector.size)
+        how = f" (not the update: {reason})" if reason else " (the update is compiled)"
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "steps": self.steps}
+        rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
+        fast = self.stepper.fast
+        return "\n  ".join(["Trainer(", *rows, f"fast: {fast}{how if fast else ''}"]) + "\n)"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
