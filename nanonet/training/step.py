@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,31 +13,19 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import checked
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
+from nanonet.core.arrays import Array, Arrays, batch_size_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import NonFiniteError, ShapeError
 from nanonet.core.rows import LARGE
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss, mean_loss
 from nanonet.optimizers.optimizer import Optimizer, Step
 from nanonet.training.atomic import BLOCK, Blocks, Bounds, Shield, norm_of
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
-
-T = TypeVar("T")
-
-
-class Outcome(NamedTuple):
-    """The result of the passes: the loss, the divisor of its mean, and the prediction.
-
-    A divisor of 0 means that no sample of the batch counts.
-    """
-
-    loss: float
-    divisor: float
-    prediction: Any
+from nanonet.training.parts import Outcome, added_up
 
 
 class By(NamedTuple):
@@ -66,6 +54,8 @@ class Stepper:
         What is known of the size of the numbers; to be forgotten by whoever changes them.
     shield : Shield
         Defers signals; the caller opens it after a step.
+    is_large : bool
+        Whether a copy of the numbers costs more than deferring signals.
     torn : int or str
         The interrupted step that could not be undone, or another reason why the parameters are inconsistent.
     """
@@ -87,7 +77,7 @@ class Stepper:
         if not isinstance(self._starts, dict):
             raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
         self.states: dict[str, Array] = {}
-        self._is_large = model.vector.size > BLOCK
+        self.is_large = model.vector.size > BLOCK
         self._start()
 
     def _start(self) -> None:
@@ -103,35 +93,6 @@ class Stepper:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._start()
-
-    def step(self, x: Any, target: Any, weight: npt.ArrayLike | None) -> float:
-        """Take a step on a batch from a user; see :meth:`nanonet.Trainer.step`."""
-        entered = self.model.enter(x)
-        if batch_size_of(entered) == 0:
-            shapes = " and ".join(str(part.shape) for part in parts_of(entered))
-            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
-        if self._is_large and not self.shield.up:
-            outcome = self._shielded(self.take, entered, target, weight)
-        else:
-            outcome = self.take(entered, target, weight)
-            self.shield.open()
-        if outcome.divisor == 0:
-            raise nothing_counts("Trainer: no sample of this batch counts")
-        return outcome.loss
-
-    def apply(self, loss: float) -> None:
-        """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
-        if self._is_large and not self.shield.up:
-            self._shielded(self._apply, loss)
-        else:
-            self._apply(loss)
-            self.shield.open()
-
-    def _shielded(self, take: Callable[..., T], *arguments: Any) -> T:
-        """Take a step of a large model outside a fit: deferring signals while numbers change costs less than a copy."""
-        with self.shield:
-            self.shield.open()
-            return take(*arguments)
 
     def take(
         self,
@@ -178,7 +139,8 @@ class Stepper:
             raise
         return outcome
 
-    def _apply(self, loss: float) -> None:
+    def apply(self, loss: float) -> None:
+        """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
         self._ready()
         self._cut.clear_frozen()  # for whoever assigned the whole vector
         step = self._next(self.optimizer)
@@ -346,7 +308,7 @@ def gradients(
         one = partial(passes, model, loss, training=training, finite=finite)
         several = Several(isinstance(x, tuple), loss.several_targets)
         try:
-            return _added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
+            return added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
         except ShapeError:
             if micro_batch_size is not None:
                 raise  # else again for the whole batch, whose shapes the caller knows
@@ -370,29 +332,3 @@ def passes(
     if divisor:
         model.backward_parameters(loss.backward(loss_cache), cache)
     return Outcome(value, divisor, prediction)
-
-
-def _added_up(one: Callable[..., Outcome], grad: Array, blocks: Iterable[Any]) -> Outcome:
-    """Add up the gradients of blocks of samples, in order, each weighted by its share of the batch."""
-    total, value, divisor, predictions = np.zeros_like(grad), 0.0, 0.0, []
-    for block in blocks:
-        outcome = one(*block)
-        predictions.append(outcome.prediction)
-        if outcome.divisor:
-            divisor += outcome.divisor
-            share = outcome.divisor / divisor  # of this block in all so far; a sum might overflow
-            total *= 1 - share
-            total += share * grad
-            value = (1 - share) * value + share * outcome.loss
-    grad[:] = total
-    return Outcome(value, divisor, each(lambda *parts: np.concatenate(parts), *predictions))
-
-
-def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
-    """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
-    checked, weights = loss.check(prediction, target, weight)
-    divisor = loss.total(checked, weights)
-    if divisor == 0:
-        return 0.0, 0.0, None
-    value, cache = loss.forward(prediction, checked, weights)
-    return value, divisor, cache
