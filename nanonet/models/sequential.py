@@ -18,6 +18,7 @@ from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
+from nanonet.training.reducer import Reducer
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
@@ -162,6 +163,8 @@ class Sequential(Chain):
         metrics: Sequence[Callable[[Any, Any], float]] = (),
         callbacks: Sequence[Callback] = (),
         rng: int | np.random.Generator | None = None,
+        workers: int | None = None,
+        reducer: Reducer | None = None,
         verbose: int | None = None,
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
@@ -176,7 +179,7 @@ class Sequential(Chain):
         >>> model([[2.0]]).round(2)
         array([[5.]], dtype=float32)
         """
-        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng)
+        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng, workers=workers, reducer=reducer)
         return trainer.fit(
             x,
             target,

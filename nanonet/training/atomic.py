@@ -110,6 +110,10 @@ class Block:
         for array, copy in self.kept:
             copy[:] = array
 
+    def change(self, optimizer: Optimizer, step: Step, scale: float) -> None:
+        """Take a step with the numbers of this block."""
+        optimizer.apply(self.value, self.grad, step, self.state, scale, self.decays)
+
     def is_finite(self) -> bool:
         """Tell whether no number that a step changes is NaN or infinite."""
         for array in self.changing:  # a loop: all() with a generator would add 1 us to the step of a small net

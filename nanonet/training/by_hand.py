@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Real
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -29,7 +30,8 @@ def _of_the_stepper(name: str) -> Any:
 
 def _shielded(stepper: Stepper, take: Callable[..., T], *arguments: Any) -> T:
     """Take a step of a large model outside a fit: deferring signals while numbers change costs less than a copy."""
-    with stepper.shield:
+    ranks = stepper.ranks
+    with stepper.shield, nullcontext() if ranks is None else ranks.together(until_done=False):
         stepper.shield.open()
         return take(*arguments)
 
@@ -84,7 +86,7 @@ class ByHand:
         For gradients that do not come from one loss of one batch, as in an actor-critic, a GAN, or truncated
         backpropagation, and for those computed elsewhere. All that follows the two passes is done as in :meth:`step`:
         the learning rate of the schedule, clipping, weight decay, the update, the step count. What a forward pass of
-        yours has done to buffers and generators stays done.
+        yours has done to buffers and generators stays done. With a reducer it is the mean over the ranks that counts.
 
         Parameters
         ----------

@@ -22,10 +22,13 @@ from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
 from nanonet.losses.loss import Loss, mean_loss
 from nanonet.optimizers.optimizer import Optimizer, Step
-from nanonet.training.atomic import BLOCK, Blocks, Bounds, Shield, norm_of
+from nanonet.training.atomic import BLOCK, Block, Blocks, Bounds, Shield, norm_of
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
+from nanonet.training.division import Division, ranks_of
 from nanonet.training.parts import Outcome, added_up
+from nanonet.training.reducer import Reducer
+from nanonet.training.workers import Workers
 
 
 class By(NamedTuple):
@@ -36,7 +39,19 @@ class By(NamedTuple):
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_cut", "_blocks", "tree", "_layout", "bounds", "shield")
+OF_THE_VECTOR = (
+    "_vector",
+    "_value",
+    "_grad",
+    "_memory",
+    "_cut",
+    "_blocks",
+    "tree",
+    "_layout",
+    "bounds",
+    "shield",
+    "_division",
+)
 
 
 class Stepper:
@@ -60,7 +75,15 @@ class Stepper:
         The interrupted step that could not be undone, or another reason why the parameters are inconsistent.
     """
 
-    def __init__(self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Chain,
+        loss: Loss,
+        optimizer: Optimizer,
+        micro_batch_size: int | None = None,
+        workers: int | None = None,
+        reducer: Reducer | None = None,
+    ) -> None:
         expect(model, Chain, "Trainer: expected model", called="Sequential")
         expect(loss, Loss, "Trainer: expected loss")
         expect(optimizer, Optimizer, "Trainer: expected optimizer")
@@ -77,13 +100,19 @@ class Stepper:
         if not isinstance(self._starts, dict):
             raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
         self.states: dict[str, Array] = {}
-        self.is_large = model.vector.size > BLOCK
+        self.is_large = model.vector.size > BLOCK or reducer is not None
+        self.workers = None if workers is None else Workers(workers)
+        self.ranks = None if reducer is None else ranks_of(reducer, model, loss)
         self._start()
 
     def _start(self) -> None:
         """Set what belongs to the vector."""
         self.shield, self._vector = Shield(), self.model.vector
         self._memory = Memory(0, self.model.dtype)  # which _follow replaces
+        self._division: Division | None = None
+        if self.workers is not None or self.ranks is not None:
+            one = partial(gradients, micro_batch_size=self.micro_batch_size)
+            self._division = Division(self.model, one, self.workers, self.ranks, self.shield)
         self._follow()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,10 +142,11 @@ class Stepper:
         number, step, norm = self.steps + 1, None, None
         try:
             with np.errstate(all="ignore"):
-                outcome = self._gradients(by, x, target, weight)
+                outcome = self._gradients(by, x, target, weight, look=look is not None)
                 if outcome.divisor == 0:
                     if kept is not None:
                         kept.restore()
+                    self.shield.open()
                     return outcome
                 if look is not None:
                     look(outcome.prediction)
@@ -130,8 +160,8 @@ class Stepper:
                 kept.restore()
             self.shield.open()
             if isinstance(error, NonFiniteError):
-                again = By(checked(self.model), self.loss, self.optimizer), x, target, weight
-                retrace = partial(self._gradients, *again) if norm is None else None
+                again = checked(self.model), self.loss, x, target, weight, self.micro_batch_size
+                retrace = partial(gradients, *again) if norm is None else None
                 rate = step.learning_rate if step else self.learning_rate
                 raise divergence(str(error), x, number, rate, retrace) from None
             if isinstance(error, Exception) and norm is None:
@@ -144,6 +174,8 @@ class Stepper:
         self._ready()
         self._cut.clear_frozen()  # for whoever assigned the whole vector
         step = self._next(self.optimizer)
+        if self._division is not None:
+            self._division.average(loss)
         try:
             with np.errstate(all="ignore"):
                 self._update(self.optimizer, step, self._norm(), loss)
@@ -173,14 +205,27 @@ class Stepper:
         The shield is closed after a successful update; after another it is for the caller to open it.
         """
         touched = 0
+        threads = self.workers if self.shield.up and optimizer is self.optimizer else None
         try:
             scale = optimizer.scale(lambda: norm)
+            if threads is not None:
+                change = partial(Block.change, optimizer=optimizer, step=step, scale=scale)
             if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
-                for block in self._blocks:
-                    optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                if threads is not None:
+                    threads.map(change, self._blocks)
+                else:
+                    for block in self._blocks:
+                        optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
                 self.bounds.follow()
+            elif threads is not None:
+                self.shield.closed = True
+                threads.map(Block.save, self._blocks)
+                touched = len(self._blocks)
+                threads.map(change, self._blocks)
+                if not all(threads.map(Block.is_finite, self._blocks)):
+                    raise of_update(self.tree)
             else:
                 for block in self._blocks:
                     block.save()
@@ -227,8 +272,12 @@ class Stepper:
             raise of_gradient(self.tree)
         return top * norm_of(self._grad / top)  # only their squares overflow
 
-    def _gradients(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
+    def _gradients(
+        self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None, *, look: bool
+    ) -> Outcome:
         """Run both passes, which store every gradient in the vector."""
+        if self._division is not None:
+            return self._division.gradients(by.model, by.loss, x, target, weight, whole=by is not self, look=look)
         if self.micro_batch_size is None and batch_size_of(x) < LARGE:  # said here again for the smallest steps
             return passes(by.model, by.loss, x, target, weight)
         return gradients(by.model, by.loss, x, target, weight, self.micro_batch_size)
