@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from nanonet.core.layer import Layer
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 
+LARGE = 2**24  # multiplications that are worth sharing: more than 0.1 ms
 WIDE = 32  # features from which the products are faster if a batch lies feature after feature in memory
 
 
@@ -77,7 +80,10 @@ class Linear(Layer):
 
     def _assign(self, grad: Array, x: Array) -> None:
         g = _rows(grad)
-        g.T.dot(_rows(x), out=self.weight.grad)
+        if sharing:
+            product(g.T, _rows(x), self.weight.grad)
+        else:
+            g.T.dot(_rows(x), out=self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
@@ -89,8 +95,29 @@ class Linear(Layer):
 
 def _product(rows: Array, w: Array) -> Array:
     """Return rows w; if it is wide, feature after feature in memory, so that all three products are fast."""
-    product: Array = w.T.dot(rows.T).T if w.shape[1] >= WIDE else rows.dot(w)
-    return product
+    if w.shape[1] < WIDE:
+        return product(rows, w) if sharing else rows.dot(w)
+    turned: Array = product(w.T, rows.T) if sharing else w.T.dot(rows.T)
+    return turned.T
+
+
+sharing: dict[int, Callable[[Callable[[slice], Any], list[slice]], object]] = {}
+"""For each thread whose large products others share, by id: the function that runs their pieces."""
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """Return a b; a large one in pieces, which the ``workers`` of the trainer share whose step it is in.
+
+    The pieces are rows of a, and their number follows from the sizes alone.
+    """
+    share = sharing.get(threading.get_ident()) if a.size * b.shape[1] >= LARGE else None
+    if share is None:
+        return a.dot(b) if out is None else a.dot(b, out=out)
+    whole = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+    height = max(128, -(-len(a) // 8))
+    rows = [slice(start, start + height) for start in range(0, len(a), height)]
+    share(lambda piece: np.dot(a[piece], b, out=whole[piece]), rows)
+    return whole
 
 
 @lru_cache(maxsize=16)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Arrays, batch_size_of, parts_of
+from nanonet.core.arrays import Array, Arrays, Patterns, batch_size_of, shape_of
 from nanonet.core.chain import Chain, checked_views
-from nanonet.core.checks import expect
+from nanonet.core.checks import expect, is_several, known
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import called
 from nanonet.core.parameter import Buffer
 from nanonet.core.rows import may_mix
 from nanonet.core.tree import Tree
+from nanonet.layers.linear import sharing
 from nanonet.losses.loss import Loss
 from nanonet.training.atomic import BLOCK, Shield
 from nanonet.training.data import Batch, Dataset, Several
@@ -27,20 +30,24 @@ from nanonet.training.reducer import Ranks, Reducer
 from nanonet.training.twins import Seen, Twin
 from nanonet.training.workers import Workers
 
-FEWEST = 64  # samples of a part; the gradients of a smaller one cost more than its share of the passes saves
-FEW, MOST = 2, 8  # parts: more than two need 256 samples each
-LEAST = 4_000_000  # numbers that the samples of a part meet: about 0.5 ms
+FEWEST = 64  # samples of a part
+MOST = 8  # parts
+LEAST = 250_000  # numbers that the layers compute for a part, which take some 0.4 ms
 
 
-def parts_for(x: Arrays, parameters: int) -> int:
+def parts_for(size: int, width: int, parameters: int) -> int:
     """Return into how many parts threads cut a batch: by the sizes of batch and model, never by the number of threads.
 
-    Each part costs gradients of its own, written once and read once more.
+    Parameters
+    ----------
+    size : int
+        Samples of the batch.
+    width : int
+        Numbers that the layers compute for a sample. Each part costs gradients of its own, which must be little beside.
+    parameters : int
     """
-    size = batch_size_of(x)
-    work = size * parameters + 16 * sum(part.size for part in parts_of(x))
-    by_size = max(min(FEW, size // FEWEST), size // 256)
-    most = min(MOST, by_size, work // LEAST)
+    rows = max(FEWEST, -(-max(parameters, LEAST) // width)) if width else size
+    most = min(MOST, size // rows)
     return 1 << (most.bit_length() - 1) if most > 1 else 1
 
 
@@ -63,6 +70,7 @@ class Division:
     ) -> None:
         self._model, self._one, self._ranks, self._shield = model, one, ranks, shield
         self._workers = workers or Workers(1)
+        self._wide: tuple[object, int] = None, 0  # a shape, and the numbers computed for a sample of it
         self._layout: object = None
         self._twins: list[Twin] = []
         self._seen: Seen
@@ -78,7 +86,8 @@ class Division:
         count = 1 if whole or checked_views else self._count(x, loss)
         outcome = self._in_parts(loss, x, target, weight, count, look=look) if count > 1 else None
         if outcome is None:
-            outcome = self._one(model, loss, x, target, weight)
+            with self._shared_products():
+                outcome = self._one(model, loss, x, target, weight)
             if self._ranks is not None:
                 self._shield.closed = True
                 self._ranks.confirm(outcome.loss, outcome.divisor)
@@ -97,9 +106,19 @@ class Division:
         """Return into how many parts a batch is cut; 1 where its samples must stay together."""
         if self._ranks is not None:
             return self._ranks.parts
-        count = parts_for(x, self._model.vector.size)
-        stays = count > 1 and (loss.mixes_samples or may_mix(self._model, training=True))
-        return 1 if stays else count
+        if self._wide[0] != (shape := shape_of(x)):
+            self._wide = shape, numbers_computed(self._model, shape)
+        count = parts_for(batch_size_of(x), self._wide[1], self._model.vector.size)
+        return 1 if count > 1 and loss.mixes_samples else count
+
+    @contextmanager
+    def _shared_products(self) -> Iterator[None]:
+        """Let the threads share the large products of this one."""
+        sharing[threading.get_ident()] = self._workers.map
+        try:
+            yield
+        finally:
+            del sharing[threading.get_ident()]
 
     def _in_parts(
         self, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, count: int, *, look: bool
@@ -111,7 +130,9 @@ class Division:
             batches = list(Dataset(x, target, weight, several=several).batches(-(-batch_size_of(x) // count)))
             self._prepare(len(own), own.start)
             run = partial(self._run, loss=loss, batches=batches)
-            outcomes = self._workers.map(run, list(zip(own, self._twins, strict=False)))
+            items = list(zip(own, self._twins, strict=False))
+            with self._shared_products() if len(own) == 1 else nullcontext():
+                outcomes = self._workers.map(run, items)
         except ShapeError:
             if self._ranks is not None:
                 raise
@@ -186,6 +207,14 @@ class Division:
         if self._ranks is not None:
             known = [part for parts in self._ranks.reducer.gather_objects(known) for part in parts]
         return joined(known)
+
+
+def numbers_computed(model: Chain, shape: Patterns) -> int:
+    """Return how many numbers the layers compute for a sample of a shape; 0 if unknown, or if they relate samples."""
+    shapes: list[Any] = [None if out is None else known(out) for *_, out in model.shapes(shape)]
+    if None in shapes or may_mix(model, training=True):
+        return 0
+    return sum(math.prod(part) for out in shapes for part in (out if is_several(out) else (out,)))
 
 
 def ranks_of(reducer: Reducer, model: Chain, loss: Loss) -> Ranks:

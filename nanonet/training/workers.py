@@ -37,6 +37,8 @@ class Workers:
 
         When it returns or raises, no thread is still at work.
         """
+        if self.count == 1 or len(items) == 1:
+            return [function(item) for item in items]
         waiting, results = deque(enumerate(items)), dict[int, T]()
         errors: dict[int, BaseException] = {}
 
