@@ -227,12 +227,11 @@ class Shield:
     def __enter__(self) -> None:
         self.closed = self.up = True
         self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            try:
-                self.cover()
-            except BaseException:  # from a signal that was not yet covered
-                self.__exit__()
-                raise
+        try:
+            self.cover()
+        except BaseException:  # from a signal that was not yet covered
+            self.__exit__()
+            raise
 
     def __exit__(self, *raised: object) -> None:
         self.closed = True
@@ -253,6 +252,8 @@ class Shield:
 
     def cover(self) -> None:
         """Catch the signals that have Python handlers, including handlers set since; the shield must be closed."""
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in SIGNALS:
             handler = _raw.getsignal(number)
             if callable(handler) and handler != self._take:

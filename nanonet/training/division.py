@@ -141,11 +141,11 @@ class Division:
         if self._ranks is not None:
             self._shield.closed = True
             losses = self._ranks.agree(losses)
-        total = math.fsum(losses[:, 1])
+        total = float(sum(losses[:, 1]))
         if total == 0:
             return Outcome(0.0, 0.0, None)
         shares = losses[:, 1] / total
-        value = math.fsum(share * part for share, part in zip(shares, losses[:, 0], strict=True) if share)
+        value = float(sum(share * part for share, part in zip(shares, losses[:, 0], strict=True) if share))
         if not math.isfinite(value):
             raise of_loss(loss, value, self._model)
         self._add_up([float(share) for share in shares], own)
@@ -169,9 +169,9 @@ class Division:
         vector = self._model.vector
         if vector.layout is not self._layout or len(self._twins) < count or not self._seen.is_current():
             self._layout, self._tree = vector.layout, Tree(self._model)
-            kept = [twin.grad for twin in self._twins if twin.grad.shape == (vector.size,)][1:count]
-            made = [np.zeros(vector.size, vector.dtype) for _ in range(count - 1 - len(kept))]
-            self._twins = [Twin(self._model, grad) for grad in (vector.grad, *kept, *made)]
+            self._twins.clear()  # whose arrays would be there twice
+            grads = [vector.grad, *(np.zeros(vector.size, vector.dtype) for _ in range(count - 1))]
+            self._twins.extend(Twin(self._model, grad) for grad in grads)
             self._seen = Seen(self._tree)
         randoms = self._tree.randoms.values()
         seeds = [(random, int(random.generator.integers(2**63))) for random in randoms]
@@ -199,6 +199,8 @@ class Division:
         if self._ranks is not None:
             rows = self._ranks.reducer.gather(rows).reshape(len(shares), -1)
         rows = rows[shares > 0]
+        if (rows == flat(buffers)).all():
+            return
         place(buffers, rows[0] if (rows == rows[0]).all() else shares[shares > 0] @ rows, rows[0])
 
     def _prediction(self, outcomes: list[Outcome]) -> Any:

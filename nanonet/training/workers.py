@@ -51,7 +51,7 @@ class Workers:
                         return
                     try:
                         results[i] = function(item)
-                    except Exception as error:
+                    except BaseException as error:
                         errors[i] = error
 
         others = [self._started().submit(work) for _ in range(min(self.count, len(items)) - 1)]
