@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -110,17 +110,25 @@ class Dataset:
         """Return the chosen samples, without copying them."""
         return Dataset(self.x, self.target, self.weight, kind=self.kind, several=self.several, chosen=chosen)
 
-    def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        batch_size: int,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        deal: Callable[[slice], slice] | None = None,
+    ) -> Iterator[Batch]:
         """Yield all samples once, shuffled by rng if given; the last batch may be smaller.
 
-        The first ``skip`` batches are skipped.
+        The first ``skip`` batches are skipped. Of each batch only what ``deal`` returns is read.
         """
         order = self.chosen
         if rng is not None:
             drawn = rng.permutation(len(self))
             order = drawn if order is None else order[drawn]
         for start in range(skip * batch_size, len(self), batch_size):
-            piece = slice(start, start + batch_size)
+            piece = slice(start, min(start + batch_size, len(self)))
+            if deal is not None:
+                piece = deal(piece)
             take = itemgetter(piece if order is None else order[piece])
             yield Batch(each(take, self.x), each(take, self.target), None if self.weight is None else take(self.weight))
 

@@ -84,7 +84,10 @@ class Division:
         The prediction of parts is there only with ``look``.
         """
         count = 1 if whole or checked_views else self._count(x, loss)
-        outcome = self._in_parts(loss, x, target, weight, count, look=look) if count > 1 else None
+        dealt = 0
+        if self._ranks is not None:
+            dealt, self._ranks.dealt = self._ranks.dealt, 0
+        outcome = self._in_parts(loss, x, target, weight, count, dealt, look=look) if count > 1 else None
         if outcome is None:
             with self._shared_products():
                 outcome = self._one(model, loss, x, target, weight)
@@ -121,13 +124,20 @@ class Division:
             del sharing[threading.get_ident()]
 
     def _in_parts(
-        self, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, count: int, *, look: bool
+        self, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, count: int, dealt: int, *, look: bool
     ) -> Outcome | None:
-        """Run both passes in parts; None if the shapes are wrong, of which an error should name those of the whole."""
-        several = Several(isinstance(x, tuple), loss.several_targets)
+        """Run both passes in parts; None if the shapes are wrong, of which an error should name those of the whole.
+
+        If so many samples were dealt to the ranks, x holds those of this one.
+        """
         own = self._ranks.own if self._ranks is not None else range(count)
+        several = Several(isinstance(x, tuple), loss.several_targets)
+        rows = -(-(dealt or batch_size_of(x)) // count)
         try:
-            batches = list(Dataset(x, target, weight, several=several).batches(-(-batch_size_of(x) // count)))
+            batches: dict[int, Batch] = {}
+            if batch_size_of(x):
+                made = Dataset(x, target, weight, several=several).batches(rows)
+                batches.update(enumerate(made, own.start if dealt else 0))
             self._prepare(len(own), own.start)
             run = partial(self._run, loss=loss, batches=batches)
             items = list(zip(own, self._twins, strict=False))
@@ -152,10 +162,10 @@ class Division:
         self._settle_buffers(shares, own)
         return Outcome(value, total, self._prediction(outcomes) if look else None)
 
-    def _run(self, numbered: tuple[int, Twin], loss: Loss, batches: list[Batch]) -> Outcome:
+    def _run(self, numbered: tuple[int, Twin], loss: Loss, batches: dict[int, Batch]) -> Outcome:
         """Run the passes of one part; the gradients of a part in which nothing counts are 0."""
         number, twin = numbered
-        if number < len(batches):
+        if number in batches:
             outcome = self._one(twin.model, loss, *batches[number], finite=False)
             if outcome.divisor:
                 return outcome

@@ -79,6 +79,7 @@ class Ranks:
         self.rank, self.ranks = reducer.rank, reducer.ranks
         self.parts = reducer.parts or reducer.ranks
         self.own = range(self.rank * self.parts // self.ranks, (self.rank + 1) * self.parts // self.ranks)
+        self.dealt = 0  # samples of the batch of which the next step gets only those of this rank
         self._told = False  # whether the others know that this rank has stopped, or it knows that another has
 
     def agree(self, losses: npt.NDArray[np.float64], state: int = STEP, message: str = "") -> npt.NDArray[np.float64]:
@@ -91,6 +92,13 @@ class Ranks:
             self._raise_others(states, messages)
         told: npt.NDArray[np.float64] = table[:, :-1].reshape(self.parts, 2)
         return told
+
+    def deal(self, batch: slice) -> slice:
+        """Return which samples of a batch are this rank's; the next step is to get only these."""
+        self.dealt = batch.stop - batch.start
+        rows = -(-self.dealt // self.parts)
+        start, stop = (min(batch.start + rows * part, batch.stop) for part in (self.own.start, self.own.stop))
+        return slice(start, stop)
 
     def confirm(self, loss: float, divisor: float) -> None:
         """Go on only if every rank has computed this for the same whole batch."""

@@ -117,6 +117,37 @@ def test_with_as_many_parts_any_number_of_ranks_computes_the_same_bits(more: lis
     assert all(trainer.history == found[0].history for trainer in found)
 
 
+def test_a_rank_reads_only_its_own_samples_once_the_first_step_is_checked() -> None:
+    seen: list[set[float]] = [set(), set()]
+
+    def run(reducer: Reducer) -> None:
+        class Note(Tanh):
+            def function(self, a: Array) -> Array:
+                seen[reducer.rank].update(a[:, 0] if trainer.steps else [])
+                return super().function(a)
+
+        trainer = new(reducer)
+        model = Sequential(Note(), Linear(6, 3), dtype=np.float64, rng=0)
+        trainer = Trainer(model, loss=CrossEntropy(), optimizer=Adam(), reducer=reducer)
+        trainer.fit(X, LABELS, epochs=1, batch_size=14, shuffle=False, verbose=0)
+
+    on_ranks(2, run)
+    assert seen == [{*X[14:21, 0], *X[28:35, 0], *X[42:46, 0]}, {*X[21:28, 0], *X[35:42, 0], *X[46:50, 0]}]
+
+
+@pytest.mark.parametrize("with_metrics", [False, True])
+def test_it_is_the_same_whether_the_samples_are_dealt_or_all_read(with_metrics: bool) -> None:
+    def run(reducer: Reducer) -> Trainer:
+        trainer = new(reducer, Dropout(0.3))
+        metrics = [accuracy] if with_metrics else []
+        trainer.fit(X[:45], LABELS[:45], epochs=2, batch_size=14, metrics=metrics, verbose=0)
+        return trainer
+
+    found = [trainer for ranks in (1, 4) for trainer in on_ranks(ranks, run, parts=4)]
+    assert all(bits(trainer) == bits(found[0]) for trainer in found)
+    assert all(trainer.history["loss"] == found[0].history["loss"] for trainer in found)
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_ranks_train_as_one_process_does(ranks: int) -> None:
     alone = fitted(None)
