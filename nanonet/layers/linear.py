@@ -18,6 +18,7 @@ from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 
 LARGE = 2**24  # multiplications that are worth sharing: more than 0.1 ms
+FEWEST = 128  # rows of a piece; with fewer, BLAS prepares b too often
 WIDE = 32  # features from which the products are faster if a batch lies feature after feature in memory
 
 
@@ -111,12 +112,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     The pieces are rows of a, and their number follows from the sizes alone.
     """
     share = sharing.get(threading.get_ident()) if a.size * b.shape[1] >= LARGE else None
-    if share is None:
+    pieces = min(8, len(a) // FEWEST)
+    if share is None or pieces < 2:
         return a.dot(b) if out is None else a.dot(b, out=out)
     whole = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
-    height = max(128, -(-len(a) // 8))
+    height = -(-len(a) // pieces)
     rows = [slice(start, start + height) for start in range(0, len(a), height)]
-    share(lambda piece: np.dot(a[piece], b, out=whole[piece]), rows)
+    share(lambda piece: np.matmul(a[piece], b, out=whole[piece]), rows)  # dot would copy rows of a transposed array
     return whole
 
 

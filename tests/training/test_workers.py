@@ -54,6 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(division, "FEWEST", 8)
     monkeypatch.setattr(atomic, "BLOCK", 64)
     monkeypatch.setattr(linear, "LARGE", 1)
+    monkeypatch.setattr(linear, "FEWEST", 2)
     yield
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("nanonet")]
 
