@@ -18,7 +18,7 @@ from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 
 LARGE = 2**24  # multiplications that are worth sharing: more than 0.1 ms
-FEWEST = 128  # rows of a piece; with fewer, BLAS prepares b too often
+FEWEST = 256  # rows of a piece; with fewer, BLAS prepares b too often
 WIDE = 32  # features from which the products are faster if a batch lies feature after feature in memory
 
 

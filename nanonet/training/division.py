@@ -30,7 +30,7 @@ from nanonet.training.reducer import Ranks, Reducer
 from nanonet.training.twins import Seen, Twin
 from nanonet.training.workers import Workers
 
-FEWEST = 64  # samples of a part
+FEWEST, MANY = 64, 256  # samples of a part: at least so many, and so many are enough whatever the gradients cost
 MOST = 8  # parts
 LEAST = 250_000  # numbers that the layers compute for a part, which take some 0.4 ms
 
@@ -38,16 +38,19 @@ LEAST = 250_000  # numbers that the layers compute for a part, which take some 0
 def parts_for(size: int, width: int, parameters: int) -> int:
     """Return into how many parts threads cut a batch: by the sizes of batch and model, never by the number of threads.
 
+    Each part costs gradients of its own, which should be little beside what its layers compute.
+
     Parameters
     ----------
     size : int
         Samples of the batch.
     width : int
-        Numbers that the layers compute for a sample. Each part costs gradients of its own, which must be little beside.
+        Numbers that the layers compute for a sample; 0 if the batch must stay whole.
     parameters : int
     """
-    rows = max(FEWEST, -(-max(parameters, LEAST) // width)) if width else size
-    most = min(MOST, size // rows)
+    if not width:
+        return 1
+    most = min(MOST, size // max(FEWEST, -(-LEAST // width), min(MANY, -(-parameters // width))))
     return 1 << (most.bit_length() - 1) if most > 1 else 1
 
 

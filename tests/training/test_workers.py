@@ -123,7 +123,8 @@ def test_where_samples_may_be_mixed_the_batch_stays_whole_and_the_update_is_shar
 def test_the_parts_follow_from_the_sizes_of_batch_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert parts_for(10_000, 104, 772) == 4  # a full batch through 4-32-16-4
-    assert parts_for(512, 2068, 669_706) == 1  # 784-512-512-10: its products are shared instead
+    assert parts_for(128, 2068, 669_706) == 1  # 784-512-512-10: its products are shared instead
+    assert parts_for(512, 2068, 669_706) == 2
     assert parts_for(128, 12_000, 60_000) == 2  # a small convolutional net
     assert parts_for(32, 97, 1377) == 1
     assert parts_for(10**6, 1000, 10) == 8
