@@ -45,6 +45,8 @@ class MPIReducer(Reducer):
 
     def _connect(self) -> None:
         self._mpi = optional("MPIReducer", "mpi4py", "mpi", "mpi4py.MPI")
+        if self._given == self._mpi.COMM_WORLD:
+            self._given = None
         self._communicator = self._mpi.COMM_WORLD if self._given is None else self._given
         self.rank, self.ranks = self._communicator.Get_rank(), self._communicator.Get_size()
 

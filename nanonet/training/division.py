@@ -80,17 +80,25 @@ class Division:
         self._tree: Tree
 
     def gradients(
-        self, model: Chain, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, *, whole: bool, look: bool
+        self,
+        model: Chain,
+        loss: Loss,
+        x: Arrays,
+        target: Any,
+        weight: npt.ArrayLike | None,
+        look: object,
+        *,
+        whole: bool,
     ) -> Outcome:
         """Run both passes; if whole, or where samples must stay together, in one go, by each rank alike.
 
-        The prediction of parts is there only with ``look``.
+        The prediction of parts is there only if somebody is to look at it.
         """
         count = 1 if whole or checked_views else self._count(x, loss)
         dealt = 0
         if self._ranks is not None:
             dealt, self._ranks.dealt = self._ranks.dealt, 0
-        outcome = self._in_parts(loss, x, target, weight, count, dealt, look=look) if count > 1 else None
+        outcome = self._in_parts(loss, x, target, weight, count, dealt, look) if count > 1 else None
         if outcome is None:
             with self._shared_products():
                 outcome = self._one(model, loss, x, target, weight)
@@ -124,10 +132,10 @@ class Division:
         try:
             yield
         finally:
-            del sharing[threading.get_ident()]
+            sharing.pop(threading.get_ident(), None)
 
     def _in_parts(
-        self, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, count: int, dealt: int, *, look: bool
+        self, loss: Loss, x: Arrays, target: Any, weight: npt.ArrayLike | None, count: int, dealt: int, look: object
     ) -> Outcome | None:
         """Run both passes in parts; None if the shapes are wrong, of which an error should name those of the whole.
 
@@ -163,7 +171,7 @@ class Division:
             raise of_loss(loss, value, self._model)
         self._add_up([float(share) for share in shares], own)
         self._settle_buffers(shares, own)
-        return Outcome(value, total, self._prediction(outcomes) if look else None)
+        return Outcome(value, total, None if look is None else self._prediction(outcomes))
 
     def _run(self, numbered: tuple[int, Twin], loss: Loss, batches: dict[int, Batch]) -> Outcome:
         """Run the passes of one part; the gradients of a part in which nothing counts are 0."""

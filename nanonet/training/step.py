@@ -142,7 +142,7 @@ class Stepper:
         number, step, norm = self.steps + 1, None, None
         try:
             with np.errstate(all="ignore"):
-                outcome = self._gradients(by, x, target, weight, look=look is not None)
+                outcome = self._gradients(by, x, target, weight, look)
                 if outcome.divisor == 0:
                     if kept is not None:
                         kept.restore()
@@ -205,7 +205,9 @@ class Stepper:
         The shield is closed after a successful update; after another it is for the caller to open it.
         """
         touched = 0
-        threads = self.workers if self.shield.up and optimizer is self.optimizer else None
+        threads = self.workers
+        if threads is not None and not (self.shield.up and optimizer is self.optimizer):
+            threads = None
         try:
             scale = optimizer.scale(lambda: norm)
             if threads is not None:
@@ -273,11 +275,11 @@ class Stepper:
         return top * norm_of(self._grad / top)  # only their squares overflow
 
     def _gradients(
-        self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None, *, look: bool
+        self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None, look: object
     ) -> Outcome:
         """Run both passes, which store every gradient in the vector."""
         if self._division is not None:
-            return self._division.gradients(by.model, by.loss, x, target, weight, whole=by is not self, look=look)
+            return self._division.gradients(by.model, by.loss, x, target, weight, look, whole=by is not self)
         if self.micro_batch_size is None and batch_size_of(x) < LARGE:  # said here again for the smallest steps
             return passes(by.model, by.loss, x, target, weight)
         return gradients(by.model, by.loss, x, target, weight, self.micro_batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -118,21 +119,41 @@ def test_with_as_many_parts_any_number_of_ranks_computes_the_same_bits(more: lis
 
 
 def test_a_rank_reads_only_its_own_samples_once_the_first_step_is_checked() -> None:
-    seen: list[set[float]] = [set(), set()]
+    def run(reducer: Reducer) -> list[list[float]]:
+        trainer, read = new(reducer), []
+        take = trainer.stepper.take
 
-    def run(reducer: Reducer) -> None:
-        class Note(Tanh):
-            def function(self, a: Array) -> Array:
-                seen[reducer.rank].update(a[:, 0] if trainer.steps else [])
-                return super().function(a)
+        def noted(x: Any, *arguments: Any) -> Any:
+            read.append(x[:, 0].tolist())
+            return take(x, *arguments)
 
-        trainer = new(reducer)
-        model = Sequential(Note(), Linear(6, 3), dtype=np.float64, rng=0)
-        trainer = Trainer(model, loss=CrossEntropy(), optimizer=Adam(), reducer=reducer)
+        trainer.stepper.take = noted  # type: ignore[method-assign, assignment]
         trainer.fit(X, LABELS, epochs=1, batch_size=14, shuffle=False, verbose=0)
+        return read
 
-    on_ranks(2, run)
-    assert seen == [{*X[14:21, 0], *X[28:35, 0], *X[42:46, 0]}, {*X[21:28, 0], *X[35:42, 0], *X[46:50, 0]}]
+    def samples(*pieces: slice) -> list[list[float]]:
+        return [X[piece, 0].tolist() for piece in pieces]
+
+    first, second = on_ranks(2, run)
+    assert first == samples(slice(14), slice(14, 21), slice(28, 35), slice(42, 46))
+    assert second == samples(slice(14), slice(21, 28), slice(35, 42), slice(46, 50))
+
+
+def test_an_interrupt_while_the_ranks_agree_comes_after_the_step() -> None:
+    class Struck(Threads):
+        def gather(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            if trainer.steps == 1:
+                signal.raise_signal(signal.SIGINT)
+            return super().gather(numbers)
+
+    trainer = new(None)  # for the name, which gather reads
+    trainer = new(Struck(Table(1), 0, parts=2))
+    trainer.step(X, LABELS)
+    before = bits(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.step(X, LABELS)
+    assert trainer.steps == 2
+    assert bits(trainer) != before
 
 
 @pytest.mark.parametrize("with_metrics", [False, True])

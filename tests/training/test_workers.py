@@ -113,6 +113,19 @@ class Silent(Layer):
         return input_shape
 
 
+class Spread(SquaredError):
+    """The squared error, of a class that says that it mixes samples."""
+
+    mixes_samples = True
+
+
+def test_a_loss_that_may_mix_samples_gets_the_whole_batch() -> None:
+    trainer = Trainer(net(), loss=Spread(), optimizer=SGD(0.1), workers=2)
+    trainer.step(X, np.zeros((64, 3)))
+    assert parts_seen(trainer) == 0
+    rest(trainer)
+
+
 @pytest.mark.parametrize("layer", [BatchNorm(5), Silent()])
 def test_where_samples_may_be_mixed_the_batch_stays_whole_and_the_update_is_shared(layer: Layer) -> None:
     shared, plain = trained(2, copy.deepcopy(layer)), trained(None, copy.deepcopy(layer))
@@ -200,6 +213,16 @@ def test_a_part_whose_loss_is_not_finite_refuses_the_whole_step() -> None:
     rest(trainer)
 
 
+def test_a_part_in_which_nothing_counts_adds_nothing() -> None:
+    trainer = Trainer(net(), loss=SquaredError(), optimizer=SGD(0.1), workers=2)
+    trainer.step(X, np.zeros((64, 3)))
+    shared = trainer.stepper._division
+    assert shared is not None
+    shared._twins[-1].grad[:] = np.nan  # as an earlier step may have left it
+    trainer.step(X, np.zeros((64, 3)), np.repeat([1.0, 0.0], 32))
+    rest(trainer)
+
+
 class Leap(Optimizer):
     """w <- w - rate g, of which it is not known how far it goes."""
 
@@ -249,6 +272,9 @@ def test_a_buffer_that_parts_have_changed_is_their_mean() -> None:
     assert parts_seen(trainer) == 8
     assert layer.count.value == 1
     assert layer.mean.value == pytest.approx(X.mean())
+    layer.count.value = 10
+    trainer.step(X, LABELS)
+    assert layer.count.value == 11
     rest(trainer)
 
 
@@ -299,15 +325,12 @@ def test_a_forked_process_starts_threads_of_its_own() -> None:
 
 
 def test_of_several_errors_the_first_in_order_is_raised_when_all_threads_have_stopped() -> None:
-    workers, ended = Workers(3), []
+    workers, together = Workers(3), threading.Barrier(3)
 
     def fail(number: int) -> None:
-        try:
-            raise ValueError(number)
-        finally:
-            ended.append(number)
+        together.wait(timeout=10)
+        raise ValueError(number)
 
     with pytest.raises(ValueError, match="0"):
         workers.map(fail, range(3))
-    assert 0 in ended
     workers.rest()
