@@ -110,9 +110,9 @@ class Block:
         for array, copy in self.kept:
             copy[:] = array
 
-    def change(self, optimizer: Optimizer, step: Step, scale: float) -> None:
-        """Take a step with the numbers of this block."""
-        optimizer.apply(self.value, self.grad, step, self.state, scale, self.decays)
+    def change(self, apply: Callable[..., None], step: Step, scale: float) -> None:
+        """Take a step with the numbers of this block; apply is that of an optimizer."""
+        apply(self.value, self.grad, step, self.state, scale, self.decays)
 
     def is_finite(self) -> bool:
         """Tell whether no number that a step changes is NaN or infinite."""

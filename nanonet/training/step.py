@@ -211,7 +211,7 @@ class Stepper:
         try:
             scale = optimizer.scale(lambda: norm)
             if threads is not None:
-                change = partial(Block.change, optimizer=optimizer, step=step, scale=scale)
+                change = partial(Block.change, apply=optimizer.apply, step=step, scale=scale)
             if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
@@ -223,7 +223,9 @@ class Stepper:
                 self.bounds.follow()
             elif threads is not None:
                 self.shield.closed = True
-                threads.map(Block.save, self._blocks)
+                for block in self._blocks[:1]:
+                    block.save()  # which makes room for the copies of all
+                threads.map(Block.save, self._blocks[1:])
                 touched = len(self._blocks)
                 threads.map(change, self._blocks)
                 if not all(threads.map(Block.is_finite, self._blocks)):
