@@ -72,6 +72,7 @@ from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
 from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
 from nanonet.optimizers.sgd import SGD
+from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,8 @@ from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Init, Parameter
 from nanonet.layers.initializers import GlorotUniform, Zeros
 
+LARGE = 2**24  # multiplications that are worth sharing: more than 0.1 ms
+FEWEST = 256  # rows of a piece; with fewer, BLAS prepares b too often
 WIDE = 32  # features from which the products are faster if a batch lies feature after feature in memory
 
 
@@ -77,7 +81,10 @@ class Linear(Layer):
 
     def _assign(self, grad: Array, x: Array) -> None:
         g = _rows(grad)
-        g.T.dot(_rows(x), out=self.weight.grad)
+        if sharing:
+            product(g.T, _rows(x), self.weight.grad)
+        else:
+            g.T.dot(_rows(x), out=self.weight.grad)
         if self.bias is not None:
             _ones(len(g), g.dtype).dot(g, out=self.bias.grad)
 
@@ -89,8 +96,30 @@ class Linear(Layer):
 
 def _product(rows: Array, w: Array) -> Array:
     """Return rows w; if it is wide, feature after feature in memory, so that all three products are fast."""
-    product: Array = w.T.dot(rows.T).T if w.shape[1] >= WIDE else rows.dot(w)
-    return product
+    if w.shape[1] < WIDE:
+        return product(rows, w) if sharing else rows.dot(w)
+    turned: Array = product(w.T, rows.T) if sharing else w.T.dot(rows.T)
+    return turned.T
+
+
+sharing: dict[int, Callable[[Callable[[slice], Any], list[slice]], object]] = {}
+"""For each thread whose large products others share, by id: the function that runs their pieces."""
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """Return a b; a large one in pieces, which the ``workers`` of the trainer share whose step it is in.
+
+    The pieces are rows of a, and their number follows from the sizes alone.
+    """
+    share = sharing.get(threading.get_ident()) if a.size * b.shape[1] >= LARGE else None
+    pieces = min(8, len(a) // FEWEST)
+    if share is None or pieces < 2:
+        return a.dot(b) if out is None else a.dot(b, out=out)
+    whole = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+    height = -(-len(a) // pieces)
+    rows = [slice(start, start + height) for start in range(0, len(a), height)]
+    share(lambda piece: np.matmul(a[piece], b, out=whole[piece]), rows)  # dot would copy rows of a transposed array
+    return whole
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Shape
+from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.objects import Extensible, called, obey_override
@@ -190,6 +190,16 @@ class Loss(Extensible, ABC):
 def nothing_counts(what: str) -> ValueError:
     """Return the error for data in which no sample counts, by its own weight or its class's."""
     return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
+
+
+def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
+    """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
+    checked, weights = loss.check(prediction, target, weight)
+    divisor = loss.total(checked, weights)
+    if divisor == 0:
+        return 0.0, 0.0, None
+    value, cache = loss.forward(prediction, checked, weights)
+    return value, divisor, cache
 
 
 def as_weights(data: object, owner: object, name: str) -> Array:

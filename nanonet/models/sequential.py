@@ -22,6 +22,7 @@ from nanonet.models import advice
 from nanonet.models.loading import Loaded, load_states
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
+from nanonet.training.reducer import Reducer
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
@@ -222,6 +223,8 @@ class Sequential(Chain):
         metrics: Sequence[Callable[[Any, Any], float]] = (),
         callbacks: Sequence[Callback] = (),
         rng: int | np.random.Generator | None = None,
+        workers: int | None = None,
+        reducer: Reducer | None = None,
         verbose: int | None = None,
         fast: bool | None = None,
     ) -> History:
@@ -237,7 +240,7 @@ class Sequential(Chain):
         >>> model([[2.0]]).round(2)
         array([[5.]], dtype=float32)
         """
-        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng, fast=fast)
+        trainer = Trainer(self, loss=loss, optimizer=optimizer, rng=rng, workers=workers, reducer=reducer, fast=fast)
         return trainer.fit(
             x,
             target,

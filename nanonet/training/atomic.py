@@ -20,6 +20,7 @@ from nanonet.optimizers.compiled import Sweep, prepare, why_not
 from nanonet.optimizers.optimizer import Optimizer, Step
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
+SHARED = 2**18  # entries of a block that a compiled rule passes over, where threads share them
 REMEMBERED = 8  # sets of trainable parameters whose blocks are kept: training often alternates between two
 
 
@@ -36,6 +37,8 @@ class Blocks:
         Says which parameters decay.
     fast : bool
         Whether to compile the optimizer's rule if that pays.
+    shared : bool
+        Whether threads share the blocks, so that there have to be several.
 
     Attributes
     ----------
@@ -51,10 +54,12 @@ class Blocks:
         parameters: Mapping[str, Parameter],
         optimizer: Optimizer,
         fast: bool,
+        shared: bool,
     ) -> None:
         self.sweep = Sweep if fast and not why_not(optimizer, value.size) else None
         if self.sweep:
             prepare(optimizer, value.dtype)
+        self._most = BLOCK if not self.sweep else SHARED if shared else max(value.size, 1)
         self._value, self._grad, self._states = value, grad, states
         self._parameters, self._optimizer = dict(parameters), optimizer
         self._known: dict[tuple[bool, ...], list[Block]] = {}  # by which parameters are trainable, the latest last
@@ -93,7 +98,7 @@ class Blocks:
                 decays[span] if isinstance(decays, np.ndarray) else decays,
                 lambda span=span: [copy[span] for copy in self._room()],  # type: ignore[misc]  # bound to this span
             )
-            for span in _runs(list(self._parameters.values()), self._value.size if self.sweep else BLOCK)
+            for span in _runs(list(self._parameters.values()), self._most)
         ]
 
     def _room(self) -> list[Array]:
@@ -127,6 +132,10 @@ class Block:
             self.kept = list(zip(self.changing, self._room(), strict=True))
         for array, copy in self.kept:
             copy[:] = array
+
+    def change(self, apply: Callable[..., None], step: Step, scale: float) -> None:
+        """Take a step with the numbers of this block; apply is that of an optimizer."""
+        apply(self.value, self.grad, step, self.state, scale, self.decays)
 
     def is_finite(self) -> bool:
         """Tell whether no number that a step changes is NaN or infinite."""
@@ -241,12 +250,11 @@ class Shield:
     def __enter__(self) -> None:
         self.closed = self.up = True
         self._before = {}
-        if threading.current_thread() is threading.main_thread():
-            try:
-                self.cover()
-            except BaseException:  # from a signal that was not yet covered
-                self.__exit__()
-                raise
+        try:
+            self.cover()
+        except BaseException:  # from a signal that was not yet covered
+            self.__exit__()
+            raise
 
     def __exit__(self, *raised: object) -> None:
         self.closed = True
@@ -267,6 +275,8 @@ class Shield:
 
     def cover(self) -> None:
         """Catch the signals that have Python handlers, including handlers set since; the shield must be closed."""
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in SIGNALS:
             handler = _raw.getsignal(number)
             if callable(handler) and handler != self._take:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from numbers import Real
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from nanonet.core.arrays import batch_size_of, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import positive_int
-from nanonet.losses.loss import Loss
+from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.data import Dataset, Several
 from nanonet.training.metrics import CHUNK, evaluation
 from nanonet.training.step import Stepper
 
+T = TypeVar("T")
+
 
 def _of_the_stepper(name: str) -> Any:
     """Return a property of a trainer that reads and sets an attribute of its stepper."""
     return property(attrgetter(f"stepper.{name}"), lambda trainer, value: setattr(trainer.stepper, name, value))
+
+
+def _shielded(stepper: Stepper, take: Callable[..., T], *arguments: Any) -> T:
+    """Take a step of a large model outside a fit: deferring signals while numbers change costs less than a copy."""
+    ranks = stepper.ranks
+    with stepper.shield, nullcontext() if ranks is None else ranks.together(until_done=False):
+        stepper.shield.open()
+        return take(*arguments)
 
 
 class ByHand:
@@ -53,7 +66,19 @@ class ByHand:
         ValueError
             If the total weight of the batch is 0. Nothing is changed.
         """
-        return self.stepper.step(x, target, sample_weight)
+        stepper = self.stepper
+        entered = stepper.model.enter(x)
+        if batch_size_of(entered) == 0:
+            shapes = " and ".join(str(part.shape) for part in parts_of(entered))
+            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
+        if stepper.is_large and not stepper.shield.up:
+            outcome = _shielded(stepper, stepper.take, entered, target, sample_weight)
+        else:
+            outcome = stepper.take(entered, target, sample_weight)
+            stepper.shield.open()
+        if outcome.divisor == 0:
+            raise nothing_counts("Trainer: no sample of this batch counts")
+        return outcome.loss
 
     def apply(self, loss: float = math.nan) -> None:
         """Take the second half of a step, on the gradients that are in ``model.vector.grad`` now.
@@ -61,7 +86,7 @@ class ByHand:
         For gradients that do not come from one loss of one batch, as in an actor-critic, a GAN, or truncated
         backpropagation, and for those computed elsewhere. All that follows the two passes is done as in :meth:`step`:
         the learning rate of the schedule, clipping, weight decay, the update, the step count. What a forward pass of
-        yours has done to buffers and generators stays done.
+        yours has done to buffers and generators stays done. With a reducer it is the mean over the ranks that counts.
 
         Parameters
         ----------
@@ -88,7 +113,12 @@ class ByHand:
                 f"Trainer.apply: expected loss as a number, got {type(loss).__name__}; "
                 "the gradient it takes is what model.vector.grad holds: model.vector.grad = ..."
             )
-        self.stepper.apply(float(loss))
+        stepper = self.stepper
+        if stepper.is_large and not stepper.shield.up:
+            _shielded(stepper, stepper.apply, float(loss))
+        else:
+            stepper.apply(float(loss))
+            stepper.shield.open()
 
     def evaluate(
         self,

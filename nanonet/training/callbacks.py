@@ -216,6 +216,8 @@ class CSVLog(Callback):
     def fit_begin(self, trainer: Trainer) -> None:
         """Write the header."""
         self.first = trainer.history.epochs
+        if not trainer.writes:
+            return
         with open(self.path, "a" if self.append else "w", newline="", encoding="utf-8") as file:
             if file.tell() == 0:
                 csv.writer(file).writerow(["epoch", *trainer.names])
@@ -225,6 +227,8 @@ class CSVLog(Callback):
         self._write(trainer, trainer.history.epochs - 1)
 
     def _write(self, trainer: Trainer, epoch: int) -> None:
+        if not trainer.writes:
+            return
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow([epoch + 1, *(trainer.history[name][epoch] for name in trainer.names)])
 
@@ -288,7 +292,7 @@ class Checkpoint(Callback):
 
     def fit_begin(self, trainer: Trainer) -> None:
         """Check that the folder exists and the history will have the monitored number."""
-        if not self.path.parent.is_dir():
+        if trainer.writes and not self.path.parent.is_dir():
             raise FileNotFoundError(f"Checkpoint: there is no folder {self.path.parent} for {self.path.name}")
         if self.monitor is not None:
             _expect(self.monitor, trainer, "Checkpoint")

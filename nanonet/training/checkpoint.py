@@ -38,6 +38,7 @@ from nanonet.training.checkpoint_format import (
 )
 from nanonet.training.feed import Epoch, Splits
 from nanonet.training.history import History
+from nanonet.training.reducer import Reducer
 from nanonet.training.resuming import Adjustable, Kept, Resumed, described
 from nanonet.training.step import Stepper
 
@@ -152,6 +153,21 @@ def _generators(stepper: Stepper, rng: np.random.Generator) -> Iterator[tuple[st
     yield "trainer", rng
     for name, random in stepper.tree.randoms.items():
         yield f"layer/{name}", random.generator
+
+
+def start_alike(stepper: Stepper, rng: np.random.Generator, reducer: Reducer) -> None:
+    """Give all ranks the numbers of rank 0: of the model, of the optimizer, and of all generators."""
+    arrays = {name: np.array(target) for name, target in _changing(stepper)}
+    states = {name: generator.bit_generator.state for name, generator in _generators(stepper, rng)}
+    first, drawn = reducer.broadcast((arrays, states) if reducer.rank == 0 else None)
+    forms, expected = ([(name, each.dtype, each.shape) for name, each in some.items()] for some in (arrays, first))
+    if forms != expected or states.keys() != drawn.keys():
+        raise ValueError(f"Trainer: rank {reducer.rank} has another model or optimizer than rank 0")
+    for name, target in _changing(stepper):
+        target[...] = first[name]
+    for name, generator in _generators(stepper, rng):
+        generator.bit_generator.state = drawn[name]
+    stepper.bounds.forget()
 
 
 # ---- from a file to a trainer

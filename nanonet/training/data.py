@@ -109,10 +109,16 @@ class Dataset:
         """Return the chosen samples, without copying them."""
         return Dataset(self.x, self.target, self.weight, kind=self.kind, several=self.several, chosen=chosen)
 
-    def batches(self, batch_size: int, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Batch]:
+    def batches(
+        self,
+        batch_size: int,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        deal: Callable[[slice], slice] | None = None,
+    ) -> Iterator[Batch]:
         """Yield all samples once, shuffled by rng if given; the last batch may be smaller.
 
-        The first ``skip`` batches are skipped.
+        The first ``skip`` batches are skipped. Of each batch only what ``deal`` returns is read.
         """
         order = self.chosen
         if rng is not None:
@@ -120,7 +126,9 @@ class Dataset:
             order = drawn if order is None else order[drawn]
         x, target, weight = (_reader(part, order is not None) for part in (self.x, self.target, self.weight))
         for start in range(skip * batch_size, len(self), batch_size):
-            piece = slice(start, start + batch_size)
+            piece = slice(start, min(start + batch_size, len(self)))
+            if deal is not None:
+                piece = deal(piece)
             chosen = piece if order is None else order[piece]
             yield Batch(x(chosen), target(chosen), weight(chosen))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from numbers import Real
 from operator import itemgetter
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nanonet.checking.training_contract import preflight
 from nanonet.core.arrays import Arrays, batch_size_of, each, parts_of
-from nanonet.core.chain import Chain
+from nanonet.core.chain import Chain, checked_views
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
 from nanonet.losses.loss import Loss, nothing_counts
@@ -95,7 +95,13 @@ class Feed:
         With strict, the first of them is taken under the contract.
         """
         number = epoch.done
-        for number, batch in enumerate(self._batches(epoch), epoch.done + 1):
+
+        def deal(batch: slice) -> slice:
+            assert stepper.ranks is not None
+            return batch if strict or metrics or checked_views else stepper.ranks.deal(batch)
+
+        dealt = deal if stepper.ranks is not None else None
+        for number, batch in enumerate(self._batches(epoch, dealt), epoch.done + 1):
             x = batch.x
             if self.unchecked:
                 x = self.model.enter(x)
@@ -120,14 +126,14 @@ class Feed:
             yield number
         self.count = number
 
-    def _batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """Yield the remaining batches of an epoch."""
+    def _batches(self, epoch: Epoch, deal: Callable[[slice], slice] | None) -> Iterator[Batch]:
+        """Yield the remaining batches of an epoch; of arrays only what is dealt to this rank."""
         if isinstance(self.data, Stream):
             return self.data.batches(epoch.done)
         rng = self.rng if self.shuffle else None
         if rng is not None and epoch.done:  # its order was drawn earlier
             rng = generator_at(rng, epoch.begun)
-        return self.data.batches(self.size, rng, epoch.done)
+        return self.data.batches(self.size, rng, epoch.done, deal)
 
     def _validation(self, given: Any) -> Dataset | None:
         if given is None:

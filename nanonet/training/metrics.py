@@ -13,10 +13,9 @@ from nanonet.core.arrays import Array, each
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss
+from nanonet.losses.loss import Loss, mean_loss
 from nanonet.training.data import Dataset, check_finite
 from nanonet.training.history import Means
-from nanonet.training.step import mean_loss
 
 Metric = Callable[[Any, Any], float]
 

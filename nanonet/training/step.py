@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,31 +13,22 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import checked
 from nanonet.checking.training_contract import checked_loss, checked_optimizer
 from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
+from nanonet.core.arrays import Array, Arrays, batch_size_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import expect, positive_int
 from nanonet.core.errors import NonFiniteError, ShapeError
 from nanonet.core.rows import LARGE
 from nanonet.core.tree import Tree
 from nanonet.core.vector import Memory
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss, mean_loss
 from nanonet.optimizers.optimizer import Optimizer, Step
-from nanonet.training.atomic import BLOCK, Blocks, Bounds, Shield, norm_of
+from nanonet.training.atomic import BLOCK, Block, Blocks, Bounds, Shield, norm_of
 from nanonet.training.data import Dataset, Several
 from nanonet.training.divergence import divergence, of_gradient, of_loss, of_update
-
-T = TypeVar("T")
-
-
-class Outcome(NamedTuple):
-    """The result of the passes: the loss, the divisor of its mean, and the prediction.
-
-    A divisor of 0 means that no sample of the batch counts.
-    """
-
-    loss: float
-    divisor: float
-    prediction: Any
+from nanonet.training.division import Division, ranks_of
+from nanonet.training.parts import Outcome, added_up
+from nanonet.training.reducer import Reducer
+from nanonet.training.workers import Workers
 
 
 class By(NamedTuple):
@@ -48,7 +39,19 @@ class By(NamedTuple):
     optimizer: Optimizer
 
 
-OF_THE_VECTOR = ("_vector", "_value", "_grad", "_memory", "_cut", "_blocks", "tree", "_layout", "bounds", "shield")
+OF_THE_VECTOR = (
+    "_vector",
+    "_value",
+    "_grad",
+    "_memory",
+    "_cut",
+    "_blocks",
+    "tree",
+    "_layout",
+    "bounds",
+    "shield",
+    "_division",
+)
 
 
 class Stepper:
@@ -64,12 +67,21 @@ class Stepper:
         What is known of the size of the numbers; to be forgotten by whoever changes them.
     shield : Shield
         Defers signals; the caller opens it after a step.
+    is_large : bool
+        Whether a copy of the numbers costs more than deferring signals.
     torn : int or str
         The interrupted step that could not be undone, or another reason why the parameters are inconsistent.
     """
 
     def __init__(
-        self, model: Chain, loss: Loss, optimizer: Optimizer, micro_batch_size: int | None, fast: bool
+        self,
+        model: Chain,
+        loss: Loss,
+        optimizer: Optimizer,
+        micro_batch_size: int | None,
+        workers: int | None,
+        reducer: Reducer | None,
+        fast: bool,
     ) -> None:
         expect(model, Chain, "Trainer: expected model", called="Sequential")
         expect(loss, Loss, "Trainer: expected loss")
@@ -87,13 +99,19 @@ class Stepper:
         if not isinstance(self._starts, dict):
             raise TypeError(f'{name}: states must return a dict such as {{"velocity": 0.0}}, got {self._starts!r:.60}')
         self.states: dict[str, Array] = {}
-        self._is_large = model.vector.size > BLOCK
+        self.is_large = model.vector.size > BLOCK or reducer is not None
+        self.workers = None if workers is None else Workers(workers)
+        self.ranks = None if reducer is None else ranks_of(reducer, model, loss)
         self._start()
 
     def _start(self) -> None:
         """Set what belongs to the vector."""
         self.shield, self._vector = Shield(), self.model.vector
         self._memory = Memory(0, self.model.dtype)  # which _follow replaces
+        self._division: Division | None = None
+        if self.workers is not None or self.ranks is not None:
+            one = partial(gradients, micro_batch_size=self.micro_batch_size)
+            self._division = Division(self.model, one, self.workers, self.ranks, self.shield)
         self._follow()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,35 +121,6 @@ class Stepper:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._start()
-
-    def step(self, x: Any, target: Any, weight: npt.ArrayLike | None) -> float:
-        """Take a step on a batch from a user; see :meth:`nanonet.Trainer.step`."""
-        entered = self.model.enter(x)
-        if batch_size_of(entered) == 0:
-            shapes = " and ".join(str(part.shape) for part in parts_of(entered))
-            raise ValueError(f"Trainer: expected a batch of one sample or more, got x of shape {shapes}")
-        if self._is_large and not self.shield.up:
-            outcome = self._shielded(self.take, entered, target, weight)
-        else:
-            outcome = self.take(entered, target, weight)
-            self.shield.open()
-        if outcome.divisor == 0:
-            raise nothing_counts("Trainer: no sample of this batch counts")
-        return outcome.loss
-
-    def apply(self, loss: float) -> None:
-        """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
-        if self._is_large and not self.shield.up:
-            self._shielded(self._apply, loss)
-        else:
-            self._apply(loss)
-            self.shield.open()
-
-    def _shielded(self, take: Callable[..., T], *arguments: Any) -> T:
-        """Take a step of a large model outside a fit: deferring signals while numbers change costs less than a copy."""
-        with self.shield:
-            self.shield.open()
-            return take(*arguments)
 
     def take(
         self,
@@ -152,10 +141,11 @@ class Stepper:
         number, step, norm = self.steps + 1, None, None
         try:
             with np.errstate(all="ignore"):
-                outcome = self._gradients(by, x, target, weight)
+                outcome = self._gradients(by, x, target, weight, look)
                 if outcome.divisor == 0:
                     if kept is not None:
                         kept.restore()
+                    self.shield.open()
                     return outcome
                 if look is not None:
                     look(outcome.prediction)
@@ -169,8 +159,8 @@ class Stepper:
                 kept.restore()
             self.shield.open()
             if isinstance(error, NonFiniteError):
-                again = By(checked(self.model), self.loss, self.optimizer), x, target, weight
-                retrace = partial(self._gradients, *again) if norm is None else None
+                again = checked(self.model), self.loss, x, target, weight, self.micro_batch_size
+                retrace = partial(gradients, *again) if norm is None else None
                 rate = step.learning_rate if step else self.learning_rate
                 raise divergence(str(error), x, number, rate, retrace) from None
             if isinstance(error, Exception) and norm is None:
@@ -178,10 +168,13 @@ class Stepper:
             raise
         return outcome
 
-    def _apply(self, loss: float) -> None:
+    def apply(self, loss: float) -> None:
+        """Take the second half of a step, on the gradients in the vector; see :meth:`nanonet.Trainer.apply`."""
         self._ready()
         self._cut.clear_frozen()  # for whoever assigned the whole vector
         step = self._next(self.optimizer)
+        if self._division is not None:
+            self._division.average(loss)
         try:
             with np.errstate(all="ignore"):
                 self._update(self.optimizer, step, self._norm(), loss)
@@ -211,15 +204,32 @@ class Stepper:
         The shield is closed after a successful update; after another it is for the caller to open it.
         """
         touched = 0
+        threads = self.workers
+        if threads is not None and not (self.shield.up and optimizer is self.optimizer):
+            threads = None
         try:
             scale = optimizer.scale(lambda: norm)
             apply = optimizer.apply if self._cut.sweep is None else self._cut.sweep(optimizer)
+            if threads is not None:
+                change = partial(Block.change, apply=apply, step=step, scale=scale)
             if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
-                for block in self._blocks:
-                    apply(block.value, block.grad, step, block.state, scale, block.decays)
+                if threads is not None:
+                    threads.map(change, self._blocks)
+                else:
+                    for block in self._blocks:
+                        apply(block.value, block.grad, step, block.state, scale, block.decays)
                 self.bounds.follow()
+            elif threads is not None:
+                self.shield.closed = True
+                for block in self._blocks[:1]:
+                    block.save()  # which makes room for the copies of all
+                threads.map(Block.save, self._blocks[1:])
+                touched = len(self._blocks)
+                threads.map(change, self._blocks)
+                if not all(threads.map(Block.is_finite, self._blocks)):
+                    raise of_update(self.tree)
             else:
                 for block in self._blocks:
                     block.save()
@@ -266,8 +276,12 @@ class Stepper:
             raise of_gradient(self.tree)
         return top * norm_of(self._grad / top)  # only their squares overflow
 
-    def _gradients(self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None) -> Outcome:
+    def _gradients(
+        self, by: By | Stepper, x: Arrays, target: Any, weight: npt.ArrayLike | None, look: object
+    ) -> Outcome:
         """Run both passes, which store every gradient in the vector."""
+        if self._division is not None:
+            return self._division.gradients(by.model, by.loss, x, target, weight, look, whole=by is not self)
         if self.micro_batch_size is None and batch_size_of(x) < LARGE:  # said here again for the smallest steps
             return passes(by.model, by.loss, x, target, weight)
         return gradients(by.model, by.loss, x, target, weight, self.micro_batch_size)
@@ -300,7 +314,9 @@ class Stepper:
             for name, start in self._starts.items()
         }
         states = list(self.states.values())
-        self._cut = Blocks(vector.value, vector.grad, states, self.tree.parameters, self.optimizer, self.fast)
+        self._cut = Blocks(
+            vector.value, vector.grad, states, self.tree.parameters, self.optimizer, self.fast, self.workers is not None
+        )
         self.bounds = Bounds(vector, states, self.optimizer)
 
     def _follow(self) -> None:
@@ -347,7 +363,7 @@ def gradients(
         one = partial(passes, model, loss, training=training, finite=finite)
         several = Several(isinstance(x, tuple), loss.several_targets)
         try:
-            return _added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
+            return added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
         except ShapeError:
             if micro_batch_size is not None:
                 raise  # else again for the whole batch, whose shapes the caller knows
@@ -371,29 +387,3 @@ def passes(
     if divisor:
         model.backward_parameters(loss.backward(loss_cache), cache)
     return Outcome(value, divisor, prediction)
-
-
-def _added_up(one: Callable[..., Outcome], grad: Array, blocks: Iterable[Any]) -> Outcome:
-    """Add up the gradients of blocks of samples, in order, each weighted by its share of the batch."""
-    total, value, divisor, predictions = np.zeros_like(grad), 0.0, 0.0, []
-    for block in blocks:
-        outcome = one(*block)
-        predictions.append(outcome.prediction)
-        if outcome.divisor:
-            divisor += outcome.divisor
-            share = outcome.divisor / divisor  # of this block in all so far; a sum might overflow
-            total *= 1 - share
-            total += share * grad
-            value = (1 - share) * value + share * outcome.loss
-    grad[:] = total
-    return Outcome(value, divisor, each(lambda *parts: np.concatenate(parts), *predictions))
-
-
-def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
-    """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
-    checked, weights = loss.check(prediction, target, weight)
-    divisor = loss.total(checked, weights)
-    if divisor == 0:
-        return 0.0, 0.0, None
-    value, cache = loss.forward(prediction, checked, weights)
-    return value, divisor, cache

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,13 @@ from nanonet.losses.loss import Loss
 from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
-from nanonet.training.checkpoint import TrainingState, kept, restored, store
+from nanonet.training.checkpoint import TrainingState, kept, restored, start_alike, store
 from nanonet.training.config import config, expect_fast
 from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics import Metric, by_name, evaluation
 from nanonet.training.progress import Display, progress
+from nanonet.training.reducer import Reducer
 from nanonet.training.resuming import Member, Resumed
 from nanonet.training.step import Stepper
 
@@ -77,6 +79,26 @@ class Callback(Recorded):
         """After the last epoch, also if the fit was stopped or interrupted."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _with_all_workers(fit: Callable[Concatenate[Trainer, P], T]) -> Callable[Concatenate[Trainer, P], T]:
+    """Let a fit begin and end on all ranks, if there are several, and end its threads."""
+
+    @wraps(fit)
+    def together(trainer: Trainer, /, *arguments: P.args, **keywords: P.kwargs) -> T:
+        ranks, workers = trainer.stepper.ranks, trainer.stepper.workers
+        try:
+            with nullcontext() if ranks is None else ranks.together(until_done=True):
+                return fit(trainer, *arguments, **keywords)
+        finally:
+            if workers is not None:
+                workers.rest()
+
+    return together
+
+
 class Trainer(ByHand):
     """A model in training, with the optimizer's state.
 
@@ -93,6 +115,12 @@ class Trainer(ByHand):
     micro_batch_size : int, optional
         Maximum number of samples per forward and backward pass, to save memory: larger batches are split, and the
         gradients accumulated.
+    workers : int, optional
+        Number of threads that share a large step: parts of its batch, if no layer relates samples, and blocks of its
+        update. The results are the same bits for any number, and differ from those without it by rounding.
+    reducer : Reducer, optional
+        With it several processes train one model, such as :class:`nanonet.distributed.MPIReducer` by MPI: each takes
+        its part of every batch. Each needs the same data and arguments.
     fast : bool, optional
         Whether to compile what can be compiled with numba, of the extra ``fast``; None: as ``nanonet.config`` says.
 
@@ -134,10 +162,12 @@ class Trainer(ByHand):
         optimizer: Optimizer,
         rng: int | np.random.Generator | None = None,
         micro_batch_size: int | None = None,
+        workers: int | None = None,
+        reducer: Reducer | None = None,
         fast: bool | None = None,
     ) -> None:
         fast = config.fast if fast is None else expect_fast(fast, "Trainer")
-        self.stepper = Stepper(model, loss, optimizer, micro_batch_size, fast)
+        self.stepper = Stepper(model, loss, optimizer, micro_batch_size, workers, reducer, fast)
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()
         self.names: tuple[str, ...] = ("loss",)
@@ -149,6 +179,9 @@ class Trainer(ByHand):
         self.underway: Epoch | None = None  # the current or interrupted epoch
         self.resumed: Resumed | None = None  # what the next fit resumes
         self.members: list[Member] = []  # the callbacks of the last fit that were started
+        if self.stepper.ranks is not None:
+            with self.stepper.ranks.together(until_done=True):
+                start_alike(self.stepper, self.rng, self.stepper.ranks.reducer)
 
     def __repr__(self) -> str:
         reason = why_not(self.optimizer, self.model.vector.size)
@@ -161,9 +194,10 @@ class Trainer(ByHand):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
 
-        The write is atomic: a temporary file replaces path once it is complete on disk. Entries are stored by name:
-        ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's), which parameters are frozen, the history, and the
-        state of each generator. NumPy alone can read the file, and nothing is pickled.
+        The write is atomic: a temporary file replaces path once it is complete on disk. Of the ranks of a reducer only
+        the first writes. Entries are stored by name: ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's),
+        which parameters are frozen, the history, and the state of each generator. NumPy alone can read the file, and
+        nothing is pickled.
 
         Settings of the optimizer and of layers, such as the rate of a Dropout, are not saved: they come from the code
         that creates the trainer.
@@ -191,6 +225,8 @@ class Trainer(ByHand):
         (3, History(3 epochs: loss 1.845 -> 1.29))
         """
         self.stepper.refuse_torn()
+        if not self.writes:
+            return
         own = [member for member in self.members if isinstance(member.callback, Callback)]
         saved = (kept(member.callback, member.undone, completed=self.completed) for member in own)
         resumed = self.resumed or Resumed(kept=saved, completed=self.completed)
@@ -223,6 +259,7 @@ class Trainer(ByHand):
             self.batch = state.underway.done if state.underway else 0
             self.completed, self.callbacks, self.members = False, [], []
 
+    @_with_all_workers
     def fit(
         self,
         x: Any,
@@ -280,7 +317,7 @@ class Trainer(ByHand):
         given, hooks = list(callbacks), list[Callback | Display]()
         for callback in given:
             expect(callback, Callback, "fit: expected a callback")
-        if verbose != 0 or isinstance(verbose, bool):
+        if (verbose != 0 or isinstance(verbose, bool)) and self.writes:
             hooks.append(progress(epochs, verbose))
         hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last)
         self.stepper.refuse_torn()
@@ -318,11 +355,18 @@ class Trainer(ByHand):
             first = interrupt.__context__  # of a signal that came before it, such as a batch system's
             if first is not None and not isinstance(first, Exception | KeyboardInterrupt):
                 raise first from None
+            if self.stepper.ranks is not None:
+                self.stepper.ranks.tell(interrupt)
             self.history.interrupted = True
         finally:
             for member in begun:
                 member.end(self)
         return self.history
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and prints: of the ranks of a reducer only the first does."""
+        return self.stepper.ranks is None or self.stepper.ranks.rank == 0
 
     def stop(self, reason: str) -> None:
         """End the running fit after this epoch; the history records the reason."""

@@ -80,8 +80,8 @@ def test_an_update_that_overflows_changes_nothing_in_any_block(in_shield: bool) 
     trainer.apply()
     trainer.model.vector.grad[-1] = 1e20
     before = everything(trainer)
-    assert not in_shield or trainer.stepper._is_large
-    trainer.stepper._is_large = in_shield
+    assert not in_shield or trainer.stepper.is_large
+    trainer.stepper.is_large = in_shield
     with pytest.raises(NonFiniteError, match=r"step 2: the update of 0\.bias is the first"):
         trainer.apply(3.0)
     assert everything(trainer) == before
