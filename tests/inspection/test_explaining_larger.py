@@ -125,3 +125,8 @@ def test_a_transposed_convolution_is_gone_through_by_its_kernels() -> None:
         "g₁[0, 0, 1] × W₁[0, 0, 0, 0] + g₁[0, 0, 2] × W₁[0, 0, 0, 1] + "
         "g₁[1, 0, 1] × W₁[0, 1, 0, 0] + g₁[1, 0, 2] × W₁[0, 1, 0, 1]"
     )
+
+
+def test_a_number_stays_on_the_line_of_its_japanese_counter() -> None:
+    trace = traced(ConvTranspose2d(1, 2, 2, stride=2, padding=1), shape=(1, 2, 2))
+    assert "残りの\n1 個についての和です。" in str(trace.explain("0.weight", (0, 1, 1, 0), lang="ja"))

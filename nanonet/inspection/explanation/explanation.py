@@ -110,8 +110,9 @@ def _fits(line: WorkedLine) -> bool:
 
 
 def _wrapped(title: str) -> list[str]:
-    """Wrap a title without breaking code or formulas."""
+    """Wrap a title without breaking code or formulas, or between a number and what Japanese counts with it."""
     kept = re.sub(r"`([^`]*)`", lambda code: code[1].replace(" ", "\u00a0"), title)
+    kept = re.sub(r"(?<=\d) (?=[\u3040-\u9fff])", "\u00a0", kept)
     lines = [textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in kept.split("\n")]
     return [part.replace("\u00a0", " ") for line in lines for part in line]
 
