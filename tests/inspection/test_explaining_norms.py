@@ -161,6 +161,13 @@ def test_where_every_entry_goes_into_the_mean_the_gradient_is_taken_from_the_pas
     assert "cannot be written out" in " ".join(str(explanation).split())
 
 
+@pytest.mark.parametrize("value", [0.0, 1e200])
+def test_a_row_that_cannot_be_normalized_is_shown_as_it_is(value: float) -> None:
+    for norm in (LayerNorm(2, 0), RMSNorm(2, 0), InstanceNorm(1, 0, affine=True)):
+        trace = Sequential(norm, dtype=np.float64).trace(np.full((1, 1, 2), value), np.zeros((1, 1, 2)), SquaredError())
+        assert trace.explain("0.weight", 0).lines[-1].result in ("NaN", "0")
+
+
 def test_float32_differs_by_rounding_alone() -> None:
     for norm in (BatchNorm(3), GroupNorm(1, 3), LayerNorm(4), RMSNorm(4)):
         trace = traced(norm, shape=(3, 4), dtype=np.float32)

@@ -179,7 +179,8 @@ def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
         If they name an entry that does not exist.
     """
     function = EXPLAINED.of(record.layer)
-    found = None if function is None else function(record, name, place)
+    with np.errstate(all="ignore"):  # numbers that overflow are shown as they are
+        found = None if function is None else function(record, name, place)
     if found is None:
         return None
     if not isinstance(found, Terms):
