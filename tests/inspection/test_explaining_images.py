@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,8 @@ from nanonet import (
 from nanonet.inspection.explanation import images
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.explanation import Explanation
-from nanonet.inspection.explanation.terms import EXPLAINED, Terms, explains
-from nanonet.inspection.record import SUMS, LayerTrace
+from nanonet.inspection.explanation.terms import Terms, explains
+from nanonet.inspection.record import LayerTrace
 from tests.docs.test_languages import forbidden
 from tests.inspection.test_explaining import check_lines, given_numbers, line_of
 
@@ -293,14 +292,9 @@ def gain_terms(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms |
 
 
 @pytest.fixture
-def registered() -> Iterator[None]:
-    """Let what a test registers be gone after it."""
-    kept = [dict(each._functions) for each in (EXPLAINED, SUMS)]
+def registered(registrations: None) -> None:
+    """State the terms of Gain."""
     explains(Gain)(gain_terms)
-    yield
-    for registry, functions in zip((EXPLAINED, SUMS), kept, strict=True):
-        registry._functions.clear()
-        registry._functions.update(functions)
 
 
 @pytest.mark.usefixtures("registered")
@@ -340,6 +334,17 @@ def test_a_layer_that_states_a_sum_has_an_error_signal() -> None:
     assert trace[0].symbol == "a"
     assert "g = dE/da" in str(trace)
     assert line_of(trace.explain("0.gain", 0), "g₀[0, 0, 1]")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_sum_in_letters_has_the_factor_that_is_stated() -> None:
+    def spread(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None:
+        both = [(place[0], i, j) for i, j in np.ndindex(record.output.shape[2:])]
+        return Terms(both, "gain", [place] * len(both), general=("ij", "1, i, j", "1"))
+
+    explains(Gain)(spread)
+    sides = traced(Gain(), shape=(2, 1, 2)).explain("0.gain", 1).lines[-1].sides
+    assert sides[:2] == ("Σᵢⱼ dE/dy₀[1, i, j] × gain₀[1]", "dE/dy₀[1, 0, 0] × gain₀[1] + dE/dy₀[1, 0, 1] × gain₀[1]")
 
 
 @pytest.mark.usefixtures("registered")

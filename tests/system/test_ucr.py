@@ -1,4 +1,4 @@
-"""examples/ucr.py reads series, trains both nets on them, and says what came of every run."""
+"""examples/ucr.py reads series, trains each net on them, and says what came of every run."""
 
 import importlib.util
 import re
@@ -43,8 +43,8 @@ def test_a_file_is_read_as_rows_and_classes(ucr: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("net", "epochs"), [("mlp", "30"), ("fcn", "10")])
-def test_both_nets_tell_slow_waves_from_fast_ones(
+@pytest.mark.parametrize(("net", "epochs"), [("mlp", "30"), ("fcn", "10"), ("resnet", "5")])
+def test_each_net_tells_slow_waves_from_fast_ones(
     ucr: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], net: str, epochs: str
 ) -> None:
     folder = str(fake_series(tmp_path))

@@ -11,7 +11,7 @@ import numpy as np
 
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation.equations import Equation, Number, Quantity, SumEquation, WorkedLine, general, taken
+from nanonet.inspection.explanation.equations import Equation, Number, Quantity, WorkedLine, general, taken
 from nanonet.inspection.explanation.formulas import REST, parse, shown
 from nanonet.inspection.explanation.path import (
     back_of,
@@ -25,18 +25,15 @@ from nanonet.inspection.explanation.path import (
     output_of,
     shown_outputs,
     terms_up,
-    units_of,
 )
 from nanonet.inspection.explanation.stated_formula import SOFTMAX, ClassFormula, is_label, loss_formulas, stated
-from nanonet.inspection.explanation.terms import Terms, factor_of, terms_of
+from nanonet.inspection.explanation.sums import TermSum
+from nanonet.inspection.explanation.terms import Terms, terms_of
 from nanonet.inspection.explanation.writers import (
-    SUBSCRIPTS,
-    Chosen,
     Symbol,
     derivative_by,
     escaped,
     layered,
-    numeral,
     placed,
     word,
 )
@@ -73,21 +70,8 @@ def _rule(left: Symbol, right: Symbol, by: Symbol, unit: str = "j") -> Symbol:
 # ---- the derivation
 
 
-_G, _PRODUCT, _SUM, _SUM_OF_G, _UPDATE = (
-    parse(text, "")[0].expression for text in ("g", "g * x", "sum(g * x)", "sum(g)", "w - rate * g")
-)
+_G, _PRODUCT, _SUM, _UPDATE = (parse(text, "")[0].expression for text in ("g", "g * x", "sum(g * x)", "w - rate * g"))
 MOST_UNITS = 8  # outputs that are followed upwards through a layer that states its terms
-
-
-def _general(g: Symbol, x: Symbol, terms: Terms) -> Symbol | None:
-    """Return the sum in letters, if they are stated."""
-    if not terms.general or len(terms.outputs) < 2:
-        return None
-    over, output, factor = terms.general
-    products = [Symbol.at(g, output)] + [Symbol.at(x, factor)] * bool(factor)
-    text = " × ".join(each.text for each in products)
-    latex = r" \times ".join(each.latex.replace("−", "-") for each in products)
-    return Symbol(f"Σ{over.translate(SUBSCRIPTS)} {text}", rf"\sum_{{{over}}} {latex}")
 
 
 class Derivation:
@@ -199,11 +183,13 @@ class Derivation:
 
     def _summed(self, owner: LayerTrace, symbol: Symbol, x: Symbol, terms: Terms) -> None:
         """Add the section of an entry of a layer that states its terms."""
-        line = self._sum_of(owner, terms, x, derivative_by(symbol), self.gradient)
+        total = TermSum(owner, terms, x)
+        lines = [*total.factors(), total.line(derivative_by(symbol), self.gradient)]
         text = terms.words.get(self.phrases["lang"], self.phrases["terms"])
-        self._stated(text, owner, [terms], [line], z=symbol.text, x=bare(x), y=bare(output_of(owner)))
+        words = {"z": symbol.text, "x": bare(x), "y": bare(output_of(owner)), "factor": bare(total.factor)}
+        self._stated(text, [terms], lines, **words)
 
-    def _stated(self, text: str, record: LayerTrace, terms: list[Terms], lines: list[WorkedLine], **words: str) -> None:
+    def _stated(self, text: str, terms: list[Terms], lines: list[WorkedLine], **words: str) -> None:
         """Add a section whose title is stated by a layer, and how many terms are omitted."""
         for name, value in words.items():
             text = text.replace(f"{{{name}}}", value)
@@ -213,23 +199,6 @@ class Derivation:
             count = str(many) if few == many else f"{few}–{many}"
             text += "\n" + self.phrases["omitted"].format(count=count)
         self.sections.append(Section(text, None, lines))
-
-    def _sum_of(self, record: LayerTrace, terms: Terms, x: Symbol, left: Symbol, truth: Number) -> WorkedLine:
-        """Return the line of one entry: the sum of its terms."""
-        units = units_of(terms.outputs, record.output.shape[1:])
-        if not units:
-            return taken(left, truth)
-        quantities = {"g": Quantity(Chosen("", "", grad_of(record), units), numbers=back_of(record)[units])}
-        if isinstance(terms.factor, str):
-            array = factor_of(record, terms.factor)
-            letter = layered({"bias": "b", "weight": "W"}.get(terms.factor, terms.factor), record.name)
-            symbol = x if terms.factor == "x" else placed(letter, array.shape)
-            places = units_of(terms.places, array.shape)
-            quantities["x"] = Quantity(Chosen("", "", symbol, places), numbers=array.ravel()[places])
-        elif terms.factor != 1:
-            quantities["x"] = Quantity(numeral(shortest(terms.factor, 17)), terms.factor)
-        expression = _SUM if "x" in quantities else _SUM_OF_G
-        return SumEquation(expression, quantities, _general(grad_of(record), x, terms)).line(left, truth)
 
     # ---- the start
 
@@ -285,14 +254,13 @@ class Derivation:
         """Go back through a layer that states the terms of its x."""
         x, grad = output_of(below), grad_of(below)
         stated = terms_up(above, units) or []
-        lines = [
-            self._sum_of(above, terms, x, grad.at(unit), back_of(below)[unit])
-            for unit, terms in zip(units, stated, strict=True)
-        ]
+        sums = [TermSum(above, terms, x) for terms in stated]
+        factors = {line.left: line for total in sums for line in total.factors()}
+        lines = [total.line(grad.at(unit), back_of(below)[unit]) for unit, total in zip(units, sums, strict=True)]
         title = self.phrases["through"].format(layer=above.name, what=called(above.layer))
-        words = next((terms.words for terms in stated), {})
-        text = words.get(self.phrases["lang"], self.phrases["terms of x"])
-        self._stated(f"{title}\n{text}", above, stated, lines, x=bare(x), y=bare(output_of(above)))
+        text = next((terms.words for terms in stated), {}).get(self.phrases["lang"], self.phrases["terms of x"])
+        words = {"x": bare(x), "y": bare(output_of(above)), "factor": next((bare(total.factor) for total in sums), "")}
+        self._stated(f"{title}\n{text}", stated, [*factors.values(), *lines], **words)
 
     def _through_linear(self, above: LayerTrace, below: LayerTrace, units: list[int]) -> None:
         grad, lines = grad_of(below), []

@@ -198,19 +198,6 @@ class Equation:
         return [*self.in_symbols, symbolic(self.flat, number), numeral(result)]
 
 
-class SumEquation(Equation):
-    """A sum over terms that are not units of a layer; it begins with the sum in letters if that is given."""
-
-    def __init__(self, expression: ast.expr, quantities: Quantities, letters: Symbol | None) -> None:
-        super().__init__(expression, quantities)
-        self.letters = letters
-
-    @property
-    def in_symbols(self) -> list[Symbol]:
-        """The sum in letters, and its terms."""
-        return [self.expanded] if self.letters is None else [self.letters, self.expanded]
-
-
 def _distinct(sides: list[str]) -> tuple[str, ...]:
     """Return the sides without those that repeat the one before."""
     return tuple(side for i, side in enumerate(sides) if i == 0 or side != sides[i - 1])

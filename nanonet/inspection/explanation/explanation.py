@@ -12,7 +12,8 @@ import numpy as np
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import finite_number
 from nanonet.core.tree import Tree
-from nanonet.inspection.explanation import images as images  # it registers how convolutions are explained
+from nanonet.inspection.explanation import images as images  # it registers how layers for images are explained
+from nanonet.inspection.explanation import norms as norms  # and this one the norms
 from nanonet.inspection.explanation.derivation import Derivation, Section
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES
@@ -109,8 +110,9 @@ def _fits(line: WorkedLine) -> bool:
 
 
 def _wrapped(title: str) -> list[str]:
-    """Wrap a title without breaking code or formulas."""
+    """Wrap a title without breaking code or formulas, or between a number and what Japanese counts with it."""
     kept = re.sub(r"`([^`]*)`", lambda code: code[1].replace(" ", "\u00a0"), title)
+    kept = re.sub(r"(?<=\d) (?=[\u3040-\u9fff])", "\u00a0", kept)
     lines = [textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in kept.split("\n")]
     return [part.replace("\u00a0", " ") for line in lines for part in line]
 

@@ -1,4 +1,4 @@
-"""How convolution, pooling and Flatten are explained: which places of an image meet an entry, and what goes back."""
+"""How layers for images are explained: which places of an image meet an entry, and what goes back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Shape
-from nanonet.inspection.explanation.terms import Terms, explains
+from nanonet.inspection.explanation.terms import Factor, Terms, explains
 from nanonet.inspection.record import LayerTrace
-from nanonet.layers.conv import Conv1d, Conv2d
+from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.flatten import Flatten
-from nanonet.layers.pool import AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.windows import Window
 
 Places = npt.NDArray[np.intp]
@@ -34,10 +35,6 @@ MEETS_PADDING = {
     "残りの {more} か所では、値が 0 のパディングと重なります。勾配は、前者の位置についての和です。",
 }
 ADDED = {
-    "en": "\nAt the other {more} it lies on the padding, which is 0.",
-    "ja": "\n残りの {more} か所では、値が 0 のパディングと重なります。",
-}
-ADDED = {
     "en": "`{z}` appears in every sum of its channel, as a separate term:",
     "ja": "`{z}` は、そのチャネルのすべての和に、単独の項として現れます。",
 }
@@ -46,6 +43,23 @@ COVERED = {
     "that lies on it:",
     "ja": "`{x}` の各成分は、カーネルがそれを覆う位置の和 `{y}` に、重なった重みを掛けて加えられます。",
 }
+SPREAD = {
+    "en": "`{z}` multiplies every entry of a channel of `{x}`, {count} in all, and each product is a term of an entry "
+    "of `{y}`; the gradient is a sum over these:",
+    "ja": "`{z}` は、`{x}` のあるチャネルの {count} 個の成分すべてに掛けられ、それぞれの積は `{y}` の成分の項に"
+    "なります。勾配は、これらについての和です。",
+}
+SPREAD_CUT = {
+    "en": "`{z}` multiplies every entry of a channel of `{x}`, and each product is a term of an entry of `{y}`; "
+    "padding cuts off {more} of them, and the gradient is a sum over the other {count}:",
+    "ja": "`{z}` は、`{x}` のあるチャネルの成分すべてに掛けられ、それぞれの積は `{y}` の成分の項になります。そのうち "
+    "{more} 個はパディングで切り落とされ、勾配は残りの {count} 個についての和です。",
+}
+HANDED = {
+    "en": "Each entry of `{x}` is multiplied by every weight of its kernels, and each product is added to the entry of "
+    "`{y}` on which that weight lies:",
+    "ja": "`{x}` の各成分は、そのカーネルのすべての重みを掛けて、重みが重なる `{y}` の成分に加えられます。",
+}
 LARGEST = {
     "en": "The gradient of each maximum `{y}` goes to the first entry of `{x}` that has its value:",
     "ja": "最大値 `{y}` の勾配は、その値をもつ最初の `{x}` の成分に渡されます。",
@@ -53,6 +67,14 @@ LARGEST = {
 MEAN = {
     "en": "Each entry of `{x}` has an equal share in the means `{y}` that it goes into:",
     "ja": "`{x}` の各成分は、それを含む平均 `{y}` に等しい割合で加えられます。",
+}
+REPEATED = {
+    "en": "Each entry of `{x}` is repeated as an area of `{y}`:",
+    "ja": "`{x}` の各成分は、`{y}` の 1 つの領域に繰り返されます。",
+}
+SHARED = {
+    "en": "Each entry of `{x}` goes into entries of `{y}`, with its share `{factor}` in each:",
+    "ja": "`{x}` の各成分は、`{y}` の各成分に割合 `{factor}` で加えられます。",
 }
 MOVED = {
     "en": "Each entry of `{x}` has a new place in `{y}`:",
@@ -66,10 +88,14 @@ def _convolution(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms
     if name == "weight":
         return _kernel_entry(layer, place, record.input.shape[2:], record.output.shape[2:])
     if name == "bias":
-        out = record.output.shape[2:]
-        letters = LETTERS[: len(out)]
-        return Terms(_in_channel(place[0], _grid(out)), words=ADDED, general=(letters, _listed(place[0], letters), ""))
+        return _added(place[0], record.output.shape[2:])
     return _covered(layer, place, record.output.shape[2:])
+
+
+def _added(channel: int, out: Shape) -> Terms:
+    """Return the terms of a bias: every place of its channel."""
+    letters = LETTERS[: len(out)]
+    return Terms(_in_channel(channel, _grid(out)), words=ADDED, general=(letters, _listed(channel, letters), ""))
 
 
 def _kernel_entry(layer: Any, place: tuple[int, ...], image: Shape, out: Shape) -> Terms:
@@ -79,11 +105,8 @@ def _kernel_entry(layer: Any, place: tuple[int, ...], image: Shape, out: Shape) 
     stride, shift = _steps(layer.window, tuple(kernel))
     outputs = _grid(out)
     places = outputs * stride + shift
-    on = ((places >= 0) & (places < image)).all(axis=1)
-    counts = {"{count}": str(int(on.sum())), "{more}": str(int((~on).sum()))}
-    words = MEETS if on.all() else MEETS_PADDING
-    for mark, count in counts.items():
-        words = {lang: text.replace(mark, count) for lang, text in words.items()}
+    on = np.all((places >= 0) & (places < image), axis=1)
+    words = _counted(MEETS if on.all() else MEETS_PADDING, on)
     letters = LETTERS[: len(out)]
     moved = [_moved(*each) for each in zip(letters, stride, shift, strict=True)]
     general = (letters, _listed(o, letters), _listed(channel, moved))
@@ -98,6 +121,51 @@ def _covered(layer: Any, place: tuple[int, ...], out: Shape) -> Terms:
     over = list(_over(layer.window, tuple(at), out))
     both = [((o, *where), (o, own, *k)) for o in range(group * kernels, (group + 1) * kernels) for k, where in over]
     return Terms([output for output, _ in both], "weight", [weight for _, weight in both], COVERED)
+
+
+@explains(ConvTranspose2d, sums=True)
+def _transposed(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | None:
+    layer: Any = record.layer
+    out = record.output.shape[2:]
+    if name == "bias":
+        return _added(place[0], out)
+    if name == "weight":
+        return _spread_entry(layer, place, record.input.shape[2:], out)
+    channel, *at = place
+    both = [
+        ((o, *where), (channel, own, *kernel))
+        for own, o in enumerate(_handed_to(layer, channel))
+        for kernel in product(*map(range, layer.kernel_size))
+        if _inside(where := _landed(layer, np.array([at]), kernel)[0].tolist(), out)
+    ]
+    return Terms([output for output, _ in both], "weight", [weight for _, weight in both], HANDED)
+
+
+def _spread_entry(layer: ConvTranspose2d, place: tuple[int, ...], image: Shape, out: Shape) -> Terms:
+    """Return the terms of one entry of a kernel that is added to y: one for each x whose product lies on y."""
+    channel, own, *kernel = place
+    entries = _grid(image)
+    outputs = _landed(layer, entries, tuple(kernel))
+    on = np.all((outputs >= 0) & (outputs < out), axis=1)
+    o = _handed_to(layer, channel)[own]
+    shift = _landed(layer, np.zeros((1, 2), int), tuple(kernel))[0]
+    moved = [_moved(*each) for each in zip(LETTERS, layer.stride, shift.tolist(), strict=True)]
+    general = (LETTERS, _listed(o, moved), _listed(channel, LETTERS))
+    words = _counted(SPREAD if on.all() else SPREAD_CUT, on)
+    return Terms(_in_channel(o, outputs[on]), "x", _in_channel(channel, entries[on]), words, general)
+
+
+def _handed_to(layer: ConvTranspose2d, channel: int) -> range:
+    """Return the channels of y that a channel of x is added to."""
+    count = layer.out_channels // layer.groups
+    first = channel // (layer.in_channels // layer.groups) * count
+    return range(first, first + count)
+
+
+def _landed(layer: ConvTranspose2d, entries: Places, kernel: Shape) -> Places:
+    """Return where on y an entry of the kernel lies, for places of x."""
+    shift: Places = np.array(kernel) * layer.dilation - np.array(layer.padding)
+    return entries * layer.stride + shift
 
 
 @explains(AvgPool1d, AvgPool2d)
@@ -132,6 +200,21 @@ def _maximum(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
         if next(equal, None) == tuple(at):
             outputs.append((channel, *where))
     return Terms(outputs, words=LARGEST)
+
+
+@explains(Upsample, ZeroPad2d, AdaptiveAvgPool2d)
+def _linear(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms:
+    """Return the entries of y that a single 1 in an image is spread over, and how much of it each has."""
+    channel, *at = place
+    single = np.zeros((1, 1, *record.input.shape[2:]), record.input.dtype)
+    single[(0, 0, *at)] = 1
+    y = record.layer.forward(single)[0][0, 0]
+    near = np.argwhere(y)
+    shares = y[tuple(near.T)]
+    outputs, words = _in_channel(channel, near), MOVED if len(near) == 1 else REPEATED
+    if (shares == 1).all():
+        return Terms(outputs, words=words)
+    return Terms(outputs, Factor("s", shares), np.column_stack([near, np.full_like(near, at)]), SHARED)
 
 
 @explains(Flatten)
@@ -174,6 +257,14 @@ def _inside(place: Any, size: Shape) -> bool:
 
 
 # ---- letters
+
+
+def _counted(words: dict[str, str], on: Places) -> dict[str, str]:
+    """Return words with the number of terms, and of the places without one."""
+    counts = (("{count}", int(on.sum())), ("{more}", int(on.size - on.sum())))
+    for mark, count in counts:
+        words = {lang: text.replace(mark, str(count)) for lang, text in words.items()}
+    return words
 
 
 def _listed(channel: int, letters: Any) -> str:

@@ -13,9 +13,61 @@ from nanonet.core.arrays import Array
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.inspection.by_class import ByClass
+from nanonet.inspection.explanation.formulas import names, parse
 from nanonet.inspection.record import SUMS, LayerTrace
 
 Indices: TypeAlias = Sequence[Sequence[int]] | npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor of terms that is neither x nor a parameter, such as x after a layer has normalized it.
+
+    Attributes
+    ----------
+    letter : str
+        Its symbol, which has the places of the terms as indices.
+    numbers : array
+        Its number in each term.
+    formula : str
+        How one of them follows from ``x``, the entry of x at the same place, and the names in ``known``: written out
+        in front of the sum. Default: only the numbers are shown.
+    known : dict
+        The other numbers in the formula, by name; of an array, the entry with the first of the indices of the place,
+        as many as it has axes.
+
+    Raises
+    ------
+    ValueError
+        If it is not a formula, or has other names.
+
+    Examples
+    --------
+    >>> centred = Factor("c", [-1.0, 1.0], "x - m", {"m": np.array(5.0)})
+    >>> Terms([(0,), (1,)], centred, [(0,), (1,)]).factor.letter
+    'c'
+    """
+
+    letter: str
+    numbers: Sequence[float] | Array
+    formula: str = ""
+    known: Mapping[str, float | Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in parse(self.formula, f"Factor({self.letter!r})") if self.formula else []:
+            if strange := [name for name in names(part.expression) if name != "x" and name not in self.known]:
+                known = ", ".join(["x", *self.known])
+                raise ValueError(
+                    f"Factor({self.letter!r}): {self.formula!r} names {strange[0]!r}; expected names among {known}"
+                )
+            if part.name:
+                raise ValueError(f"Factor({self.letter!r}): expected one expression, got {self.formula!r}")
+
+    def arrays(self, x: Array) -> dict[str, Array]:
+        """Return the arrays in the formula by name, of which x is one if it is named."""
+        found = {name: value for name, value in self.known.items() if isinstance(value, np.ndarray)}
+        named = names(parse(self.formula, self.letter)[-1].expression) if self.formula else []
+        return {**found, "x": x} if "x" in named else found
 
 
 @dataclass(frozen=True)
@@ -26,14 +78,14 @@ class Terms:
     ----------
     outputs : array of int
         The entries of y, without the batch axis, that z goes into: one row of indices for each term.
-    factor : str or float
-        What each dE/dy is multiplied by: "x" or the name of a parameter for an entry of it, or a number, the same in
-        every term.
+    factor : str, Factor or float
+        What each dE/dy is multiplied by: "x" or the name of a parameter for an entry of it, a quantity of another
+        kind, or a number, the same in every term.
     places : array of int
         The entries of that array, x without its batch axis, one row for each term; not for a number.
     words : dict of str
-        By language, "en" and "ja", how z goes into y; ``{z}``, ``{x}`` and ``{y}`` stand for the symbols of the entry,
-        the input and the output. Default: a sentence that fits any layer.
+        By language, "en" and "ja", how z goes into y; ``{z}``, ``{x}``, ``{y}`` and ``{factor}`` stand for the symbols
+        of the entry, the input, the output and the factor. Default: a sentence that fits any layer.
     general : tuple of str
         The letters of the sum, and the indices of dE/dy and of the factor in these letters, such as ("ij", "0, i, j",
         "2, i + 1, j + 1"); empty: the sum begins with its terms.
@@ -41,20 +93,26 @@ class Terms:
     Raises
     ------
     ValueError
-        If there are not as many places as outputs.
+        If there are not as many places, and numbers of a Factor, as outputs.
     """
 
     outputs: Indices
-    factor: str | float = 1.0
+    factor: str | Factor | float = 1.0
     places: Indices = ()
     words: Mapping[str, str] = field(default_factory=dict)
     general: tuple[str, str, str] | tuple[()] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.factor, str) and len(self.places) != len(self.outputs):
+        count, factor = len(self.outputs), self.factor
+        if isinstance(factor, (str, Factor)) and len(self.places) != count:
+            name = factor if isinstance(factor, str) else factor.letter
             raise ValueError(
-                f"Terms: expected places in {self.factor} for each of the {len(self.outputs)} outputs, "
-                f"got {len(self.places)}"
+                f"Terms: expected places in {name} for each of the {count} outputs, got {len(self.places)}"
+            )
+        if isinstance(factor, Factor) and len(factor.numbers) != count:
+            raise ValueError(
+                f"Terms: expected a number of {factor.letter} for each of the {count} outputs, "
+                f"got {len(factor.numbers)}"
             )
 
 
@@ -121,7 +179,8 @@ def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
         If they name an entry that does not exist.
     """
     function = EXPLAINED.of(record.layer)
-    found = None if function is None else function(record, name, place)
+    with np.errstate(all="ignore"):  # numbers that overflow are shown as they are
+        found = None if function is None else function(record, name, place)
     if found is None:
         return None
     if not isinstance(found, Terms):
@@ -129,6 +188,9 @@ def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
     _check(record, "y", found.outputs, record.output[0])
     if isinstance(found.factor, str):
         _check(record, found.factor, found.places, factor_of(record, found.factor))
+    elif isinstance(found.factor, Factor):
+        for name, array in found.factor.arrays(record.input[0]).items():
+            _check(record, name, np.asarray(found.places)[:, : array.ndim], array)
     return found
 
 

@@ -216,10 +216,10 @@ class Placed(Symbol):
 
 @dataclass(frozen=True)
 class Chosen(Symbol):
-    """The notation of some entries of a quantity, by their numbers in it; ``#`` is not replaced."""
+    """The notation of some entries of a quantity, by their numbers or indices in it; ``#`` is not replaced."""
 
     whole: Symbol
-    units: Sequence[int]
+    units: Sequence[int | str]
 
     def at(self, unit: int | str | None) -> Symbol:
         """Return the symbol of one of them."""
@@ -229,6 +229,9 @@ class Chosen(Symbol):
 def placed(symbol: Symbol, shape: Shape) -> Symbol:
     """Return the symbol of an array, which has a number for each axis if there are several."""
     return Placed(symbol.text, symbol.latex, shape) if len(shape) > 1 else symbol
+
+
+GREEK = {"μ": r"\mu", "σ": r"\sigma"}
 
 
 def word(name: str, index: str = "") -> Symbol:
@@ -241,7 +244,7 @@ def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
     plain = layer.replace(".", "").isdecimal()
     below = layer.translate(SUBSCRIPTS) if plain else f"_{layer}"
     latex_below = layer if plain else rf"\mathrm{{{escaped(layer)}}}"
-    return Symbol(letter + below + index, f"{letter}_{{{latex_below}}}{index}")
+    return Symbol(letter + below + index, f"{GREEK.get(letter, letter)}_{{{latex_below}}}{index}")
 
 
 def escaped(name: str) -> str:
