@@ -157,8 +157,7 @@ class Feed:
             return Stream(given, self._several, "validation ")
         if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
             raise TypeError(
-                "fit: expected validation as (x, target), an iterable of such batches, or a fraction, "
-                f"got {type(given).__name__}"
+                f"fit: expected validation as (x, target), batches or a fraction, got {type(given).__name__}"
             )
         return self._dataset(*given, kind="validation ")[0]
 

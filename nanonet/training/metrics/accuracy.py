@@ -73,8 +73,8 @@ class Accuracy(Fraction):
         if self.top > classes:
             raise ValueError(f"accuracy: expected top of at most {classes}, the number of classes, got {self.top}")
         places = scores.argmax(axis=1) != labels if self.top == 1 else _places(scores, labels)
-        among: npt.NDArray[Any] = np.less(places, self.top) & ~np.isnan(scores).any(axis=1)
-        return among
+        unknown = np.isnan(scores).any(axis=1)
+        return np.asarray((places < self.top) & ~np.asarray(unknown))
 
 
 class BinaryAccuracy(Fraction):

@@ -109,6 +109,9 @@ class Metric(Extensible, ABC):
                 several.setdefault(name, {})[int(inner)] = _plain(array)
             else:
                 set_attribute(self, name, _plain(array))
+        for name in self.state_dict():
+            if "/" not in name and name not in state:
+                raise ValueError(f"{type(self).__name__}: the checkpoint does not hold {name!r}")
         for name, places in several.items():
             parts = [places[i] for i in sorted(places)]
             set_attribute(self, name, tuple(parts) if isinstance(own[name], tuple) else parts)

@@ -53,9 +53,14 @@ class Kept(Metric):
     def load_state_dict(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Take over what :meth:`state_dict` returned."""
         several = np.ravel(state.get("several", ())).tolist()
-        names = [str(i) for i in range(sum(max(parts, 1) for parts in several) + 1)]
-        if len(several) != 2 or state.keys() != {"several", *names}:
-            raise ValueError("the checkpoint does not hold the predictions and targets of a metric that is a function")
+        names = [str(i) for i in range(len(state) - 1)]
+        if (
+            len(several) != 2
+            or state.keys() != {"several", *names}
+            or sum(max(parts, 1) for parts in several) + 1 != len(names)
+            or len({state[name].shape[:1] or None for name in names}) != 1
+        ):
+            raise ValueError("the checkpoint does not hold predictions, targets and weights of as many samples")
         self.several, self.columns = (several[0], several[1]), [[state[name].copy()] for name in names]
 
 
