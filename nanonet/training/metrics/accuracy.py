@@ -73,8 +73,8 @@ class Accuracy(Fraction):
         if self.top > classes:
             raise ValueError(f"accuracy: expected top of at most {classes}, the number of classes, got {self.top}")
         places = scores.argmax(axis=1) != labels if self.top == 1 else _places(scores, labels)
-        unknown = np.isnan(scores).any(axis=1)
-        return np.asarray((places < self.top) & ~np.asarray(unknown))
+        right: Truths = (places < self.top) & ~np.isnan(scores).any(axis=1)
+        return right
 
 
 class BinaryAccuracy(Fraction):
@@ -91,8 +91,7 @@ class SubsetAccuracy(Fraction):
     def correct(self, prediction: Any, target: Any) -> npt.NDArray[Any]:
         """Return which samples are correct in every output."""
         right = super().correct(prediction, target)
-        every: Truths = right.reshape(len(right), -1).all(axis=1)
-        return every
+        return np.asarray(right.reshape(len(right), -1).all(axis=1))
 
 
 def _sides(scores: Numbers, truth: Numbers, threshold: float, name: str) -> Truths:
