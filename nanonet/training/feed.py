@@ -185,7 +185,7 @@ class Feed:
             check_finite(data.x, data.target, kind)
         prediction = self._prediction(self.model.enter(each(FIRST, data.x)))
         if type(target) is not np.ndarray:
-            data.target = as_target(target, data.target, prediction, labels=self.loss.integer_target)
+            data.target = as_target(target, data.target, prediction)
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction
 

@@ -38,16 +38,15 @@ def is_table(data: Any) -> bool:
     return _family(data) in ("pandas", "polars")
 
 
-def as_target(given: Any, target: Any, prediction: Arrays, *, labels: bool) -> Any:
-    """Return a target of one column in the shape that the loss takes, with or without the axis of that column.
+def as_target(given: Any, target: Any, prediction: Arrays) -> Any:
+    """Return a target of one column in the shape that a loss takes: that of one output, or of labels for several.
 
     Only what comes from a table, whose columns have no shape of their own, is reshaped.
     """
-    if not is_table(given) or isinstance(prediction, tuple):
+    if not is_table(given) or isinstance(prediction, tuple) or target.size != len(target):
         return target
-    shape = prediction.shape[1:-1] if labels else prediction.shape[1:]
-    is_column = math.prod(shape) == 1 and target.size == len(target)
-    return target.reshape(len(target), *shape) if is_column else target
+    shape = prediction.shape[1:]
+    return target.reshape(len(target), *(shape if math.prod(shape) == 1 else ()))
 
 
 def _family(data: Any) -> str:

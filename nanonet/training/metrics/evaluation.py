@@ -105,6 +105,6 @@ def evaluate(
         data = Dataset(x, target, sample_weight, several=several)
         if is_table(target):
             one = model.predict(each(itemgetter(slice(1)), data.x))
-            data.target = as_target(target, data.target, one, labels=loss.integer_target)
+            data.target = as_target(target, data.target, one)
     measures = evaluation(model, loss, data, named, batch_size, name="evaluate")
     return measures["loss"] if metrics is None else measures

@@ -102,7 +102,7 @@ class Metric(Extensible, ABC):
         """Take over what :meth:`state_dict` returned."""
         own, several = dict(attributes(self)), dict[str, dict[int, Any]]()
         for full, array in state.items():
-            name, inner, _ = full.partition("/")
+            name, _, inner = full.partition("/")
             if name not in own or (inner and not inner.isdecimal()):
                 raise ValueError(f"{type(self).__name__}: the checkpoint holds {full!r}, which it does not have")
             if inner:
