@@ -101,7 +101,7 @@ class Stream:
 def is_stream(data: Any) -> bool:
     """Return whether data is batches, rather than the (x, target) or (x, target, weight) of arrays."""
     if isinstance(data, (tuple, list)):
-        pairs = all(isinstance(entry, tuple) and len(entry) in (2, 3) for entry in data)
+        pairs = all(isinstance(one, tuple) and len(one) in (2, 3) and hasattr(one[0], "shape") for one in data)
         return isinstance(data, list) and bool(data) and pairs
     return isinstance(data, Iterable) and not isinstance(data, (str, bytes, dict)) and not hasattr(data, "shape")
 
