@@ -101,8 +101,6 @@ class Whole(Kept):
         """Return the function of all predictions and targets."""
         if not self.flipped:
             return self.function(prediction, target)
-        if np.shape(prediction) == np.shape(target) and np.shape(prediction)[1:] == (1,):
-            prediction, target = prediction.ravel(), target.ravel()
         try:
             return self.function(target, prediction)
         except ValueError as error:
@@ -129,8 +127,9 @@ def _takes_target_first(function: Callable[..., Any]) -> bool:
 
 def _line_to_write(function: Callable[..., Any], prediction: Piece) -> str:
     name = _called(function)
-    labels = "prediction.argmax(axis=1)" if prediction.ndim > 1 else "prediction.ravel() > 0"
-    target = "target" if prediction.ndim > 1 else "target.ravel()"
+    several = prediction.shape[1:] not in ((), (1,))
+    labels = "prediction.argmax(axis=1)" if several else "prediction.ravel() > 0"
+    target = "target" if several else "target.ravel()"
     return (
         f"metrics: {name} takes labels, not the outputs of a model; write a function that chooses them: "
         f"def of_labels(prediction, target): return {name}({target}, {labels})"
