@@ -246,7 +246,12 @@ def test_balanced_is_what_scikit_learn_calls_so() -> None:
     np.testing.assert_allclose(weights, there.compute_sample_weight("balanced", LABELS))
 
 
-def test_balanced_counts_what_is_trained_on_alone_and_validation_is_not_weighed() -> None:
+def test_balanced_counts_what_is_trained_on_alone() -> None:
+    weights = ClassWeight("balanced", Dataset(X, LABELS).part(np.arange(8)))  # seven of label 0, one of label 1
+    np.testing.assert_allclose(weights.of(LABELS, None), [8 / 14] * 7 + [8 / 2] * 3 + [1] * 2)
+
+
+def test_classes_are_weighed_in_the_training_loss_alone() -> None:
     labels = np.array([0] * 6 + [1] * 6)
     trainer = Trainer(net(3), loss=CrossEntropy(), optimizer=SGD(0.0))
     history = trainer.fit(
