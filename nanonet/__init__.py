@@ -78,7 +78,11 @@ from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monito
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
-from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
+from nanonet.training.metrics.accuracy import accuracy, binary_accuracy, subset_accuracy
+from nanonet.training.metrics.counts import confusion_matrix, f1, precision, recall
+from nanonet.training.metrics.metric import Metric
+from nanonet.training.metrics.ranking import auc
+from nanonet.training.metrics.regression import mean_absolute_error, r2, root_mean_squared_error
 from nanonet.training.trainer import Callback, Trainer
 
 words.teach()
@@ -156,6 +160,7 @@ __all__ = [
     "MaxPool2d",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "Metric",
     "Monitor",
     "Monotone",
     "NonFiniteError",
@@ -203,14 +208,22 @@ __all__ = [
     "ZeroPad2d",
     "Zeros",
     "accuracy",
+    "auc",
     "batches",
     "binary_accuracy",
     "check_gradients",
     "config",
+    "confusion_matrix",
+    "f1",
     "load",
+    "mean_absolute_error",
     "plot_decision_boundary",
     "plot_weights",
+    "precision",
+    "r2",
     "read_arrays",
+    "recall",
+    "root_mean_squared_error",
     "save",
     "strict",
     "subset_accuracy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from nanonet import (
     Layer,
     Linear,
     Loss,
+    Metric,
     Normal,
     Optimizer,
     Parameter,
@@ -247,6 +248,39 @@ def trainer_of(model: Sequential, optimizer: Optimizer | None = None, **settings
 def distance(prediction: Array, target: Array) -> float:
     """Return the mean distance: a metric."""
     return float(np.abs(prediction - target).mean())
+
+
+class Distance(Metric):
+    """The mean distance, added up batch by batch."""
+
+    __name__ = "distance"
+
+    def __init__(self) -> None:
+        self.total, self.numbers = 0.0, 0
+
+    def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        self.total += float(np.abs(prediction - target).sum(dtype=np.float64))
+        self.numbers += prediction.size
+
+    def value(self) -> float:
+        return self.total / self.numbers
+
+
+class Scripted(Metric):
+    """One number after the other, one a batch; an epoch has that of its last batch."""
+
+    __name__ = "number"
+
+    def __init__(self, numbers: Iterable[float]) -> None:
+        left = iter(numbers)
+        self.draw: Callable[[], float] = lambda: next(left)
+        self.number = float("nan")
+
+    def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        self.number = self.draw()
+
+    def value(self) -> float:
+        return self.number
 
 
 def everything(dtype: npt.DTypeLike = np.float32, rng: int = 0) -> Sequential:

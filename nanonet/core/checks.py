@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Any
 
@@ -168,7 +169,11 @@ def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
     return wanted
 
 
-def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
+conversions: list[Callable[[Any, str], Any]] = []
+"""What turns data of other libraries into arrays, given the name for errors; nanonet/training/tables.py enters it."""
+
+
+def as_numbers(data: Any, owner: object, name: str = "") -> npt.NDArray[Any]:
     """Return data as an array of real numbers.
 
     Parameters
@@ -188,6 +193,9 @@ def as_numbers(data: object, owner: object, name: str = "") -> npt.NDArray[Any]:
     """
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError(f"{_subject(owner, name)}: expected plain numbers, got a masked array; try array.filled(0)")
+    if type(data) not in (np.ndarray, list):
+        for convert in conversions:
+            data = convert(data, _subject(owner, name))
     try:
         array = np.asarray(data)
     except ValueError as error:

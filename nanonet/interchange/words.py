@@ -162,7 +162,6 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
             "'learning_rate'": "write optimizer=Adam(learning_rate)",
             "'lr'": "write optimizer=Adam(learning_rate)",
             "'y'": "write target=...",
-            "'class_weight'": "write CrossEntropy(class_weight=...)",
             "fraction between 0 and 1": "such as validation=0.2",
             "target: expected numbers, got text": "try names, target = np.unique(target, return_inverse=True)",
             "expected labels from 0": "try names, target = np.unique(target, return_inverse=True)",

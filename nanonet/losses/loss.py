@@ -136,7 +136,7 @@ class Loss(Extensible, ABC):
         else:
             array, expected = as_floats(target, prediction.dtype, self, "target"), prediction.shape
         if array.shape != expected:
-            raise self._misfit(prediction, array)
+            raise self._misfit(prediction, array, "target.to_numpy()" if hasattr(target, "to_numpy") else "target")
         return array
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
@@ -171,12 +171,12 @@ class Loss(Extensible, ABC):
             raise ShapeError(f"{self}: expected one weight per sample, shape {prediction.shape[:1]}, got {array.shape}")
         return array
 
-    def _misfit(self, prediction: Array, target: npt.NDArray[Any]) -> ShapeError:
+    def _misfit(self, prediction: Array, target: npt.NDArray[Any], given: str) -> ShapeError:
         hint = ""
         columns = prediction.size == len(prediction) and target.size == max(target.shape, default=0)
         if target.size == prediction.size and (columns or target.shape[:1] == prediction.shape[:1]):
             rest = ", ".join(str(size) for size in prediction.shape[1:])
-            hint = f"; try target.reshape(-1, {rest})" if rest else "; try target.reshape(-1)"
+            hint = f"; try {given}.reshape(-1, {rest})" if rest else f"; try {given}.reshape(-1)"
         elif not self.integer_target and target.shape == prediction.shape[:1]:
             hint = "; for labels of classes use CrossEntropy()"
         return ShapeError(f"{self}: prediction has shape {prediction.shape} but target has shape {target.shape}{hint}")

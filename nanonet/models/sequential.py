@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -21,7 +21,10 @@ from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
 from nanonet.models.loading import Loaded, load_states
 from nanonet.optimizers.optimizer import Optimizer
+from nanonet.training.class_weight import ClassWeights
 from nanonet.training.history import History
+from nanonet.training.metrics.evaluation import CHUNK, evaluate
+from nanonet.training.metrics.named import Metrics
 from nanonet.training.reducer import Reducer
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
@@ -218,9 +221,11 @@ class Sequential(Chain):
         epochs: int,
         batch_size: int = 32,
         shuffle: bool = True,
-        validation: float | tuple[Any, ...] | None = None,
+        validation: float | tuple[Any, ...] | Iterable[Any] | None = None,
+        steps_per_epoch: int | None = None,
         sample_weight: npt.ArrayLike | None = None,
-        metrics: Sequence[Callable[[Any, Any], float]] = (),
+        class_weight: ClassWeights = None,
+        metrics: Metrics = (),
         callbacks: Sequence[Callback] = (),
         rng: int | np.random.Generator | None = None,
         workers: int | None = None,
@@ -248,11 +253,54 @@ class Sequential(Chain):
             batch_size=batch_size,
             shuffle=shuffle,
             validation=validation,
+            steps_per_epoch=steps_per_epoch,
             sample_weight=sample_weight,
+            class_weight=class_weight,
             metrics=metrics,
             callbacks=callbacks,
             verbose=verbose,
         )
+
+    def evaluate(
+        self,
+        x: Any,
+        target: Any,
+        loss: Loss,
+        metrics: Metrics | None = None,
+        *,
+        batch_size: int = CHUNK,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Any:
+        """Return the loss on data in inference mode, in batches; with metrics, a dict of the loss and their values.
+
+        Parameters
+        ----------
+        x, target : array
+            As ``fit`` takes them; with target=None, x is an iterable of batches.
+        loss : Loss
+        metrics : sequence, or mapping from names, of metrics, optional
+            As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
+        batch_size : int
+            Number of samples per forward pass, to limit memory.
+        sample_weight : array, optional
+            Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
+
+        Raises
+        ------
+        ShapeError
+            If shapes do not match.
+        ValueError
+            If the total weight is 0.
+
+        Examples
+        --------
+        >>> from nanonet import Linear, MeanSquaredError, Sequential, r2
+        >>> model = Sequential(Linear(1, 1, weight=[[2.0]]))
+        >>> x, target = [[0], [1], [2]], [[0], [2], [3]]
+        >>> model.evaluate(x, target, MeanSquaredError(), [r2])
+        {'loss': 0.3333333333333333, 'r2': 0.7857142857142857}
+        """
+        return evaluate(self, x, target, loss, metrics, batch_size=batch_size, sample_weight=sample_weight)
 
 
 Chain.sliced_as = Sequential

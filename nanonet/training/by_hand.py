@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import batch_size_of, parts_of
 from nanonet.core.chain import Chain
-from nanonet.core.checks import positive_int
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
-from nanonet.training.data import Dataset, Several
-from nanonet.training.metrics import CHUNK, evaluation
+from nanonet.training.metrics.evaluation import CHUNK, evaluate
+from nanonet.training.metrics.named import Metrics
 from nanonet.training.step import Stepper
 
 T = TypeVar("T")
@@ -123,13 +122,11 @@ class ByHand:
     def evaluate(
         self,
         x: Any,
-        target: Any,
+        target: Any = None,
         batch_size: int = CHUNK,
         *,
         sample_weight: npt.ArrayLike | None = None,
-    ) -> float:
-        """Return the loss on data in inference mode, in batches; ValueError if the total weight is 0."""
-        positive_int(batch_size, "evaluate", "batch_size")
-        several = Several(self.model.several_inputs, self.loss.several_targets)
-        data = Dataset(x, target, sample_weight, several=several)
-        return evaluation(self.model, self.loss, data, {}, batch_size, name="evaluate")["loss"]
+        metrics: Metrics | None = None,
+    ) -> Any:
+        """Return the loss on data in inference mode, in batches; see :meth:`nanonet.Sequential.evaluate`."""
+        return evaluate(self.model, x, target, self.loss, metrics, batch_size=batch_size, sample_weight=sample_weight)

@@ -132,9 +132,17 @@ def _arrays(stepper: Stepper, state: TrainingState) -> Iterator[tuple[str, npt.N
     if state.underway is not None and state.underway.done:
         for name, sums in state.underway.means.sums.items():
             yield f"underway/{name}", np.asarray(sums, float)
+        for i, measured in enumerate(_measured(state.underway)):
+            for name, value in measured.items():
+                yield f"metric/{i}/{name}", np.asarray(value)
     for i, one in enumerate(state.resumed.kept):
         for name, value in (one.state or {}).items():
             yield f"callback/{i}/{name}", value
+
+
+def _measured(epoch: Epoch) -> list[Mapping[str, Any]]:
+    """Return the state of each metric of an unfinished epoch: after a resume without a fit, as it was saved."""
+    return [metric.state_dict() for metric in epoch.metrics.values()] or epoch.saved
 
 
 def _changing(stepper: Stepper) -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -218,7 +226,7 @@ def _checked(
         frozen = frozenset(page.get("frozen", here))  # a file of format 1 leaves them as they are
         _check_finite(stored, frozen, stepper)
     splits = {(samples, fraction): drawn for samples, fraction, drawn in page["splits"]}
-    epoch = _epoch(page["underway"], under("underway/", numbers))
+    epoch = _epoch(page["underway"], under("underway/", numbers), under("metric/", numbers))
     resumed = Resumed(epoch, _kept_in(page, numbers), page.get("completed", False))
     history = _history(page, under("history/", numbers))
     return page, frozen, numbers, TrainingState(rng, splits, history, page["epoch"], epoch, resumed)
@@ -296,21 +304,24 @@ def _history(page: Mapping[str, Any], numbers: Numbers) -> History:
     return history
 
 
-def _epoch(underway: Mapping[str, Any] | None, sums: Numbers) -> Epoch | None:
+def _epoch(underway: Mapping[str, Any] | None, sums: Numbers, measured: Numbers) -> Epoch | None:
     if underway is None:
         return None
     epoch = Epoch(underway["data"], underway["begun"])
     epoch.done = underway["done"]
     epoch.means.sums = {name: (float(pair[0]), float(pair[1])) for name, pair in sums.items()}
+    epoch.saved = _by_place(measured, len(epoch.data["metrics"]))
     return epoch
+
+
+def _by_place(numbers: Numbers, count: int) -> list[Mapping[str, Any]]:
+    """Return arrays named "0/...", "1/..." in a table for each place."""
+    return [under(f"{place}/", numbers) for place in range(count)]
 
 
 def _kept_in(page: Mapping[str, Any], numbers: Numbers) -> Iterator[Kept]:
     """Yield the saved state of each callback; format 1 has only their classes."""
-    states: list[dict[str, Any]] = [{} for _ in page["callbacks"]]
-    for name, array in under("callback/", numbers).items():
-        place, _, inner = name.partition("/")
-        states[int(place)][inner] = array
+    states = _by_place(under("callback/", numbers), len(page["callbacks"]))
     for callback, kept in zip(page["callbacks"], states, strict=True):
         state = None if page.get("completed") else kept
         if page["format"] == 1:

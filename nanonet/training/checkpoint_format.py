@@ -287,6 +287,7 @@ NUMBERS: dict[str, Check] = {
     "history/": floats(None),  # by name, one number per epoch
     "underway/": floats(2),  # by name, the sum of weight times value, and the sum of the weights
     "callback/": anything,  # by index, the result of its state_dict
+    "metric/": anything,  # of an unfinished epoch, by index, the result of its state_dict
 }
 """The other arrays, by full name or by prefix."""
 
@@ -328,20 +329,30 @@ def contradictions(page: Mapping[str, Any], numbers: Numbers) -> Iterator[str]:
         if sums:
             yield f"underway/{next(iter(sums))}: there is no unfinished epoch"
     else:
-        yield from _epoch_contradictions(page["underway"], sums)
-    places = {str(i) for i in range(0 if page.get("completed") else len(page["callbacks"]))}
-    for name in under("callback/", numbers):
-        if name.partition("/")[0] not in places:
-            yield f"callback/{name}: there is no such callback"
+        yield from _epoch_contradictions(page["underway"], sums, page["format"])
+    measured = page["underway"]["data"]["metrics"] if page["underway"] else ()
+    for kind, count in (
+        ("callback", 0 if page.get("completed") else len(page["callbacks"])),
+        ("metric", len(measured)),
+    ):
+        places = {str(i) for i in range(count)}
+        for name in under(f"{kind}/", numbers):
+            if name.partition("/")[0] not in places:
+                yield f"{kind}/{name}: there is no such {kind}"
+    if page["format"] == 1 and measured:
+        yield (
+            "underway: nanonet 0.1.0 took the mean of a metric's values on batches, not its value on the whole epoch; "
+            "resume from the end of an epoch"
+        )
 
 
-def _epoch_contradictions(epoch: Mapping[str, Any], sums: Numbers) -> Iterator[str]:
+def _epoch_contradictions(epoch: Mapping[str, Any], sums: Numbers, version: int) -> Iterator[str]:
     data = epoch["data"]
     if "shuffle" in data and data["shuffle"] != (epoch["begun"] is not None):
         yield "underway.begun: expected the generator's state with shuffling, and null without"
     if data["samples"] is not None and epoch["done"] > -(-data["samples"] // data["batch_size"]):
         yield f"underway.done: {epoch['done']} batches are more than {data['samples']} samples make"
-    expected = {"loss", *data["metrics"]}
+    expected = {"loss", *data["metrics"]} if version == 1 else {"loss"}
     for name in itertools.chain(expected - sums.keys(), sums.keys() - expected):
         yield f"underway/{name}: {'missing' if name in expected else 'not known'}"
     for name, (_, weights) in sums.items():

@@ -1,9 +1,8 @@
-"""Data: the sources of batches: arrays in memory, arrays on disk, or any iterable of batches."""
+"""Data: batches of samples from arrays, in memory or on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from numbers import Real
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,57 +170,6 @@ def check_finite(x: Arrays, target: Arrays, kind: str) -> None:
             if np.isinf(array[place]) and array.dtype == np.float32:
                 hint = "; numbers beyond 3.4e38 need a model with dtype=np.float64"
             raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}{hint}")
-
-
-def _is_row(entry: Any) -> bool:
-    """Tell whether an entry of a list is a sample, a number or row of numbers, rather than a batch."""
-    return isinstance(entry, Real) or (isinstance(entry, (list, tuple)) and all(isinstance(n, Real) for n in entry))
-
-
-class Stream:
-    """An iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch."""
-
-    def __init__(self, batches: Iterable[Any], several: Several = SINGLE) -> None:
-        if not isinstance(batches, Iterable):
-            raise TypeError(
-                "fit: expected x and target, or an iterable of (x, target) batches, "
-                f"got {type(batches).__name__} and no target"
-            )
-        rows = isinstance(batches, (list, tuple)) and batches and _is_row(batches[0])
-        if rows or isinstance(batches, np.ndarray):
-            raise TypeError("fit: target is missing; without it x must be an iterable of (x, target) batches")
-        self._batches, self._several = batches, several
-
-    def batches(self, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches as arrays, skipping the first ``skip``.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or fewer than ``skip``.
-        ShapeError
-            If a batch of rows differs in width from the first.
-        """
-        number, width = 0, None
-        for number, batch in enumerate(self._batches, 1):
-            if not (isinstance(batch, (tuple, list)) and len(batch) in (2, 3)):
-                raise TypeError(
-                    f"fit: expected batch {number} as (x, target) or (x, target, weight), got {type(batch).__name__}"
-                )
-            made = Dataset(*batch, kind=f"batch {number}: ", several=self._several)
-            if not self._several.x and made.x.ndim == 2:
-                width = made.x.shape[1] if width is None else width
-                if made.x.shape[1] != width:
-                    raise ShapeError(f"fit: batch {number} has x of width {made.x.shape[1]}, batch 1 of width {width}")
-            if number > skip:
-                yield Batch(made.x, made.target, made.weight)
-        if number < skip:
-            raise ValueError(f"fit: {skip} batches of this epoch are done, but the iterable yields only {number}")
-        if number == 0:
-            raise ValueError(
-                "fit: the iterable yields no batches; an iterator is exhausted after one epoch, so give a list, or an "
-                "object whose __iter__ starts over"
-            )
 
 
 def _are_arrays(data: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from numbers import Real
 from operator import itemgetter
@@ -17,12 +17,16 @@ from nanonet.core.chain import Chain, checked_views
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
 from nanonet.losses.loss import Loss, nothing_counts
-from nanonet.training.data import Batch, Dataset, Several, Stream, check_finite
+from nanonet.training.class_weight import ClassWeight, ClassWeights
+from nanonet.training.data import Batch, Dataset, Several, check_finite
 from nanonet.training.history import History, Means
-from nanonet.training.metrics import Metric, look_at
+from nanonet.training.metrics.evaluation import Look
+from nanonet.training.metrics.metric import Metric
 from nanonet.training.step import Stepper
+from nanonet.training.stream import Stream, is_stream
+from nanonet.training.tables import as_target
 
-Validation = float | tuple[Any, ...] | None
+Validation = float | tuple[Any, ...] | Iterable[Any] | None
 FIRST = itemgetter(slice(1))  # the first sample alone
 Splits = dict[tuple[int, float], Any]
 
@@ -56,7 +60,8 @@ class Feed:
         self.model, self.loss, self.rng, self.splits = model, loss, rng, splits
         self._several = Several(model.several_inputs, loss.several_targets)
         self.data: Dataset | Stream
-        self.held_out: Dataset | None
+        self.held_out: Dataset | Stream | None
+        self.class_weight: ClassWeight | None = None
 
     def accept(self, x: Any, target: Any, weight: npt.ArrayLike | None, validation: Validation) -> None:
         """Take the data of a fit, or raise an error."""
@@ -73,23 +78,37 @@ class Feed:
         else:
             self.held_out = self._validation(validation)
 
-    def divide(self, batch_size: int, metrics: Iterable[str], *, shuffle: bool) -> None:
-        """Choose how the data is divided into batches."""
-        self.size, self.shuffle = batch_size, shuffle
+    def pace(self, epochs: int, steps: int | None, class_weight: ClassWeights) -> None:
+        """Check that iterables last for the epochs, and weigh the classes."""
+        if isinstance(self.data, Stream):
+            self.data.pace(epochs, steps)
+        elif steps is not None:
+            raise TypeError("fit: steps_per_epoch is for an iterable; arrays are gone through whole, in any batch_size")
+        if isinstance(self.held_out, Stream):
+            self.held_out.pace(epochs)
+            self._dataset(*self.held_out.first(), kind=f"{self.held_out.kind}batch 1: ")
+        if class_weight is not None:
+            self.class_weight = ClassWeight(class_weight, self.data)
+
+    def divide(self, batch_size: int, metrics: Mapping[str, Metric], *, shuffle: bool) -> None:
+        """Choose how the data is divided into batches, and what is measured."""
+        self.size, self.shuffle, self.metrics = batch_size, shuffle, metrics
         self.count: int | None = None
         self.is_stream = self.unchecked = isinstance(self.data, Stream)
         self.settings: dict[str, Any] = {"samples": None, "metrics": [*metrics]}
         if isinstance(self.data, Dataset):
             self.count, self.unchecked = -(-len(self.data) // batch_size), self.data.on_disk
             self.settings |= {"samples": len(self.data), "batch_size": batch_size, "shuffle": shuffle}
+        else:
+            self.count = self.data.steps
 
     def epoch(self) -> Epoch:
         """Start an epoch."""
-        return Epoch(self.settings, self.rng.bit_generator.state if self.shuffle else None)
+        epoch = Epoch(self.settings, self.rng.bit_generator.state if self.shuffle else None)
+        epoch.measure(self.metrics)
+        return epoch
 
-    def train(
-        self, epoch: Epoch, stepper: Stepper, metrics: dict[str, Metric], history: History, *, strict: bool
-    ) -> Iterator[int]:
+    def train(self, epoch: Epoch, stepper: Stepper, history: History, *, strict: bool) -> Iterator[int]:
         """Take a step on each remaining batch of an epoch in which something counts, and yield its number.
 
         With strict, the first of them is taken under the contract.
@@ -98,7 +117,7 @@ class Feed:
 
         def deal(batch: slice) -> slice:
             assert stepper.ranks is not None
-            return batch if strict or metrics or checked_views else stepper.ranks.deal(batch)
+            return batch if strict or epoch.metrics or checked_views else stepper.ranks.deal(batch)
 
         dealt = deal if stepper.ranks is not None else None
         for number, batch in enumerate(self._batches(epoch, dealt), epoch.done + 1):
@@ -106,11 +125,13 @@ class Feed:
             if self.unchecked:
                 x = self.model.enter(x)
                 check_finite(x, batch.target, f"batch {number}: ")
-            measures: dict[str, float] = {}
-            look = partial(look_at, metrics, batch.target, measures) if metrics else None
+            look = Look(epoch.metrics, batch.target, batch.weight, first=strict) if epoch.metrics else None
+            weight = batch.weight
+            if self.class_weight is not None:
+                weight = self.class_weight.of(batch.target, weight)
             take = stepper.take_strictly if strict else stepper.take
             try:
-                outcome = take(x, batch.target, batch.weight, look)
+                outcome = take(x, batch.target, weight, look)
             except NonFiniteError as error:
                 where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
                 located = NonFiniteError(str(error).replace("training stopped at", where))
@@ -120,8 +141,8 @@ class Feed:
                 continue
             strict = False
             epoch.means.add("loss", outcome.loss, outcome.divisor)
-            for name, value in measures.items():
-                epoch.means.add(name, value, batch_size_of(x))
+            if look is not None:
+                epoch.metrics = look.after
             epoch.done = number
             yield number
         self.count = number
@@ -129,17 +150,21 @@ class Feed:
     def _batches(self, epoch: Epoch, deal: Callable[[slice], slice] | None) -> Iterator[Batch]:
         """Yield the remaining batches of an epoch; of arrays only what is dealt to this rank."""
         if isinstance(self.data, Stream):
-            return self.data.batches(epoch.done)
+            return self.data.batches(skip=epoch.done)
         rng = self.rng if self.shuffle else None
         if rng is not None and epoch.done:  # its order was drawn earlier
             rng = generator_at(rng, epoch.begun)
         return self.data.batches(self.size, rng, epoch.done, deal)
 
-    def _validation(self, given: Any) -> Dataset | None:
+    def _validation(self, given: Any) -> Dataset | Stream | None:
         if given is None:
             return None
+        if not self._several.x and is_stream(given):
+            return Stream(given, self._several, "validation ")
         if not (isinstance(given, (tuple, list)) and len(given) in (2, 3)):
-            raise TypeError(f"fit: expected validation as (x, target) or a fraction, got {type(given).__name__}")
+            raise TypeError(
+                f"fit: expected validation as (x, target), batches or a fraction, got {type(given).__name__}"
+            )
         return self._dataset(*given, kind="validation ")[0]
 
     def _split(self, data: Dataset, fraction: float, prediction: Arrays) -> tuple[Dataset, Dataset]:
@@ -165,6 +190,8 @@ class Feed:
                 data.target = each(partial(self._as_target, kind), data.target)
             check_finite(data.x, data.target, kind)
         prediction = self._prediction(self.model.enter(each(FIRST, data.x)))
+        if type(target) is not np.ndarray:
+            data.target = as_target(target, data.target, prediction)
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction
 
@@ -205,11 +232,26 @@ class Epoch:
     done : int
         Number of finished batches.
     means : Means
-        Of the losses and metrics so far.
+        Of the losses so far.
+    metrics : dict
+        The metrics by name, with the batches so far.
+    saved : list of dict
+        What a checkpoint holds of each of them.
     """
 
     def __init__(self, data: dict[str, Any], begun: Any) -> None:
         self.data, self.begun, self.done, self.means = data, begun, 0, Means()
+        self.metrics: dict[str, Metric] = {}
+        self.saved: list[Mapping[str, Any]] = []
+
+    def measure(self, metrics: Mapping[str, Metric]) -> None:
+        """Start metrics afresh, or from what was saved of them."""
+        self.metrics = {name: metric.fresh() for name, metric in metrics.items()}
+        for (name, metric), state in zip(self.metrics.items(), self.saved, strict=False):
+            try:
+                metric.load_state_dict(state)
+            except ValueError as error:
+                raise ValueError(f"fit: the metric {name!r} cannot be resumed within this epoch: {error}") from None
 
     def agree(self, data: dict[str, Any]) -> None:
         """Raise ValueError unless it can be resumed with such data."""

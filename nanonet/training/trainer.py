@@ -20,10 +20,12 @@ from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, start_alike, store
+from nanonet.training.class_weight import ClassWeights
 from nanonet.training.config import config, expect_fast
 from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
-from nanonet.training.metrics import Metric, by_name, evaluation
+from nanonet.training.metrics.evaluation import evaluation, numbers, values
+from nanonet.training.metrics.named import Metrics, by_name
 from nanonet.training.progress import Display, progress
 from nanonet.training.reducer import Reducer
 from nanonet.training.resuming import Member, Resumed
@@ -269,8 +271,10 @@ class Trainer(ByHand):
         batch_size: int = 32,
         shuffle: bool = True,
         validation: Validation = None,
+        steps_per_epoch: int | None = None,
         sample_weight: npt.ArrayLike | None = None,
-        metrics: Sequence[Metric] = (),
+        class_weight: ClassWeights = None,
+        metrics: Metrics = (),
         callbacks: Sequence[Callback] = (),
         verbose: int | None = None,
     ) -> History:
@@ -281,20 +285,30 @@ class Trainer(ByHand):
         Parameters
         ----------
         x, target : array
-            Shape (samples, ...), of equal length. Memory-mapped arrays are read and checked batch by batch. Without
-            target, x is an iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch.
+            Shape (samples, ...), of equal length; frames and series of pandas and polars, and PyTorch tensors, are
+            taken as arrays. Memory-mapped arrays are read and checked batch by batch. Without target, x is an iterable
+            of (x, target) or (x, target, weight) batches, iterated over once per epoch.
         epochs, batch_size : int
             Number of passes over all samples, and samples per step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether to reshuffle the samples for each epoch.
-        validation : (x, target), (x, target, weight) or float, optional
-            Data to evaluate after each epoch, or the fraction of the samples to hold out for that.
+        validation : (x, target), (x, target, weight), iterable or float, optional
+            Data to evaluate after each epoch, all at once or as an iterable of batches, or the fraction of the samples
+            to hold out for that.
+        steps_per_epoch : int, optional
+            Batches per epoch, if x is an iterable: an iterator, such as a generator without end, goes on in the next
+            epoch where it was; any other starts over. In an epoch that is resumed, it is where the epoch began.
         sample_weight : array, optional
             Shape (samples,), nonnegative: the weight of each sample. A batch of total weight 0 is skipped.
-        metrics : sequence of callable
-            Functions of (prediction, target), such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)``
-            if the model outputs one column of probabilities. The history records their means over the samples of an
-            epoch, each from before its step, and their values on the validation data.
+        class_weight : dict or "balanced", optional
+            A factor on the weight of each sample in the training loss, by its label; 1 for a label that is missing.
+            "balanced": samples / (classes * samples of the class), as in scikit-learn.
+        metrics : sequence, or mapping from names, of metrics
+            Such as :func:`nanonet.accuracy`, or ``partial(accuracy, threshold=0.5)`` if the model outputs one column of
+            probabilities; a :class:`nanonet.Metric` of your own, or any function of (prediction, target). The history
+            records their values on all samples of an epoch, each predicted before its step, and on the validation
+            data. For a function that is not built in, all predictions of an epoch are kept in memory. It is called on
+            the first batch too, to find mistakes early. Metrics with a weight are given ``sample_weight``.
         callbacks : sequence of Callback
         verbose : int or None
             0: never print; None: print to stderr once the fit has run for 2 s; 1: print from the start.
@@ -311,7 +325,9 @@ class Trainer(ByHand):
         positive_int(epochs, "fit", "epochs")
         positive_int(batch_size, "fit", "batch_size")
         shuffle = true_or_false(shuffle, "fit", "shuffle")
-        named = by_name(metrics) if metrics else {}
+        if steps_per_epoch is not None:
+            positive_int(steps_per_epoch, "fit", "steps_per_epoch")
+        named = {} if metrics == () else by_name(metrics)
         if isinstance(callbacks, Callback):
             raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
         given, hooks = list(callbacks), list[Callback | Display]()
@@ -325,12 +341,14 @@ class Trainer(ByHand):
             tree = refuse_overlooked(self.model)
             feed = Feed(self.model, self.loss, self.rng, self.splits)
             feed.accept(x, target, sample_weight, validation)
+            feed.pace(epochs, steps_per_epoch, class_weight)
             warn_of_plain_arrays(tree)
             warn_of_outputs(self.model, self.loss)
             feed.divide(batch_size, named, shuffle=shuffle)
             self.underway = self.resumed.epoch if self.resumed else None
             if self.underway is not None:
                 self.underway.agree(feed.settings)
+                self.underway.measure(named)
             self.names = ("loss", *named)
             if feed.held_out is not None:
                 self.names += tuple(f"validation_{name}" for name in self.names)
@@ -345,7 +363,7 @@ class Trainer(ByHand):
                 try:
                     shield.open()
                     for turn in range(epochs):
-                        self._epoch(feed, named, hooks, strict=turn == 0)
+                        self._epoch(feed, hooks, strict=turn == 0)
                         if self.history.stopped:
                             break
                 finally:
@@ -386,7 +404,7 @@ class Trainer(ByHand):
             vars(self).update(before)
             raise
 
-    def _epoch(self, feed: Feed, metrics: dict[str, Metric], hooks: list[Callback | Display], *, strict: bool) -> None:
+    def _epoch(self, feed: Feed, hooks: list[Callback | Display], *, strict: bool) -> None:
         stepper, shield, epoch = self.stepper, self.stepper.shield, self.underway
         self.epoch, self.batch, self.batches = self.history.epochs + 1, epoch.done if epoch else 0, feed.count
         if epoch is None:
@@ -397,7 +415,7 @@ class Trainer(ByHand):
         others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             stepper.expect_changes()
-        taken = feed.train(epoch, stepper, metrics, self.history, strict=strict)
+        taken = feed.train(epoch, stepper, self.history, strict=strict)
         for self.batch in taken:
             self.resumed = None
             shield.open()
@@ -405,12 +423,14 @@ class Trainer(ByHand):
                 callback.step_end(self)
             if others_may_write:
                 stepper.expect_changes()
-        numbers = epoch.means.values(f"fit: no sample of epoch {self.epoch} counts")
+        found = epoch.means.values(f"fit: no sample of epoch {self.epoch} counts")
+        if epoch.metrics:
+            found |= numbers(values(epoch.metrics))
         if feed.held_out is not None:
-            measures = evaluation(self.model, self.loss, feed.held_out, metrics)
-            numbers |= {f"validation_{name}": value for name, value in measures.items()}
+            measures = numbers(evaluation(self.model, self.loss, feed.held_out, feed.metrics))
+            found |= {f"validation_{name}": value for name, value in measures.items()}
         shield.closed = True
-        self.history.append(numbers)
+        self.history.append(found)
         self.underway = self.resumed = None
         shield.open()
         for callback in hooks:

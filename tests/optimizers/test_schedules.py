@@ -14,7 +14,6 @@ import pytest
 from nanonet import (
     SGD,
     Adam,
-    Array,
     Callback,
     CosineRate,
     ExponentialRate,
@@ -28,7 +27,7 @@ from nanonet import (
     Trainer,
     WarmUp,
 )
-from tests.helpers import Momentum, data, everything, picture, train
+from tests.helpers import Momentum, Scripted, data, everything, picture, train
 from tests.registry import concrete
 
 X, TARGET = data(samples=12)
@@ -293,10 +292,7 @@ LOSSES = [5, 4, 4.2, 4.1, 4.3, 3.9, 3.95, 3.9, 3.9, 4, 4, 3, 3.1, 3.2, 3.3, 3.4,
 
 def plateau_rates(numbers: list[float], callback: ReduceOnPlateau) -> list[float]:
     """Return the rate after each epoch, for a metric that gives these numbers."""
-    left, rates = iter(numbers), []
-
-    def number(prediction: Array, target: Array) -> float:
-        return next(left)
+    rates: list[float] = []
 
     class After(Callback):
         def epoch_end(self, trainer: Trainer) -> None:
@@ -308,7 +304,7 @@ def plateau_rates(numbers: list[float], callback: ReduceOnPlateau) -> list[float
         TARGET,
         optimizer=SGD(0.0),
         epochs=len(numbers),
-        metrics=[number],
+        metrics=[Scripted(numbers)],
         callbacks=[callback, After()],
     )
     return rates
@@ -336,11 +332,7 @@ def test_reduce_on_plateau_is_pytorchs_with_a_patience_smaller_by_one(patience: 
 
 
 def test_a_lowered_rate_is_that_of_the_next_step_and_multiplies_a_schedule() -> None:
-    rates, left = Rates(), iter([1.0, 2.0, 2.0, 2.0, 2.0])
-
-    def number(prediction: Array, target: Array) -> float:
-        return next(left)
-
+    rates, number = Rates(), Scripted([1.0, 2.0, 2.0, 2.0, 2.0])
     plateau = ReduceOnPlateau("number", 2, factor=0.5, mode="min")
     settings: dict[str, Any] = {"optimizer": SGD(halving), "metrics": [number], "callbacks": [plateau, rates]}
     train(everything(), X, TARGET, epochs=5, **settings)

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,28 @@ from nanonet import (
     Trainer,
     accuracy,
 )
-from tests.helpers import Centred, Copy, Noise, data, distance, everything, loss_of, picture, small, train, trainer_of
+from tests.helpers import (
+    Centred,
+    Copy,
+    Distance,
+    Noise,
+    Scripted,
+    data,
+    distance,
+    everything,
+    loss_of,
+    picture,
+    small,
+    train,
+    trainer_of,
+)
 
 X, TARGET = data(samples=12)
 
 
-def scripted(numbers: Iterable[float]) -> Callable[[Array, Array], float]:
-    """Return a metric that gives one number after the other, one a batch."""
-    left = iter(numbers)
-
-    def number(prediction: Array, target: Array) -> float:
-        return next(left)
-
-    return number
-
-
 def fit_with(model: Sequential, numbers: list[float], *callbacks: Callback, **settings: Any) -> History:
     """Fit with one batch an epoch, as many epochs as there are numbers for the metric "number"."""
-    return train(model, X, TARGET, epochs=len(numbers), metrics=[scripted(numbers)], callbacks=callbacks, **settings)
+    return train(model, X, TARGET, epochs=len(numbers), metrics=[Scripted(numbers)], callbacks=callbacks, **settings)
 
 
 class States(Callback):
@@ -403,7 +407,7 @@ def test_a_log_that_cannot_be_written_is_refused_before_the_first_step(name: str
 # ---- metrics
 
 
-def test_a_metric_is_a_mean_over_the_samples_of_an_epoch_from_before_each_step() -> None:
+def test_a_metric_is_that_of_all_samples_of_an_epoch_from_before_each_step() -> None:
     model = small()
     history = train(model, X, TARGET, optimizer=SGD(0), batch_size=5, metrics=[distance], epochs=2)
     assert history["distance"] == pytest.approx([distance(model(X), TARGET)] * 2, rel=1e-6)
@@ -458,8 +462,12 @@ def test_a_metric_that_raises_is_the_users_own_error() -> None:
         ([History], TypeError, "fit: expected a metric to be a function of (prediction, target), got <class"),
         (accuracy, TypeError, "; write metrics=[...]"),
         ("accuracy", TypeError, "fit: expected metrics as a list, got 'accuracy'; write metrics=[...]"),
-        ([distance, distance], ValueError, "fit: two metrics have the name 'distance'; give one of them another"),
-        ([scripted([]), scripted([])], ValueError, "fit: two metrics have the name 'number'"),
+        (
+            [distance, distance],
+            ValueError,
+            "fit: two metrics have the name 'distance'; give one of them another",
+        ),
+        ([Scripted([]), Scripted([])], ValueError, "fit: two metrics have the name 'number'"),
     ],
 )
 def test_what_is_no_metric_is_refused_before_the_first_step(metrics: Any, kind: type[Exception], message: str) -> None:
@@ -599,14 +607,17 @@ def explosive(place: str, bomb: Bomb) -> tuple[Trainer, dict[str, Any]]:
             if place == "epoch_end":
                 bomb()
 
-    def metric(prediction: Array, target: Array) -> float:
-        if place == "metric":
-            bomb()
-        return 0.0
+    class Mines(Distance):
+        def update(self, prediction: Array, target: Array, weight: Any = None) -> None:
+            if place == "metric":
+                bomb()
+
+        def value(self) -> float:
+            return 0.0
 
     model = Sequential(Centred(3), Noise(), Linear(3, 4), Mined(), Linear(4, 2), rng=0)
     bomb.trainer = Trainer(model, loss=SquaredError(), optimizer=Rule(0.1))
-    settings: dict[str, Any] = {"callbacks": [Hook()], "metrics": [metric], "validation": (X[:2], TARGET[:2])}
+    settings: dict[str, Any] = {"callbacks": [Hook()], "metrics": [Mines()], "validation": (X[:2], TARGET[:2])}
     return bomb.trainer, settings
 
 

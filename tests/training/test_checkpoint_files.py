@@ -31,7 +31,7 @@ from nanonet import SGD, Adam, Checkpoint, Dropout, Linear, Sequential, SquaredE
 from nanonet.checking.situations import example
 from nanonet.storage import archive
 from tests import ROOT
-from tests.helpers import Momentum, Noise, data
+from tests.helpers import Distance, Momentum, Noise, data
 from tests.killed import kill_and_verify
 from tests.training.test_checkpoints import other, whole
 
@@ -59,16 +59,17 @@ def trainer_of(model: Sequential | None = None, **arguments: Any) -> Trainer:
 def trained(trainer: Trainer) -> Trainer:
     """Return a trainer that has something to lose: an epoch under way, and a split."""
 
-    def breaks(prediction: Any, target: Any) -> float:
-        if trainer.steps == 6:
-            raise KeyboardInterrupt
-        return 0.0
+    class Breaks(Distance):
+        def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+            super().update(prediction, target)
+            if trainer.steps == 6:
+                raise KeyboardInterrupt
 
     width = trainer.model.layers[0].input_shape
     assert width is not None
     x = np.resize(X, (20, *example(width, 3)))
     target = np.resize(TARGET, (20, trainer.model(x).shape[1]))
-    trainer.fit(x, target, epochs=3, batch_size=5, validation=0.2, metrics=[breaks], verbose=0)
+    trainer.fit(x, target, epochs=3, batch_size=5, validation=0.2, metrics=[Breaks()], verbose=0)
     return trainer
 
 

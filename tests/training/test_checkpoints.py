@@ -52,6 +52,7 @@ from nanonet.training.history import Means
 from tests import ROOT
 from tests.helpers import (
     Centred,
+    Distance,
     Momentum,
     Noise,
     Recorder,
@@ -454,19 +455,18 @@ def test_a_training_goes_on_from_steps_taken_by_hand(tmp_path: Path) -> None:
     assert other(whole(later), whole(trainer)) == []
 
 
-class Interrupts:
-    """A metric that is interrupted at one of its calls; as the step is not taken yet, it is none."""
-
-    __name__ = "distance"
+class Interrupts(Distance):
+    """A metric that is interrupted at one of its batches; as the step is not taken yet, it is none."""
 
     def __init__(self, call: int) -> None:
-        self.left = call
+        super().__init__()
+        calls = itertools.count(1)
+        self.is_due: Callable[[], bool] = lambda: next(calls) == call
 
-    def __call__(self, prediction: Array, target: Array) -> float:
-        self.left -= 1
-        if self.left == 0:
+    def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        super().update(prediction, target)
+        if self.is_due():
             raise KeyboardInterrupt
-        return distance(prediction, target)
 
 
 @pytest.mark.parametrize("make", [plain, apart])
@@ -475,14 +475,14 @@ def test_a_training_goes_on_after_ctrl_c_at_any_batch_and_in_the_validation(
     make: Seeded, call: int, tmp_path: Path
 ) -> None:
     trainer, broken = make(0), make(0)
-    trainer.fit(X, TARGET, epochs=5, metrics=[distance], **SETTINGS)
+    trainer.fit(X, TARGET, epochs=5, metrics=[Distance()], **SETTINGS)
     broken.fit(X, TARGET, epochs=5, metrics=[Interrupts(call)], **SETTINGS)
     assert broken.history.interrupted
     assert broken.history.epochs == (call - 1) // 5  # four batches and the validation
     broken.save(tmp_path / "run.npz")
     later = resumed(make(1), tmp_path / "run.npz")
     assert later.history.interrupted
-    later.fit(X, TARGET, epochs=5 - later.history.epochs, metrics=[distance], **SETTINGS)
+    later.fit(X, TARGET, epochs=5 - later.history.epochs, metrics=[Distance()], **SETTINGS)
     assert other(whole(later), whole(trainer)) == []
 
 

@@ -257,7 +257,7 @@ def test_a_second_fit_of_a_trainer_validates_with_the_same_samples() -> None:
     trainer = Trainer(model, loss=SquaredError(), optimizer=SGD(1e-6))
     for _ in range(3):
         trainer.fit(x, target, epochs=2, validation=0.3, metrics=[metric], batch_size=100)
-    kept = {tuple(seen) for seen in metric.seen[1::2]}
+    kept = {tuple(seen) for seen in metric.seen if len(seen) == 6}
     assert len(kept) == 1
     assert {tuple(sorted(batch)) for batch in recorder.seen} == {tuple(sorted(set(range(20)) - set(*kept)))}
 
@@ -446,7 +446,11 @@ BAD_FITS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "fit: validation=0.01 of 12 samples leaves 0 for validation",
     ),
-    "validation True": ({"validation": True}, TypeError, "expected validation as (x, target) or a fraction, got bool"),
+    "validation True": (
+        {"validation": True},
+        TypeError,
+        "expected validation as (x, target), batches or a fraction, got bool",
+    ),
     "weights all 0": ({"sample_weight": np.zeros(12)}, ValueError, "fit: no sample counts: the weight of each"),
     "a negative weight": (
         {"sample_weight": np.arange(12) - 1},
@@ -647,10 +651,10 @@ def test_a_generator_does_for_one_epoch() -> None:
 
 def test_a_generator_that_is_used_up_is_named_as_such() -> None:
     model, same = small(), small()
-    with pytest.raises(ValueError, match=r"an iterator is exhausted after one epoch, so give a list, or an object"):
+    with pytest.raises(ValueError, match=r"an iterator of batches is exhausted after one epoch, and there are 2; give"):
         train(model, ((X, TARGET) for _ in range(3)), None, epochs=2)
     train(same, [(X, TARGET)] * 3, None, epochs=1)
-    assert picture(model) in (picture(same), picture(small()))
+    assert picture(model) == picture(small())
 
 
 @pytest.mark.parametrize("second", [4, 2])
