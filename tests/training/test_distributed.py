@@ -96,4 +96,5 @@ def test_ctrl_c_ends_the_fit_of_all_after_the_same_step(tmp_path: Path) -> None:
     assert status == 0
     reports = [line for line in lines if " True " in line]
     assert len(reports) == 2
-    assert len(set(reports)) == 1
+    # Of an epoch just over, the history of the rank that was interrupted may lack the entry.
+    assert len({(line.split(" [")[0], line.split("] ")[1]) for line in reports}) == 1
