@@ -74,6 +74,7 @@ from nanonet import (
     Optimizer,
     Parallel,
     Permute,
+    PoissonNLL,
     ReLU,
     ReLU6,
     Reparametrised,
@@ -125,6 +126,11 @@ def below(limit: int) -> Draw:
 def signs(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw -1 and 1."""
     return rng.choice([-1.0, 1.0], size=shape)
+
+
+def counts(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw counts from 0."""
+    return rng.poisson(2.0, size=shape).astype(float)
 
 
 def unit(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
@@ -360,6 +366,7 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
+    PoissonNLL: [LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
     CrossEntropy: [

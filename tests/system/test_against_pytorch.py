@@ -60,6 +60,7 @@ from nanonet import (
     Optimizer,
     Parallel,
     Permute,
+    PoissonNLL,
     ReLU,
     Reparametrised,
     Reshape,
@@ -170,6 +171,7 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     MeanSquaredError: lambda loss, y, t: per_sample(functional.mse_loss(y, t, reduction="none")).mean(1),
     MeanAbsoluteError: lambda loss, y, t: per_sample(functional.l1_loss(y, t, reduction="none")).mean(1),
     Huber: lambda loss, y, t: per_sample(functional.huber_loss(y, t, reduction="none", delta=loss.threshold)).mean(1),
+    PoissonNLL: lambda loss, y, t: per_sample(functional.poisson_nll_loss(y, t, reduction="none")).mean(1),
     Hinge: lambda loss, y, t: per_sample(torch.relu(1 - t * y)).sum(1),
     BinaryCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
