@@ -324,18 +324,20 @@ def test_probabilities_are_there_where_the_loss_has_them(digits: tuple[Array, np
 
 def test_early_stopping_keeps_the_best_epochs_net(sums: tuple[Array, Array]) -> None:
     x, y = sums
-    regressor = NanonetRegressor(50, early_stopping=True, patience=3, optimizer=Adam(0.03), random_state=0).fit(x, y)
+    settings: dict[str, Any] = {"early_stopping": True, "patience": 3, "tol": 0, "random_state": 0}
+    regressor = NanonetRegressor(50, optimizer=Adam(0.03), scoring="loss", **settings).fit(x, y)
     curve = regressor.validation_loss_curve_
     assert regressor.n_iter_ == len(curve) == len(regressor.loss_curve_) < 200
     assert curve.index(min(curve)) == len(curve) - 4
-    assert regressor.history_.stopped.startswith("validation_loss has not improved")
+    assert regressor.validation_scores_ == [-loss for loss in curve]
+    assert regressor.history_.stopped == "validation score has not improved by tol=0 for 3 epochs"
 
 
 def test_there_is_a_validation_curve_without_early_stopping_too(sums: tuple[Array, Array]) -> None:
     regressor = NanonetRegressor(validation=0.25, epochs=4).fit(*sums)
     assert len(regressor.validation_loss_curve_) == 4
     assert not hasattr(NanonetRegressor(epochs=1).fit(*sums), "history")
-    with pytest.raises(KeyError, match="validation_loss"):
+    with pytest.raises(AttributeError, match="no validation_loss_curve_: its last fit had no validation_loss"):
         _ = NanonetRegressor(epochs=1).fit(*sums).validation_loss_curve_
 
 
@@ -377,8 +379,8 @@ def test_partial_fit_goes_on_after_a_fit(sums: tuple[Array, Array]) -> None:
     before = regressor.model_
     regressor.partial_fit(*sums).partial_fit(*sums)
     assert regressor.model_ is before
-    assert regressor.n_iter_ == 5
-    assert regressor.fit(*sums).n_iter_ == 3
+    assert (regressor.n_iter_, len(regressor.loss_curve_)) == (1, 5)  # as in scikit-learn, of the last call
+    assert regressor.fit(*sums).n_iter_ == len(regressor.loss_curve_) == 3
 
 
 def test_partial_fit_says_what_is_wrong_with_the_classes(digits: tuple[Array, npt.NDArray[Any]]) -> None:

@@ -79,7 +79,8 @@ class TestPoissonNLL:
         np.testing.assert_allclose(loss.expected(np.log(rates)), rates, rtol=1e-14)
 
     def test_what_is_no_count_is_named_with_its_place(self) -> None:
-        with pytest.raises(ValueError, match=re.escape("PoissonNLL: expected targets of 0 or more, got -1.0 at (1, 0)")):
+        message = "PoissonNLL: expected targets of 0 or more, got -1.0 at (1, 0)"
+        with pytest.raises(ValueError, match=re.escape(message)):
             PoissonNLL()([[1.0], [1.0]], [[2.0], [-1.0]])
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
