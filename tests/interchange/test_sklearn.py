@@ -1,18 +1,13 @@
-"""Estimators: scikit-learn takes them for its own, a weight is a repeat, and nothing is lost between its tools.
-
-`SCIPY_ARRAY_API=1 python -m tests.interchange.test_sklearn` counts what passes of all of scikit-learn's own checks.
-"""
+"""Estimators: a weight is a repeat, and nothing is lost between scikit-learn's tools."""
 
 from __future__ import annotations
 
 import doctest
 import importlib.util
-import os
 import pickle
 import re
 import subprocess
 import sys
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -39,7 +34,6 @@ from nanonet import (
 )
 from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
 from nanonet.interchange.sklearn.samples import EvenBatches, Samples
-from tests import ROOT
 from tests.examples import output_of
 from tests.helpers import Quartic
 
@@ -72,45 +66,6 @@ def weights(samples: int) -> npt.NDArray[np.int_]:
 def outputs(estimator: Any, x: Array) -> Array:
     found: Array = estimator.model_.predict(x)
     return found
-
-
-# ---- scikit-learn's own checks
-
-
-def checked(kind: type[Any]) -> list[dict[str, Any]]:
-    from sklearn.utils.estimator_checks import check_estimator
-
-    results: list[dict[str, Any]] = check_estimator(kind(), on_skip=None, on_fail=None)
-    return results
-
-
-def report() -> None:
-    for kind in BOTH:
-        results = checked(kind)
-        counts = Counter(result["status"] for result in results)
-        told = ", ".join(f"{counts[status]} {status}" for status in ("passed", "failed", "skipped", "xfail"))
-        print(f"{kind.__name__}: {len(results)} checks, {told}")
-        for result in results:
-            if result["status"] != "passed":
-                print(f"  {result['check_name']}: {result['status']}, {result['exception']}")
-
-
-@pytest.mark.slow
-def test_all_of_scikit_learns_checks_pass() -> None:
-    """In a process of their own: SciPy reads SCIPY_ARRAY_API when it is imported. Some need pandas or polars."""
-    sk("base")
-    command = [sys.executable, "-W", "error", "-m", "tests.interchange.test_sklearn"]
-    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    counts = re.findall(r"(\d+) checks, (\d+) passed, (\d+) failed, (\d+) skipped, (\d+) xfail", run.stdout)
-    assert len(counts) == 2
-    for total, passed, failed, skipped, expected in counts:
-        assert (failed, expected) == ("0", "0"), run.stdout
-        assert int(total) - int(skipped) == int(passed) > 50
-    missing = [name for name in ("pandas", "polars") if importlib.util.find_spec(name) is None]
-    for line in re.findall(r"^  .*", run.stdout, re.MULTILINE):
-        assert any(name in line for name in missing), line
 
 
 # ---- a weight is a repeat
@@ -508,7 +463,3 @@ def test_they_are_as_good_as_scikit_learns_own_with_the_same_net() -> None:
 def test_a_loss_of_ones_own_may_be_any_loss(digits: tuple[Array, npt.NDArray[Any]]) -> None:
     x, y = digits
     assert NanonetClassifier(16, loss=Quartic(), epochs=30, random_state=0).fit(x, y).score(x, y) > 0.9
-
-
-if __name__ == "__main__":
-    report()

@@ -242,6 +242,7 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, F
                 trainer.fit(EvenBatches(weighted, size, self._rng if self.shuffle else None), **settings)
         finally:
             self.t_ += (self.history_.epochs - epochs) * len(samples)
+            self.learning_rate_ = trainer.optimizer.rate(trainer.steps) * trainer.rate_factor
 
     def _split(self, samples: Samples, fraction: float) -> tuple[Samples, Samples]:
         """Split off validation samples, for a warm start as in the fits before, which trained on the others."""
@@ -277,15 +278,21 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, F
         return Convergence(tol, self.patience, adaptive=self.learning_rate == "adaptive", **settings)
 
     def _score_on(self, kept: Samples) -> Callable[[], float]:
-        """Return the function that scores the net on validation samples."""
-        if isinstance(self.scoring, str) and self.scoring == "loss":
-            return lambda: -self.history_["validation_loss"][-1]
+        """Return the function that scores the net on validation samples: NaN if its predictions are not finite."""
         x, y = dense(kept.x), self._answers(kept)
         weight = {} if kept.is_even else {"sample_weight": kept.weight}
-        scorer = bases.check_scoring(self, scoring=self.scoring)
+        by_loss = isinstance(self.scoring, str) and self.scoring == "loss"
+        scorer = None if by_loss else bases.check_scoring(self, scoring=self.scoring)
         judged: Any = type(self).__new__(type(self))  # shares the net, but x has no feature names any more
         judged.__dict__ |= {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        return lambda: float(scorer(judged, x, y, **weight))
+
+        def score() -> float:
+            loss = self.history_["validation_loss"][-1]
+            if scorer is None:
+                return -loss
+            return float(scorer(judged, x, y, **weight)) if math.isfinite(loss) else math.nan
+
+        return score
 
     def _conclude(self, followers: Sequence[Callback]) -> None:
         """Keep the scores; warn if tol asks for convergence and there was none."""

@@ -19,6 +19,26 @@ from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.trainer import Callback
 
 
+class LabelsCrossEntropy(BinaryCrossEntropy):
+    """Sum over the labels of -t log p - (1 - t) log(1 - p), mean over the batch: scikit-learn's, for a multilabel y.
+
+    Examples
+    --------
+    >>> round(LabelsCrossEntropy()([[0.0, 0.0]], [[1.0, 0.0]]) / BinaryCrossEntropy()([[0.0]], [[1.0]]), 6)
+    2.0
+    """
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return the sum over the labels."""
+        each: Array = prediction.shape[1] * super().function(prediction, target)
+        return each
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return sigmoid(a) - t."""
+        slope: Array = prediction.shape[1] * super().derivative(prediction, target)
+        return slope
+
+
 class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each class, of which the largest wins, or for each label of a multilabel y.
 
@@ -40,8 +60,9 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
         Layers get their dtype from X; a Sequential keeps its own. Every chain that it builds without a seed, also one
         within another, draws its weights from random_state.
     loss : Loss, optional
-        Default: CrossEntropy; for a multilabel y, BinaryCrossEntropy. It and losses with ``integer_target`` get labels
-        from 0, Hinge gets rows of -1 and 1, all others rows of 0 and 1, one column per class.
+        Default: CrossEntropy; for a multilabel y the sum of BinaryCrossEntropy over the labels. CrossEntropy and losses
+        with ``integer_target`` get labels from 0, Hinge gets rows of -1 and 1, all others rows of 0 and 1, one column
+        per class.
     optimizer : Optimizer, optional
         Instead of solver and learning_rate_init.
     solver : "adam", "sgd" or "lbfgs"
@@ -90,10 +111,12 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
     ----------
     model_ : Sequential
     history_ : History
-    classes_, n_features_in_, feature_names_in_, n_iter_, loss_curve_, loss_, best_loss_, validation_scores_,
-    best_validation_score_, coefs_, intercepts_, n_layers_, n_outputs_, t_
+    classes_, n_features_in_, feature_names_in_, n_iter_, t_, loss_, loss_curve_, best_loss_, validation_scores_,
+    best_validation_score_, coefs_, intercepts_, n_layers_, n_outputs_
         As in scikit-learn. coefs_ and intercepts_ are views of the net's numbers, and there if all of these are those
         of Linear layers.
+    learning_rate_ : float
+        The rate after the last epoch.
     validation_loss_curve_ : list of float
         If there were validation samples.
 
@@ -297,7 +320,7 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def _chosen_loss(self) -> Loss:
         if self.loss is None:
-            return BinaryCrossEntropy() if self._is_multilabel else CrossEntropy()
+            return LabelsCrossEntropy() if self._is_multilabel else CrossEntropy()
         assert isinstance(self.loss, Loss)  # check_settings
         return self.loss
 

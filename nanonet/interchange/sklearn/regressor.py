@@ -71,12 +71,12 @@ class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  
     def _start(self, X: Any, y: Numbers, *, first: bool) -> None:
         columns = self._rows(y).shape[1]
         if first:
-            self._is_flat = y.ndim == 1
             self._build(columns, X.dtype)
-        elif (y.ndim == 1, columns) != (self._is_flat, self.n_outputs_):
+        elif columns != self.n_outputs_:
             raise ValueError(
                 f"{type(self).__name__}: expected y with {self.n_outputs_} columns, as before, got shape {y.shape}"
             )
+        self._is_flat = y.ndim == 1
 
     def _rows(self, y: Numbers) -> Numbers:
         return y.reshape(len(y), -1)

@@ -67,8 +67,8 @@ class Samples:
         held = round(fraction * len(self)) if 0 < fraction < 1 else 0
         if not 0 < held < len(self):
             raise ValueError(
-                f"validation: expected a fraction that leaves some of the {len(self)} distinct samples on both sides, "
-                f"got {fraction}"
+                f"validation: expected a fraction that leaves some of the {len(self)} samples on both sides, "
+                f"equal ones counted once, got {fraction}"
             )
         order = rng.permutation(len(self))
         if stratified:
