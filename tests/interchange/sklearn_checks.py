@@ -23,7 +23,10 @@ SETTINGS: dict[str, tuple[tuple[type[Any], ...], dict[str, Any]]] = {
     "warm_start": (BOTH, {"warm_start": True, "activation": "logistic"}),
     "shuffle": (BOTH, {"shuffle": False, "epochs": 50}),
     "tol": (BOTH, {"tol": 1e-3, "batch_size": "auto", "alpha": 1e-3, "epochs": 50}),
-    "adaptive": (BOTH, {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.003, "tol": 1e-3}),
+    "adaptive": (
+        BOTH,
+        {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.003, "tol": 1e-3, "activation": "tanh"},
+    ),
     "invscaling": (BOTH, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.01}),
     "early_stopping": (BOTH, {"early_stopping": True, "validation": 0.5}),
     "scoring": (BOTH, {"early_stopping": True, "validation": 0.5, "scoring": "loss", "tol": 1e-3}),

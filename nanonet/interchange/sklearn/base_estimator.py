@@ -43,7 +43,7 @@ Activations = Activation | Sequence[Activation] | None
 Model = Callable[[int, int], Sequential | Iterable[Layer]]
 
 DTYPES = (np.float64, np.float32)  # kept; anything else is converted to the first
-ROWS = 1000  # of a sparse matrix that are made dense at once
+MOST = 2**22  # the numbers of a sparse X that are dense at once in a prediction
 
 
 class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, Fitted, bases.BaseEstimator, ABC):  # type: ignore[misc]  # untyped
@@ -123,8 +123,9 @@ class Estimator(bases.ClassNamePrefixFeaturesOutMixin, bases.TransformerMixin, F
         if not is_sparse(entered):
             outputs: Array = model(entered)
             return outputs
-        starts = range(0, entered.shape[0], ROWS)
-        return np.concatenate([model(entered[start : start + ROWS].toarray()) for start in starts])
+        rows = max(1, MOST // entered.shape[1])
+        starts = range(0, entered.shape[0], rows)
+        return np.concatenate([model(entered[start : start + rows].toarray()) for start in starts])
 
     # ---- data
 
