@@ -25,7 +25,7 @@ SETTINGS: dict[str, tuple[tuple[type[Any], ...], dict[str, Any]]] = {
     "tol": (BOTH, {"tol": 1e-3, "batch_size": "auto", "alpha": 1e-3, "epochs": 50}),
     "adaptive": (
         BOTH,
-        {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.003, "tol": 1e-3, "activation": "tanh"},
+        {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.01, "hidden": 20, "activation": "tanh"},
     ),
     "invscaling": (BOTH, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.01}),
     "early_stopping": (BOTH, {"early_stopping": True, "validation": 0.5}),
