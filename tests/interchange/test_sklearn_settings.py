@@ -97,8 +97,8 @@ def test_the_same_parameters_take_the_same_steps(parameters: dict[str, Any]) -> 
     common = {"alpha": 0.0, "tol": 0.0, "max_iter": 40} | parameters | rate
     fixed = {"activation": "tanh", "batch_size": 20, "shuffle": False}
     theirs, model = started(MLPRegressor, Y, **common, **fixed)
-    names: dict[Any, str] = {"max_iter": "epochs", "n_iter_no_change": "patience"}
-    mine: dict[str, Any] = {names.get(name, name): value for name, value in common.items()}
+    names: dict[str, str] = {"max_iter": "epochs", "n_iter_no_change": "patience"}
+    mine: dict[Any, Any] = {names.get(name, name): value for name, value in common.items()}
     if "patience" in mine:
         mine["patience"] += 1  # scikit-learn's fit goes on for one epoch more
     if mine.pop("momentum", 0.9) == 0:
