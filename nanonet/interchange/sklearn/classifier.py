@@ -112,9 +112,10 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
     model_ : Sequential
     history_ : History
     classes_, n_features_in_, feature_names_in_, n_iter_, t_, loss_, loss_curve_, best_loss_, validation_scores_,
-    best_validation_score_, coefs_, intercepts_, n_layers_, n_outputs_
-        As in scikit-learn. coefs_ and intercepts_ are views of the net's numbers, and there if all of these are those
-        of Linear layers.
+    best_validation_score_, n_layers_, n_outputs_
+        As in scikit-learn.
+    coefs_, intercepts_ : list of array
+        Views of the numbers of the net, if all of these are those of Linear layers.
     learning_rate_ : float
         The rate after the last epoch.
     validation_loss_curve_ : list of float
