@@ -219,7 +219,7 @@ def test_a_warm_start_never_trains_on_the_validation_samples_of_before() -> None
 def test_a_warm_start_keeps_the_best_net_of_all_fits() -> None:
     warm = NanonetRegressor(4, epochs=20, early_stopping=True, warm_start=True, random_state=0).fit(X, Y)
     best, before = warm.best_validation_score_, warm.predict(X)
-    warm.set_params(optimizer=SGD(0.0), epochs=2).fit(X, Y + 100)  # which is nowhere near
+    warm.set_params(optimizer=SGD(1e-3), epochs=2).fit(X, Y + 100)  # which is nowhere near
     assert warm.best_validation_score_ == best
     np.testing.assert_array_equal(warm.predict(X), before)
 
@@ -366,6 +366,10 @@ def test_many_labels_are_learned_each_for_itself() -> None:
         assert (fitted.predict(X) == y).mean() > 0.95, loss
         assert set(np.unique(fitted.predict(X))) == {0, 1}
         assert fitted.classes_.tolist() == [0, 1, 2]
+    for loss, output, label in ((Hinge(), 0.25, 1), (SquaredError(), 0.25, 0), (None, -0.25, 0), (None, 0.25, 1)):
+        flat = NanonetClassifier((), loss=loss, epochs=1).fit(X, y)
+        flat.coefs_[0][...], flat.intercepts_[0][...] = 0, output
+        assert (flat.predict(X) == label).all()
     proba = NanonetClassifier(30, epochs=3).fit(X, y).predict_proba(X)
     assert proba.shape == (60, 3)
     assert np.abs(proba.sum(axis=1) - 1).max() > 1e-3
