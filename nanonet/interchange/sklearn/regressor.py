@@ -32,8 +32,9 @@ class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  
 
     Examples
     --------
-    >>> from nanonet.interchange.sklearn import NanonetRegressor
+    >>> import numpy as np
     >>> from nanonet import Adam
+    >>> from nanonet.interchange.sklearn import NanonetRegressor
     >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
     >>> y = np.sin(3 * X[:, 0])
     >>> NanonetRegressor(50, optimizer=Adam(0.01), random_state=0).fit(X, y).score(X, y) > 0.99  # doctest: +SKIP
