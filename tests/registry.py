@@ -105,6 +105,7 @@ from nanonet import (
 )
 from nanonet.core.chain import Chain
 from nanonet.core.checks import is_several
+from nanonet.losses.labels import LabelsCrossEntropy
 
 T = TypeVar("T")
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
@@ -369,6 +370,7 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     PoissonNLL: [LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
+    LabelsCrossEntropy: [LossCase(LabelsCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,)]],
     CrossEntropy: [
         LossCase(CrossEntropy, (3,), draw_target=below(3), target_shape=()),
         LossCase(CrossEntropy, (4,), draw_target=probabilities),

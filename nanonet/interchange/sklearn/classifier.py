@@ -12,31 +12,12 @@ from nanonet.interchange.sklearn import bases
 from nanonet.interchange.sklearn.base_estimator import Activations, Estimator, Model
 from nanonet.interchange.sklearn.samples import Samples
 from nanonet.interchange.sklearn.settings import FIRST_RATE, may_be_partial
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.labels import LabelsCrossEntropy
 from nanonet.losses.loss import Loss
 from nanonet.losses.regression import Hinge
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.trainer import Callback
-
-
-class LabelsCrossEntropy(BinaryCrossEntropy):
-    """Sum over the labels of -t log p - (1 - t) log(1 - p), mean over the batch: scikit-learn's, for a multilabel y.
-
-    Examples
-    --------
-    >>> round(LabelsCrossEntropy()([[0.0, 0.0]], [[1.0, 0.0]]) / BinaryCrossEntropy()([[0.0]], [[1.0]]), 6)
-    2.0
-    """
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        """Return the sum over the labels."""
-        each: Array = prediction.shape[1] * super().function(prediction, target)
-        return each
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return sigmoid(a) - t."""
-        slope: Array = prediction.shape[1] * super().derivative(prediction, target)
-        return slope
 
 
 class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
