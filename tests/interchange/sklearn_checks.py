@@ -10,10 +10,14 @@ import warnings
 from collections import Counter
 from typing import Any
 
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import check_estimator
+import pytest
 
 from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
 
 BOTH = (NanonetClassifier, NanonetRegressor)
 
