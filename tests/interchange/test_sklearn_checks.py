@@ -68,5 +68,6 @@ def test_its_own_tests_of_mlp_hold_with_ours_in_its_place_but_for_those_in_the_t
     command = [sys.executable, "-m", "pytest", *options, "--pyargs", tests]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     outcomes = json.loads((tmp_path / "outcomes.json").read_text(encoding="utf-8"))
-    assert {name for name, outcome in outcomes.items() if outcome != "passed"} == set(DIFFERENT), run.stdout
-    assert len(outcomes) - len(DIFFERENT) >= 45
+    differing = {name for name, outcome in outcomes.items() if outcome != "passed"}
+    assert differing == DIFFERENT.keys() & outcomes.keys(), run.stdout  # other versions have other tests
+    assert len(outcomes) - len(differing) >= 45
