@@ -62,7 +62,7 @@ from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.loss import Loss
-from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, SquaredError
+from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
@@ -170,6 +170,7 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PoissonNLL",
     "RMSNorm",
     "RMSprop",
     "Random",

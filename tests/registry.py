@@ -74,6 +74,7 @@ from nanonet import (
     Optimizer,
     Parallel,
     Permute,
+    PoissonNLL,
     ReLU,
     ReLU6,
     Reparametrised,
@@ -104,6 +105,7 @@ from nanonet import (
 )
 from nanonet.core.chain import Chain
 from nanonet.core.checks import is_several
+from nanonet.losses.labels import LabelsCrossEntropy
 
 T = TypeVar("T")
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
@@ -125,6 +127,11 @@ def below(limit: int) -> Draw:
 def signs(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw -1 and 1."""
     return rng.choice([-1.0, 1.0], size=shape)
+
+
+def counts(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw counts from 0."""
+    return rng.poisson(2.0, size=shape).astype(float)
 
 
 def unit(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
@@ -360,8 +367,10 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
+    PoissonNLL: [LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
+    LabelsCrossEntropy: [LossCase(LabelsCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,)]],
     CrossEntropy: [
         LossCase(CrossEntropy, (3,), draw_target=below(3), target_shape=()),
         LossCase(CrossEntropy, (4,), draw_target=probabilities),

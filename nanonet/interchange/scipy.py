@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import is_finite
-from nanonet.core.checks import optional
+from nanonet.core.checks import finite_number, optional
 from nanonet.core.errors import NonFiniteError
+from nanonet.core.parameter import Parameter
 from nanonet.losses.loss import Loss
 from nanonet.models.sequential import Sequential
 
@@ -27,6 +28,8 @@ def minimize(
     method: str = "L-BFGS-B",
     *,
     sample_weight: npt.ArrayLike | None = None,
+    weight_decay: float = 0.0,
+    decays: Callable[[str, Parameter], bool] | None = None,
     tol: float | None = None,
     callback: Callable[[Any], object] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -49,6 +52,10 @@ def minimize(
         A method without second derivatives, such as "L-BFGS-B", "CG", "BFGS", "TNC" or "SLSQP".
     sample_weight : array, optional
         Shape (samples,).
+    weight_decay : float
+        Adds weight_decay / 2 times the sum of w^2 to the loss, whose gradient is that of an optimizer's weight_decay.
+    decays : callable, optional
+        Called with a parameter's name and the parameter; returns whether it decays. Default: all do.
     tol, options
         As for SciPy: ``options={"maxiter": 100}``.
     callback : callable, optional
@@ -74,7 +81,8 @@ def minimize(
     True
     """
     optimize = optional("minimize", "SciPy", "scipy", "scipy.optimize")
-    objective = Objective(model, x, target, loss, sample_weight)
+    decay = finite_number(weight_decay, "minimize", "weight_decay", low=0)
+    objective = Objective(model, x, target, loss, sample_weight, decay, decays)
 
     def report(intermediate_result: Any) -> None:  # SciPy inspects the argument's name; TNC passes only x
         assert callback is not None
@@ -96,7 +104,7 @@ def minimize(
 
 
 class Objective:
-    """The loss as a function of a model's trainable parameters, which records the best point evaluated.
+    """The loss, with the penalty, as a function of a model's trainable parameters, which records the best point.
 
     Attributes
     ----------
@@ -105,12 +113,24 @@ class Objective:
     """
 
     def __init__(
-        self, model: Sequential, x: npt.ArrayLike, target: npt.ArrayLike, loss: Loss, weight: npt.ArrayLike | None
+        self,
+        model: Sequential,
+        x: npt.ArrayLike,
+        target: npt.ArrayLike,
+        loss: Loss,
+        weight: npt.ArrayLike | None = None,
+        decay: float = 0.0,
+        decays: Callable[[str, Parameter], bool] | None = None,
     ) -> None:
         self.model, self.loss = model, loss
         self._data = model.enter(x), target, weight
         parts = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
         self._moves = np.concatenate([np.zeros(0, bool), *parts])
+        shares = [
+            np.full(parameter.size, decay if decays is None or decays(name, parameter) else 0.0)
+            for name, parameter in model.parameters().items()
+        ]
+        self._decay = np.concatenate([np.zeros(0), *shares])[self._moves]
         if not self._moves.any():
             raise ValueError("minimize: expected a model with trainable parameters, got one that is all frozen")
         self.x = model.vector.value[self._moves].astype(np.float64)
@@ -148,4 +168,8 @@ class Objective:
         prediction, cache = model.forward(x)
         value, loss_cache = self.loss.forward(prediction, *self.loss.check(prediction, target, weight))
         model.backward_parameters(self.loss.backward(loss_cache), cache)
-        return value, self.model.vector.grad[self._moves].astype(np.float64)
+        grad = self.model.vector.grad[self._moves].astype(np.float64)
+        if self._decay.any():
+            w = self.model.vector.value[self._moves].astype(np.float64)
+            value, grad = value + float(self._decay @ w**2) / 2, grad + self._decay * w
+        return value, grad

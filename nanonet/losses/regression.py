@@ -1,4 +1,4 @@
-"""Losses for numeric targets, and the hinge loss for targets -1 and 1."""
+"""Losses for numeric targets, among them counts, and the hinge loss for targets -1 and 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number, stranger
-from nanonet.losses.loss import Loss
+from nanonet.core.stable import exp_of_negative
+from nanonet.losses.loss import Loss, float_array
 from nanonet.losses.outputs import mean_over_outputs, outputs
 
 
@@ -138,6 +139,56 @@ class Huber(Loss):
         """Return y - t clipped to ±h, / outputs."""
         held: Array = np.clip(prediction - target, -self.threshold, self.threshold) / outputs(prediction)
         return held
+
+
+class PoissonNLL(Loss):
+    """Mean of exp(y) - t y over the outputs and the batch, for counts t: PyTorch's PoissonNLLLoss with its defaults.
+
+    The negative log-likelihood of t, without log t!, under a Poisson distribution of the mean exp(y): the model gives
+    the logarithm of the rate. Targets are 0 or more, and need not be integers. Where exp(y) overflows, so does E.
+
+    Examples
+    --------
+    >>> loss = PoissonNLL()
+    >>> loss([[0.0]], [[3.0]]), round(loss([[1.0]], [[3.0]]), 6)
+    (1.0, -0.281718)
+    >>> loss.expected([[0.0], [1.0]]).round(3)
+    array([[1.   ],
+           [2.718]])
+    """
+
+    mixes_samples = False
+    formula = "sum(exp(y) - t * y) / n"
+    derivative_formula = "(exp(y) - t) / n"
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        """Return the mean of exp(yⱼ) - tⱼ yⱼ over j."""
+        return mean_over_outputs(_exp(prediction) - target * prediction)
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        """Return (exp(y) - t) / outputs."""
+        return (_exp(prediction) - target) / outputs(prediction)
+
+    def expected(self, prediction: npt.ArrayLike) -> Array:
+        """Return exp(prediction), the mean of the target."""
+        return _exp(float_array(prediction, self, "prediction"))
+
+    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return random counts."""
+        return rng.poisson(2.0, size=shape)
+
+    def check_target(self, prediction: Array, target: object) -> Array:
+        """Return target, checked to have the shape of prediction and entries of 0 or more."""
+        array = super().check_target(prediction, target)
+        if not (array >= 0).all():
+            raise ValueError(f"PoissonNLL: expected targets of 0 or more, got {stranger(array, ~(array >= 0))}")
+        return array
+
+
+def _exp(a: Array) -> Array:
+    """Return exp(a), infinity where it overflows: a step from there is not taken, and the error names the loss."""
+    with np.errstate(over="ignore"):
+        return exp_of_negative(a)
 
 
 class Hinge(Loss):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -28,6 +30,28 @@ from nanonet.training.metrics.named import Metrics
 from nanonet.training.reducer import Reducer
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
+
+_unseeded: ContextVar[np.random.Generator | None] = ContextVar("_unseeded", default=None)
+
+
+@contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Make each Sequential that is built without rng within the block use this one; it holds for this thread alone.
+
+    Examples
+    --------
+    >>> from nanonet import Linear, Sequential
+    >>> def weight() -> float:
+    ...     with seeded(np.random.default_rng(0)):
+    ...         return Sequential(Sequential(Linear(1, 1))).vector.value[0]
+    >>> weight() == weight()
+    np.True_
+    """
+    token = _unseeded.set(rng)
+    try:
+        yield
+    finally:
+        _unseeded.reset(token)
 
 
 class Sequential(Chain):
@@ -65,6 +89,11 @@ class Sequential(Chain):
     >>> model([[1.0, 2.0], [3.0, 4.0]]).shape
     (2, 1)
     """
+
+    def __init__(
+        self, *layers: Layer, dtype: npt.DTypeLike = np.float32, rng: int | np.random.Generator | None = None
+    ) -> None:
+        super().__init__(*layers, dtype=dtype, rng=_unseeded.get() if rng is None else rng)
 
     @overload
     def __getitem__(self, index: int) -> Layer: ...

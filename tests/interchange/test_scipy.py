@@ -24,8 +24,9 @@ from nanonet import (
     ShapeError,
     SquaredError,
     Tanh,
+    weights_only,
 )
-from nanonet.interchange.scipy import minimize
+from nanonet.interchange.scipy import Objective, minimize
 from tests import ROOT
 
 pytestmark = pytest.mark.peer
@@ -50,6 +51,22 @@ def at_most(iterations: int, method: str) -> dict[str, int]:
     if method == "Nelder-Mead":  # which needs many
         return {"maxiter": 50 * iterations}
     return {"maxfun": 10 * iterations} if method == "TNC" else {"maxiter": iterations}
+
+
+@pytest.mark.parametrize("decays", [None, weights_only])
+def test_the_weight_decay_is_a_penalty_whose_gradient_is_that_of_an_optimizer(decays: Any) -> None:
+    model = net()
+    plain, penal = (Objective(model, X, TARGET, SquaredError(), None, decay, decays) for decay in (0.0, 0.3))
+    w = model.vector.value.copy()
+    kept = np.concatenate(
+        [np.full(each.size, decays is None or len(each.shape) > 1) for each in model.parameters().values()]
+    )
+    assert penal.fun == pytest.approx(plain.fun + 0.15 * np.sum(w[kept] ** 2))
+    np.testing.assert_allclose(penal.jac, plain.jac + 0.3 * w * kept)
+    found = minimize(model, X, TARGET, SquaredError(), weight_decay=0.3, decays=decays)
+    assert found.fun == pytest.approx(penal(found.x)[0])
+    with pytest.raises(ValueError, match="minimize: expected a finite weight_decay of 0 or more, got -1"):
+        minimize(model, X, TARGET, SquaredError(), weight_decay=-1)
 
 
 class Exponential(Activation):

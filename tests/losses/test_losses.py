@@ -12,7 +12,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nanonet import Array, CrossEntropy, Linear, Loss, Sequential, Shape, ShapeError, SquaredError, check_gradients
+from nanonet import (
+    Array,
+    CrossEntropy,
+    Linear,
+    Loss,
+    PoissonNLL,
+    Sequential,
+    Shape,
+    ShapeError,
+    SquaredError,
+    check_gradients,
+)
 from tests.registry import LOSSES, LossCase, params
 
 every_loss = pytest.mark.parametrize("case", params(LOSSES))
@@ -58,6 +69,26 @@ class TestSquaredError:
         with np.errstate(all="raise"):
             assert SquaredError()([[1000.0]], [[-1000.0]]) == 2e6
             assert SquaredError()(np.array([[1000]], np.float32), [[-1000]]) == 2e6
+
+
+class TestPoissonNLL:
+    def test_it_is_least_where_the_expected_count_is_the_target(self) -> None:
+        loss, rates = PoissonNLL(), np.linspace(0.5, 6, 111).reshape(-1, 1)
+        each = loss.function(np.log(rates), np.full_like(rates, 3.0))
+        assert rates[each.argmin(), 0] == pytest.approx(3.0)
+        np.testing.assert_allclose(loss.expected(np.log(rates)), rates, rtol=1e-14)
+
+    def test_what_is_no_count_is_named_with_its_place(self) -> None:
+        message = "PoissonNLL: expected targets of 0 or more, got -1.0 at (1, 0)"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            PoissonNLL()([[1.0], [1.0]], [[2.0], [-1.0]])
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_far_out_it_vanishes_or_is_infinite_without_a_warning(self, dtype: type[Any]) -> None:
+        with np.errstate(all="raise"):
+            assert PoissonNLL()(np.array([[-1000]], dtype), [[2]]) == 2000
+            assert PoissonNLL()(np.array([[1000]], dtype), [[0]]) == math.inf
+            assert grad_of(PoissonNLL(), np.array([[-1000.0]], dtype), [[2.0]]).tolist() == [[-2]]
 
 
 # ---- what holds for every loss

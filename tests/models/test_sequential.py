@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import pickle
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +31,7 @@ from nanonet import (
     Tanh,
     Zeros,
 )
+from nanonet.models.sequential import seeded
 from tests.helpers import (
     Branches,
     Centred,
@@ -99,6 +102,32 @@ def test_what_is_no_layer_is_refused_by_its_position(wrong: Any, hint: str) -> N
 def test_a_dtype_other_than_float32_and_float64_is_refused(dtype: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="Sequential: expected dtype float32 or float64, got"):
         Sequential(Linear(2, 2), dtype=dtype)
+
+
+def test_within_seeded_a_chain_without_rng_draws_from_there_and_one_with_rng_does_not() -> None:
+    def weights(rng: int | None = None, seed: int = 5) -> list[float]:
+        with seeded(np.random.default_rng(seed)):
+            nested = Sequential(Sequential(Linear(2, 2), rng=rng), Linear(2, 1))
+        return [float(number) for number in nested.vector.value]
+
+    assert weights() == weights() != weights(seed=6)
+    assert weights(3)[:6] == weights(3, seed=6)[:6] == Sequential(Linear(2, 2), rng=3).vector.value.tolist()
+    assert weights(3)[6:] != weights(3, seed=6)[6:]
+
+
+def test_seeded_ends_with_its_block_and_is_of_its_thread_alone() -> None:
+    elsewhere: list[Sequential] = []
+    rng = np.random.default_rng(0)
+    with contextlib.suppress(ZeroDivisionError), seeded(rng):
+        with seeded(np.random.default_rng(1)):
+            inner = Sequential()
+        thread = threading.Thread(target=lambda: elsewhere.append(Sequential()))
+        thread.start()
+        thread.join()
+        assert Sequential().rng is rng is not inner.rng
+        raise ZeroDivisionError
+    assert elsewhere[0].rng is not rng
+    assert Sequential().rng is not rng
 
 
 @pytest.mark.parametrize("rng", [-1, "0", 1.5, True])

@@ -60,6 +60,7 @@ from nanonet import (
     Optimizer,
     Parallel,
     Permute,
+    PoissonNLL,
     ReLU,
     Reparametrised,
     Reshape,
@@ -86,6 +87,7 @@ from nanonet import (
 )
 from nanonet.core.arrays import each, parts_of
 from nanonet.core.chain import Chain
+from nanonet.losses.labels import LabelsCrossEntropy
 from tests.registry import LAYERS, LOSSES, OPTIMIZERS, LayerCase, LossCase, OptimizerCase, concrete, params
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -170,10 +172,14 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     MeanSquaredError: lambda loss, y, t: per_sample(functional.mse_loss(y, t, reduction="none")).mean(1),
     MeanAbsoluteError: lambda loss, y, t: per_sample(functional.l1_loss(y, t, reduction="none")).mean(1),
     Huber: lambda loss, y, t: per_sample(functional.huber_loss(y, t, reduction="none", delta=loss.threshold)).mean(1),
+    PoissonNLL: lambda loss, y, t: per_sample(functional.poisson_nll_loss(y, t, reduction="none")).mean(1),
     Hinge: lambda loss, y, t: per_sample(torch.relu(1 - t * y)).sum(1),
     BinaryCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).mean(1),
+    LabelsCrossEntropy: lambda loss, y, t: per_sample(
+        functional.binary_cross_entropy_with_logits(y, t, reduction="none")
+    ).sum(1),
     Together: "it is a sum of others; see test_together.py",
     CrossEntropy: lambda loss, y, t: functional.cross_entropy(y, t, **cross_entropy_settings(loss), reduction="none"),
 }

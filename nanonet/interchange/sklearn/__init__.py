@@ -1,8 +1,9 @@
 """Estimators for scikit-learn.
 
-estimators has the two classes, base_estimator what they share, samples the distinct samples that they train on, bases
-what is imported from scikit-learn, or the placeholders if it is not installed.
+classifier and regressor have the two classes, base_estimator what they share, fitted what they show after a fit,
+settings what their parameters mean, convergence the callbacks that some of these ask for, samples the distinct samples
+that they train on, bases what is imported from scikit-learn, or the placeholders if it is not installed.
 """
 
-from nanonet.interchange.sklearn.estimators import NanonetClassifier as NanonetClassifier
-from nanonet.interchange.sklearn.estimators import NanonetRegressor as NanonetRegressor
+from nanonet.interchange.sklearn.classifier import NanonetClassifier as NanonetClassifier
+from nanonet.interchange.sklearn.regressor import NanonetRegressor as NanonetRegressor
