@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from numbers import Real
 from operator import itemgetter
@@ -25,6 +25,7 @@ from nanonet.training.step import Stepper
 Validation = float | tuple[Any, ...] | None
 FIRST = itemgetter(slice(1))  # the first sample alone
 Splits = dict[tuple[int, float], Any]
+Chunks = Callable[..., Generator[int, None, int]]  # see nanonet/training/compiled/epoch.py
 
 
 class Feed:
@@ -88,46 +89,71 @@ class Feed:
         return Epoch(self.settings, self.rng.bit_generator.state if self.shuffle else None)
 
     def train(
-        self, epoch: Epoch, stepper: Stepper, metrics: dict[str, Metric], history: History, *, strict: bool
+        self,
+        epoch: Epoch,
+        stepper: Stepper,
+        metrics: dict[str, Metric],
+        history: History,
+        *,
+        strict: bool,
+        chunks: Chunks | None = None,
     ) -> Iterator[int]:
         """Take a step on each remaining batch of an epoch in which something counts, and yield its number.
 
-        With strict, the first of them is taken under the contract.
+        With strict, the first of them is taken under the contract. With chunks, those that it takes, many in one call,
+        are yielded by the last of each call.
         """
-        number = epoch.done
-        for number, batch in enumerate(self._batches(epoch), epoch.done + 1):
-            x = batch.x
-            if self.unchecked:
-                x = self.model.enter(x)
-                check_finite(x, batch.target, f"batch {number}: ")
-            measures: dict[str, float] = {}
-            look = partial(look_at, metrics, batch.target, measures) if metrics else None
-            take = stepper.take_strictly if strict else stepper.take
-            try:
-                outcome = take(x, batch.target, batch.weight, look)
-            except NonFiniteError as error:
-                where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
-                located = NonFiniteError(str(error).replace("training stopped at", where))
-                located.history = history
-                raise located from None
-            if outcome.divisor == 0:  # no step was taken
-                continue
-            strict = False
-            epoch.means.add("loss", outcome.loss, outcome.divisor)
-            for name, value in measures.items():
-                epoch.means.add(name, value, batch_size_of(x))
-            epoch.done = number
-            yield number
+        number = done = epoch.done
+        order = self._order(epoch)
+        if metrics or self.unchecked:
+            chunks = None
+        while True:
+            if chunks is not None and not strict and isinstance(self.data, Dataset):
+                number = done = yield from chunks(self.data, order, self.size, epoch, done)
+            for number, batch in enumerate(self._batches(order, done), done + 1):
+                x = batch.x
+                if self.unchecked:
+                    x = self.model.enter(x)
+                    check_finite(x, batch.target, f"batch {number}: ")
+                measures: dict[str, float] = {}
+                look = partial(look_at, metrics, batch.target, measures) if metrics else None
+                take = stepper.take_strictly if strict else stepper.take
+                try:
+                    outcome = take(x, batch.target, batch.weight, look)
+                except NonFiniteError as error:
+                    where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
+                    located = NonFiniteError(str(error).replace("training stopped at", where))
+                    located.history = history
+                    raise located from None
+                if outcome.divisor == 0:  # no step was taken
+                    continue
+                strict = False
+                epoch.means.add("loss", outcome.loss, outcome.divisor)
+                for name, value in measures.items():
+                    epoch.means.add(name, value, batch_size_of(x))
+                epoch.done = number
+                yield number
+                if chunks is not None:
+                    done = number
+                    break
+            else:
+                break
         self.count = number
 
-    def _batches(self, epoch: Epoch) -> Iterator[Batch]:
+    def _order(self, epoch: Epoch) -> npt.NDArray[np.intp] | None:
+        """Return the order of the samples of an epoch, drawn now unless it was drawn earlier."""
+        if isinstance(self.data, Stream):
+            return None
+        rng = self.rng if self.shuffle else None
+        if rng is not None and epoch.done:
+            rng = generator_at(rng, epoch.begun)
+        return self.data.order(rng)
+
+    def _batches(self, order: npt.NDArray[np.intp] | None, done: int) -> Iterator[Batch]:
         """Yield the remaining batches of an epoch."""
         if isinstance(self.data, Stream):
-            return self.data.batches(epoch.done)
-        rng = self.rng if self.shuffle else None
-        if rng is not None and epoch.done:  # its order was drawn earlier
-            rng = generator_at(rng, epoch.begun)
-        return self.data.batches(self.size, rng, epoch.done)
+            return self.data.batches(done)
+        return self.data.pieces(order, self.size, done)
 
     def _validation(self, given: Any) -> Dataset | None:
         if given is None:

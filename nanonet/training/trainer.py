@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +20,10 @@ from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, store
+from nanonet.training.compiled.epoch import in_chunks
+from nanonet.training.compiled.step import CompiledStepper
 from nanonet.training.config import config, expect_fast
-from nanonet.training.feed import Epoch, Feed, Splits, Validation
+from nanonet.training.feed import Chunks, Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics import Metric, by_name, evaluation
 from nanonet.training.progress import Display, progress
@@ -137,7 +140,7 @@ class Trainer(ByHand):
         fast: bool | None = None,
     ) -> None:
         fast = config.fast if fast is None else expect_fast(fast, "Trainer")
-        self.stepper = Stepper(model, loss, optimizer, micro_batch_size, fast)
+        self.stepper = (CompiledStepper if fast else Stepper)(model, loss, optimizer, micro_batch_size, fast)
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()
         self.names: tuple[str, ...] = ("loss",)
@@ -154,6 +157,8 @@ class Trainer(ByHand):
         stepper = self.stepper
         names = ("model", "loss", "optimizer", "steps", "fast")
         rows = [f"{name}: {getattr(stepper, name)!r}".replace("\n", "\n  ") for name in names]
+        if isinstance(stepper, CompiledStepper):
+            rows[-1] += f", {stepper.how()}"
         return "\n  ".join(["Trainer(", *rows]) + "\n)"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -349,7 +354,10 @@ class Trainer(ByHand):
         others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             stepper.expect_changes()
-        taken = feed.train(epoch, stepper, metrics, self.history, strict=strict)
+        chunks: Chunks | None = None
+        if isinstance(stepper, CompiledStepper) and all(isinstance(each, Display) for each in listeners):
+            chunks = partial(in_chunks, stepper)
+        taken = feed.train(epoch, stepper, metrics, self.history, strict=strict, chunks=chunks)
         for self.batch in taken:
             self.resumed = None
             shield.open()

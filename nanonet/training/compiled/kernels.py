@@ -1,0 +1,385 @@
+"""Kernels: the steps of a small dense chain as loops over numbers, for numba to compile.
+
+Every formula here stands elsewhere too, as NumPy and to be read: those of the layers in nanonet/layers, of the losses
+in nanonet/losses, of the rules in nanonet/optimizers; the tests hold each pair together. A step is taken, or else
+nothing has changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nanonet.core.arrays import Array
+from nanonet.training.compiled import codes
+
+try:
+    numba: Any = importlib.import_module("numba")
+except ImportError:  # whoever reads the module may do without; a trainer that is fast has looked for it
+    numba = None
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FEW = 1024  # multiplications of a product that a call of BLAS takes longer for
+
+
+def compiled(function: Function, *, cache: bool = False) -> Function:
+    """Return a function compiled; sums may be taken in any order, NaN and infinity are as everywhere."""
+    if numba is None:
+        return function
+    settings = {"fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy", "nogil": True}
+    try:
+        made: Function = numba.njit(cache=cache, **settings)(function)
+    except RuntimeError:  # there is no folder to write to: it is compiled in each process
+        made = numba.njit(**settings)(function)
+    return made
+
+
+# ---- products, of matrices that lie row after row: y = x Wᵀ, dx = g W, dW = gᵀ x
+
+
+@compiled
+def weigh(x: Array, w: Array, y: Array, rows: int, size: int, count: int) -> None:
+    """Compute y = x Wᵀ."""
+    if rows > 1 and rows * w.size > FEW:
+        np.dot(x.reshape(rows, size), w.reshape(count, size).T, y.reshape(rows, count))
+        return
+    for n in range(rows):
+        for j in range(count):
+            total = y.dtype.type(0)
+            for i in range(size):
+                total += x[n * size + i] * w[j * size + i]
+            y[n * count + j] = total
+
+
+@compiled
+def weigh_back(g: Array, w: Array, dx: Array, rows: int, size: int, count: int) -> None:
+    """Compute dx = g W."""
+    if rows > 1 and rows * w.size > FEW:
+        np.dot(g[: rows * count].reshape(rows, count), w.reshape(count, size), dx[: rows * size].reshape(rows, size))
+        return
+    for n in range(rows):
+        for i in range(size):
+            dx[n * size + i] = 0
+        for j in range(count):
+            each = g[n * count + j]
+            for i in range(size):
+                dx[n * size + i] += each * w[j * size + i]
+
+
+@compiled
+def relate(g: Array, x: Array, dw: Array, rows: int, size: int, count: int) -> None:
+    """Compute dW = gᵀ x."""
+    if rows > 1 and rows * dw.size > FEW:
+        np.dot(g[: rows * count].reshape(rows, count).T, x.reshape(rows, size), dw.reshape(count, size))
+        return
+    for j in range(count):
+        each = g[j]
+        for i in range(size):
+            dw[j * size + i] = each * x[i]
+        for n in range(1, rows):
+            each = g[n * count + j]
+            for i in range(size):
+                dw[j * size + i] += each * x[n * size + i]
+
+
+# ---- activations
+
+
+@compiled
+def activate(kind: int, y: Array) -> None:
+    """Replace a by y = f(a)."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    if kind == codes.SIGMOID:
+        for k in range(y.size):
+            y[k] = one / (one + np.exp(-y[k]))
+    elif kind == codes.TANH:
+        for k in range(y.size):
+            y[k] = np.tanh(y[k])
+    elif kind == codes.RELU:
+        for k in range(y.size):
+            y[k] = max(y[k], zero)
+
+
+@compiled
+def slope(kind: int, g: Array, y: Array) -> None:
+    """Multiply g by f'(a), which needs only y = f(a)."""
+    one, zero = y.dtype.type(1), y.dtype.type(0)
+    if kind == codes.SIGMOID:
+        for k in range(y.size):
+            g[k] *= y[k] * (one - y[k])
+    elif kind == codes.TANH:
+        for k in range(y.size):
+            g[k] *= (one - y[k]) * (one + y[k])
+    elif kind == codes.RELU:
+        for k in range(y.size):
+            g[k] = g[k] if y[k] > zero else zero
+
+
+# ---- losses: the value returned, g <- dE/dy
+
+
+@compiled
+def squared_error(y: Array, target: Array, share: Array, g: Array, count: int) -> float:
+    """E = Σₙ sₙ 1/2 Σⱼ (yₙⱼ - tₙⱼ)^2, with the share sₙ of each sample."""
+    loss, kind = 0.0, y.dtype.type
+    for n in range(y.size // count):
+        total = kind(0)
+        for k in range(n * count, (n + 1) * count):
+            difference = y[k] - target[k]
+            total += difference * difference
+            g[k] = difference * kind(share[n])
+        loss += share[n] * total
+    return 0.5 * loss
+
+
+@compiled
+def cross_entropy(y: Array, labels: Any, share: Array, g: Array, count: int) -> float:
+    """E = Σₙ sₙ (log Σⱼ exp(yₙⱼ - m) - (yₙₖ - m)), with m the largest yₙⱼ, k the label and sₙ the share."""
+    loss, kind = 0.0, y.dtype.type
+    for n in range(y.size // count):
+        first, label = n * count, n * count + labels[n]
+        most, total = y[first], kind(0)
+        for k in range(first, first + count):
+            most = max(most, y[k])
+        for k in range(first, first + count):
+            g[k] = np.exp(y[k] - most)
+            total += g[k]
+        for k in range(first, first + count):
+            g[k] *= kind(share[n]) / total
+        g[label] -= kind(share[n])
+        loss += share[n] * (np.log(total) - (y[label] - most))
+    return loss
+
+
+# ---- passes
+
+
+@compiled
+def forward(value: Array, net: Any, x: Array, rows: int, space: Array) -> int:
+    """Compute the outputs of all layers, one after the other in space; return where the last begins."""
+    here, at, below = 0, 0, x
+    for k in range(len(net)):
+        size, count, kind, biased = net[k, 0], net[k, 1], net[k, 2], net[k, 3]
+        y = space[here : here + rows * count]
+        weigh(below, value[at : at + count * size], y, rows, size, count)
+        at += count * size
+        if biased:
+            bias = value[at : at + count]
+            for n in range(rows):
+                for j in range(count):
+                    y[n * count + j] += bias[j]
+            at += count
+        activate(kind, y)
+        below = y
+        here += rows * count
+    return here - y.size
+
+
+@compiled
+def backward(
+    value: Array, grad: Array, net: Any, x: Array, rows: int, here: int, space: Array, g: Array, other: Array
+) -> None:
+    """Assign dE/dvalue to grad, from the last layer, whose output begins at here and whose dE/dy is g, down."""
+    at = value.size
+    for k in range(len(net) - 1, -1, -1):
+        size, count, kind, biased = net[k, 0], net[k, 1], net[k, 2], net[k, 3]
+        slope(kind, g, space[here : here + rows * count])
+        if biased:
+            at -= count
+            sums = grad[at : at + count]
+            for j in range(count):
+                sums[j] = g[j]
+            for n in range(1, rows):
+                for j in range(count):
+                    sums[j] += g[n * count + j]
+        at -= count * size
+        here -= rows * size
+        below = x if k == 0 else space[here : here + rows * size]
+        relate(g, below, grad[at : at + count * size], rows, size, count)
+        if k:
+            weigh_back(g, value[at : at + count * size], other, rows, size, count)
+            g, other = other, g
+
+
+# ---- rules
+
+
+@compiled
+def copy(array: Array, into: Array) -> None:
+    """Copy an array."""
+    for i in range(array.size):
+        into[i] = array[i]
+
+
+@compiled
+def copy_back(array: Array, kept: Array) -> None:
+    """Copy back what was kept of an array."""
+    for i in range(array.size):
+        array[i] = kept[i]
+
+
+@compiled
+def moved(value: Array, grad: Array, first: Array, second: Array, rule: int, numbers: Array, rate: float) -> Any:
+    """Update value and its states; return whether all of them are finite, and so are their squares."""
+    kind = value.dtype.type
+    total, b1, b2, each = kind(0), kind(numbers[codes.B1]), kind(numbers[codes.B2]), kind(rate)
+    if rule == codes.GRADIENT:
+        for i in range(value.size):
+            value[i] -= each * grad[i]
+            total += value[i] * value[i]
+    elif rule == codes.MOMENTUM:
+        for i in range(value.size):
+            first[i] = b1 * first[i] + grad[i]
+            value[i] -= each * first[i]
+            total += value[i] * value[i] + first[i] * first[i]
+    elif rule == codes.NESTEROV:
+        for i in range(value.size):
+            first[i] = b1 * first[i] + grad[i]
+            value[i] -= each * (grad[i] + b1 * first[i])
+            total += value[i] * value[i] + first[i] * first[i]
+    else:
+        c1 = (1 - numbers[codes.B1] ** (numbers[codes.STEPS] + 1)) / (1 - numbers[codes.B1])
+        c2 = (1 - numbers[codes.B2] ** (numbers[codes.STEPS] + 1)) / (1 - numbers[codes.B2])
+        each, epsilon = kind(rate * np.sqrt(c2) / c1), kind(numbers[codes.EPSILON] * np.sqrt(c2))
+        for i in range(value.size):
+            first[i] = b1 * first[i] + grad[i]
+            second[i] = b2 * second[i] + grad[i] * grad[i]
+            value[i] -= each * (first[i] / (np.sqrt(second[i]) + epsilon))
+            total += value[i] * value[i] + first[i] * first[i] + second[i]
+    return np.isfinite(total)
+
+
+@compiled
+def prepared(value: Array, grad: Array, numbers: Array, decays: int, scale: float, used: Array, decay: Array) -> None:
+    """Set used to the gradient, clipped, and with its weight decay."""
+    kind, most = value.dtype.type, numbers[codes.CLIP_VALUE]
+    for i in range(value.size):
+        used[i] = min(max(grad[i] * kind(scale), kind(-most)), kind(most))
+    if decays == codes.COUPLED:
+        for i in range(value.size):
+            used[i] += decay[i] * value[i]
+
+
+@compiled
+def update(
+    value: Array, grad: Array, first: Array, second: Array, form: Any, numbers: Array, rate: float, kept: Array
+) -> bool:
+    """Take the second half of a step, and return True; or leave all as it was, if a number would not be finite.
+
+    A finite number whose square overflows counts as one that is not: the readable step knows better.
+    """
+    kind, n, end = value.dtype.type, value.size, value.size + first.size + second.size
+    squares = kind(0)
+    for i in range(n):
+        squares += grad[i] * grad[i]
+    if not np.isfinite(squares):
+        return False
+    used, scale, decay = grad, 1.0, kept[end + n :]
+    if numbers[codes.CLIP_NORM] < np.inf:
+        scale = min(1.0, numbers[codes.CLIP_NORM] / (np.sqrt(float(squares)) + 1e-6))
+    if scale < 1 or numbers[codes.CLIP_VALUE] < np.inf or form[codes.DECAYS] == codes.COUPLED:
+        used = kept[end : end + n]
+        prepared(value, grad, numbers, form[codes.DECAYS], scale, used, decay)
+    copy(value, kept)
+    copy(first, kept[n:])
+    copy(second, kept[n + first.size :])
+    if form[codes.DECAYS] == codes.DECOUPLED:
+        for i in range(n):
+            value[i] *= kind(1) - kind(rate) * decay[i]
+    if moved(value, used, first, second, form[codes.RULE], numbers, rate):
+        return True
+    copy_back(value, kept)
+    copy_back(first, kept[n:])
+    copy_back(second, kept[n + first.size :])
+    return False
+
+
+# ---- steps
+
+
+@compiled
+def passes(
+    value: Array, grad: Array, form: Any, net: Any, x: Array, target: Array, labels: Any, share: Array, space: Array
+) -> float:
+    """Take the first half of a step, and return the loss of the batch; if that is finite, grad is dE/dvalue."""
+    rows, outputs = x.size // net[0, 0], net[-1, 1]
+    half = form[codes.BATCH] * form[codes.WIDEST]
+    g, other = space[space.size - 2 * half : space.size - half], space[space.size - half :]
+    here = forward(value, net, x, rows, space)
+    y = space[here : here + rows * outputs]
+    if form[codes.LOSS] == codes.SQUARED_ERROR:
+        loss = squared_error(y, target, share, g, outputs)
+    else:
+        loss = cross_entropy(y, labels, share, g, outputs)
+    if np.isfinite(loss):
+        backward(value, grad, net, x, rows, here, space, g, other)
+    return loss
+
+
+def steps(
+    value: Any,
+    grad: Any,
+    first: Any,
+    second: Any,
+    form: Any,
+    numbers: Any,
+    x: Any,
+    target: Any,
+    labels: Any,
+    weights: Any,
+    rates: Any,
+    space: Any,
+    kept: Any,
+) -> int:
+    """Take a step on each batch of x, up to the first that cannot be taken; return how many batches are done with.
+
+    Parameters
+    ----------
+    value, grad, first, second : array of float
+        The vector, its gradient, and the states of the optimizer, of size 0 where it has none.
+    form : array of int
+        Entries named in nanonet/training/compiled/codes.py, then those of each layer.
+    numbers : array of float64
+        Entries named there too: settings, and what is known after the call.
+    x, target, labels, weights : array
+        The samples: target for the squared error, labels for the cross-entropy, weights of size 0 if each counts 1.
+    rates : array of float64
+        The learning rate of each step.
+    space, kept : array of float
+        Room for the outputs of a batch and twice its widest gradient, and for the numbers before a step, the gradient
+        used and the weight decay of each entry.
+    """
+    net = form[codes.ENTRIES :].reshape(-1, 4)
+    size, count, batch = net[0, 0], net[-1, 1], form[codes.BATCH]
+    share, samples, taken, done = np.empty(batch, np.float64), x.size // size, 0, 0
+    for start in range(0, samples, batch):
+        stop = min(start + batch, samples)
+        divisor, loss = float(stop - start), numbers[codes.LAST_LOSS]
+        share[:] = 1 / divisor
+        if weights.size:
+            divisor = weights[start:stop].sum()
+            for n in range(start, stop):
+                share[n - start] = weights[n] / divisor
+        if divisor > 0:
+            if form[codes.HALF] != codes.UPDATE:
+                xs, targets = x[start * size : stop * size], target[start * count : stop * count]
+                loss = passes(value, grad, form, net, xs, targets, labels[start:stop], share, space)
+                if not np.isfinite(loss):
+                    return done
+            if form[codes.HALF] != codes.PASSES:
+                if not update(value, grad, first, second, form, numbers, rates[taken], kept):
+                    return done
+                numbers[codes.STEPS] += 1
+            numbers[codes.LAST_BATCH], numbers[codes.LAST_LOSS], numbers[codes.LAST_RATE] = done + 1, loss, rates[taken]
+            numbers[codes.LOSSES] += loss * divisor
+            numbers[codes.DIVISORS] += divisor
+            taken += 1
+        done += 1
+    return done
+
+
+take_steps = compiled(steps, cache=True)
