@@ -60,7 +60,7 @@ def described(model: Chain, loss: Loss, optimizer: Optimizer) -> Described | str
         return net
     if type(loss) not in LOSS_KINDS:
         return f"the loss is {loss}"
-    if isinstance(loss, CrossEntropy) and not is_plain(loss):
+    if not is_plain(loss):
         return "the loss has settings"
     rule = _rule(optimizer)
     if rule is None:
@@ -69,9 +69,9 @@ def described(model: Chain, loss: Loss, optimizer: Optimizer) -> Described | str
     return Described(net, LOSS_KINDS[type(loss)], rule, decays, _numbers(optimizer))
 
 
-def is_plain(loss: Any) -> bool:
+def is_plain(loss: Loss) -> bool:
     """Return whether a loss has no settings that the kernels do not know."""
-    return type(loss) is SquaredError or (loss.class_weight is None and not loss.label_smoothing)
+    return type(loss) is not CrossEntropy or (loss.class_weight is None and not loss.label_smoothing)
 
 
 def settings_of(optimizer: Optimizer) -> Any:

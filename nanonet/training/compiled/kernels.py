@@ -26,11 +26,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FEW = 1024  # multiplications of a product that a call of BLAS takes longer for
 
 
-def compiled(function: Function, *, cache: bool = False) -> Function:
-    """Return a function compiled; sums may be taken in any order, NaN and infinity are as everywhere."""
+def compiled(function: Function, *, cache: bool = False, as_written: bool = False) -> Function:
+    """Return a function compiled; unless it is as written, the order of sums and products is free, NaN is not."""
     if numba is None:
         return function
-    settings = {"fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy", "nogil": True}
+    free = set() if as_written else {"contract", "reassoc", "nsz"}
+    settings = {"fastmath": free, "error_model": "numpy", "nogil": True}
     try:
         made: Function = numba.njit(cache=cache, **settings)(function)
     except RuntimeError:  # there is no folder to write to: it is compiled in each process
@@ -320,6 +321,15 @@ def passes(
     return loss
 
 
+def add_up(numbers: Array, loss: float, divisor: float) -> None:
+    """Add to the sums of an epoch, to the last bit as nanonet.training.history.Means does."""
+    numbers[codes.LOSSES] += divisor * loss
+    numbers[codes.DIVISORS] += divisor
+
+
+add = compiled(add_up, as_written=True)
+
+
 def steps(
     value: Any,
     grad: Any,
@@ -375,8 +385,7 @@ def steps(
                     return done
                 numbers[codes.STEPS] += 1
             numbers[codes.LAST_BATCH], numbers[codes.LAST_LOSS], numbers[codes.LAST_RATE] = done + 1, loss, rates[taken]
-            numbers[codes.LOSSES] += loss * divisor
-            numbers[codes.DIVISORS] += divisor
+            add(numbers, loss, divisor)
             taken += 1
         done += 1
     return done

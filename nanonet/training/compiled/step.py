@@ -98,6 +98,25 @@ class CompiledStepper(Stepper):
                     return outcome
         return super().take(x, target, weight, look, by)
 
+    def take_strictly(
+        self, x: Arrays, target: Any, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
+    ) -> Outcome:
+        """Take a step under the strict contract, then take it back and again as a compiled one.
+
+        So all steps of a training are of one kind, and a resumed one goes on bit for bit.
+        """
+        plan = self.plan()
+        arrays = [self._value, *self.states.values()]
+        before = [array.copy() for array in arrays]
+        outcome = super().take_strictly(x, target, weight, look)
+        if isinstance(plan, str) or outcome.divisor == 0:
+            return outcome
+        for array, numbers in zip(arrays, before, strict=True):  # the shield is closed now
+            array[:] = numbers
+        self.steps -= 1
+        again = self._whole(plan, x, target, weight, None) or super().take(x, target, weight)
+        return again._replace(prediction=outcome.prediction)
+
     def _whole(
         self, plan: Plan, x: Any, target: Any, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
     ) -> Outcome | None:
