@@ -53,6 +53,14 @@ class Callback(Recorded):
     called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
 
+    @property
+    def at_every_step(self) -> bool:
+        """Whether ``step_end`` is to be called: by default, if it is overridden.
+
+        A trainer that is ``fast`` then takes step by step what it would take many steps at a time.
+        """
+        return type(self).step_end is not Callback.step_end
+
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
         """Return the state to save in a checkpoint: numbers and arrays by name."""
         return {}
@@ -350,7 +358,7 @@ class Trainer(ByHand):
             for callback in hooks:
                 callback.epoch_begin(self)
             epoch = self.underway = feed.epoch()
-        listeners = [callback for callback in hooks if type(callback).step_end is not Callback.step_end]
+        listeners = [callback for callback in hooks if callback.at_every_step]
         others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             stepper.expect_changes()

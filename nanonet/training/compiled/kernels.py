@@ -7,36 +7,15 @@ nothing has changed.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.training.compiled import codes
-
-try:
-    numba: Any = importlib.import_module("numba")
-except ImportError:  # whoever reads the module may do without; a trainer that is fast has looked for it
-    numba = None
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from nanonet.training.compiled.exponential import compiled, exponentials
 
 FEW = 1024  # multiplications of a product that a call of BLAS takes longer for
-
-
-def compiled(function: Function, *, cache: bool = False, as_written: bool = False) -> Function:
-    """Return a function compiled; unless it is as written, the order of sums and products is free, NaN is not."""
-    if numba is None:
-        return function
-    free = set() if as_written else {"contract", "reassoc", "nsz"}
-    settings = {"fastmath": free, "error_model": "numpy", "nogil": True}
-    try:
-        made: Function = numba.njit(cache=cache, **settings)(function)
-    except RuntimeError:  # there is no folder to write to: it is compiled in each process
-        made = numba.njit(**settings)(function)
-    return made
 
 
 # ---- products, of matrices that lie row after row: y = x Wᵀ, dx = g W, dW = gᵀ x
@@ -92,14 +71,20 @@ def relate(g: Array, x: Array, dw: Array, rows: int, size: int, count: int) -> N
 
 @compiled
 def activate(kind: int, y: Array) -> None:
-    """Replace a by y = f(a)."""
+    """Replace a by y = f(a); 1 / (1 + exp(-a)), and tanh as 1 - 2 / (1 + exp(2 a))."""
     one, zero = y.dtype.type(1), y.dtype.type(0)
     if kind == codes.SIGMOID:
         for k in range(y.size):
-            y[k] = one / (one + np.exp(-y[k]))
+            y[k] = -y[k]
+        exponentials(y)
+        for k in range(y.size):
+            y[k] = one / (one + y[k])
     elif kind == codes.TANH:
         for k in range(y.size):
-            y[k] = np.tanh(y[k])
+            y[k] += y[k]
+        exponentials(y)
+        for k in range(y.size):
+            y[k] = one - (one + one) / (one + y[k])
     elif kind == codes.RELU:
         for k in range(y.size):
             y[k] = max(y[k], zero)
@@ -147,7 +132,9 @@ def cross_entropy(y: Array, labels: Any, share: Array, g: Array, count: int) -> 
         for k in range(first, first + count):
             most = max(most, y[k])
         for k in range(first, first + count):
-            g[k] = np.exp(y[k] - most)
+            g[k] = y[k] - most
+        exponentials(g[first : first + count])
+        for k in range(first, first + count):
             total += g[k]
         for k in range(first, first + count):
             g[k] *= kind(share[n]) / total

@@ -106,10 +106,12 @@ class CompiledStepper(Stepper):
         So all steps of a training are of one kind, and a resumed one goes on bit for bit.
         """
         plan = self.plan()
+        if isinstance(plan, str):
+            return super().take_strictly(x, target, weight, look)
         arrays = [self._value, *self.states.values()]
         before = [array.copy() for array in arrays]
         outcome = super().take_strictly(x, target, weight, look)
-        if isinstance(plan, str) or outcome.divisor == 0:
+        if outcome.divisor == 0:
             return outcome
         for array, numbers in zip(arrays, before, strict=True):  # the shield is closed now
             array[:] = numbers
@@ -121,9 +123,11 @@ class CompiledStepper(Stepper):
         self, plan: Plan, x: Any, target: Any, weight: npt.ArrayLike | None, look: Callable[[Array], None] | None
     ) -> Outcome | None:
         """Take a step in one call, or in two if somebody looks between; return None if it is for the readable one."""
-        if checked_views or x.ndim != 2 or not 0 < len(x) <= plan.largest:
+        if checked_views or len(x) > plan.largest:
             return None
         room = plan.room(len(x), weighted=weight is not None)
+        if x.shape != room.x.shape:
+            return None
         try:
             given, weights = self.loss.check(room.like, target, weight)
             rate = self.optimizer.rate(self.steps) * self.rate_factor
