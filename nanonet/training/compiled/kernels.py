@@ -15,6 +15,7 @@ from nanonet.core.arrays import Array
 from nanonet.training.compiled import codes
 from nanonet.training.compiled.exponential import compiled, exponentials
 
+NARROW = 64  # units up to which it pays to turn the weights for the forward pass
 FEW = 1024  # multiplications of a product that a call of BLAS takes longer for
 
 
@@ -22,9 +23,16 @@ FEW = 1024  # multiplications of a product that a call of BLAS takes longer for
 
 
 @compiled
-def weigh(x: Array, w: Array, y: Array, rows: int, size: int, count: int) -> None:
-    """Compute y = x Wᵀ."""
+def weigh(x: Array, w: Array, y: Array, rows: int, size: int, count: int, spare: Array) -> None:
+    """Compute y = x Wᵀ; BLAS is up to twice as fast with a small Wᵀ that lies row after row, in the spare array."""
     if rows > 1 and rows * w.size > FEW:
+        if size <= NARROW and count <= NARROW and w.size <= 2 * NARROW * rows:
+            turned = spare[: w.size].reshape(size, count)
+            for i in range(size):
+                for j in range(count):
+                    turned[i, j] = w[j * size + i]
+            np.dot(x.reshape(rows, size), turned, y.reshape(rows, count))
+            return
         np.dot(x.reshape(rows, size), w.reshape(count, size).T, y.reshape(rows, count))
         return
     for n in range(rows):
@@ -147,13 +155,13 @@ def cross_entropy(y: Array, labels: Any, share: Array, g: Array, count: int) -> 
 
 
 @compiled
-def forward(value: Array, net: Any, x: Array, rows: int, space: Array) -> int:
+def forward(value: Array, net: Any, x: Array, rows: int, space: Array, spare: Array) -> int:
     """Compute the outputs of all layers, one after the other in space; return where the last begins."""
     here, at, below = 0, 0, x
     for k in range(len(net)):
         size, count, kind, biased = net[k, 0], net[k, 1], net[k, 2], net[k, 3]
         y = space[here : here + rows * count]
-        weigh(below, value[at : at + count * size], y, rows, size, count)
+        weigh(below, value[at : at + count * size], y, rows, size, count, spare)
         at += count * size
         if biased:
             bias = value[at : at + count]
@@ -291,13 +299,22 @@ def update(
 
 @compiled
 def passes(
-    value: Array, grad: Array, form: Any, net: Any, x: Array, target: Array, labels: Any, share: Array, space: Array
+    value: Array,
+    grad: Array,
+    form: Any,
+    net: Any,
+    x: Array,
+    target: Array,
+    labels: Any,
+    share: Array,
+    space: Array,
+    spare: Array,
 ) -> float:
     """Take the first half of a step, and return the loss of the batch; if that is finite, grad is dE/dvalue."""
     rows, outputs = x.size // net[0, 0], net[-1, 1]
     half = form[codes.BATCH] * form[codes.WIDEST]
     g, other = space[space.size - 2 * half : space.size - half], space[space.size - half :]
-    here = forward(value, net, x, rows, space)
+    here = forward(value, net, x, rows, space, spare)
     y = space[here : here + rows * outputs]
     if form[codes.LOSS] == codes.SQUARED_ERROR:
         loss = squared_error(y, target, share, g, outputs)
@@ -364,7 +381,7 @@ def steps(
         if divisor > 0:
             if form[codes.HALF] != codes.UPDATE:
                 xs, targets = x[start * size : stop * size], target[start * count : stop * count]
-                loss = passes(value, grad, form, net, xs, targets, labels[start:stop], share, space)
+                loss = passes(value, grad, form, net, xs, targets, labels[start:stop], share, space, kept)
                 if not np.isfinite(loss):
                     return done
             if form[codes.HALF] != codes.PASSES:
