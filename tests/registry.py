@@ -438,7 +438,7 @@ def concrete(base: type[T]) -> list[type[T]]:
         value: None
         for module in modules
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value)
+        if inspect.isclass(value) and issubclass(value, base) and value is not base and not inspect.isabstract(value)
         if value.__module__.partition(".")[0] == "nanonet"
     }
     return list(found)

@@ -6,7 +6,7 @@ import copy
 import dis
 import functools
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -248,7 +248,8 @@ def _rehearse_update(
 ) -> None:
     try:
         with np.errstate(all="ignore"):
-            returned: object = optimizer.update(value, grad, Step(number, 1.0), *state.values())
+            update: Callable[..., object] = optimizer.update
+            returned = update(value, grad, Step(number, 1.0), *state.values())
     except TypeError as error:
         if "positional argument" not in str(error):
             raise

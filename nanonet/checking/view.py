@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +13,15 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from nanonet.core.arrays import read_only
+from nanonet.core.arrays import Array, Shape, read_only
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, entries, set_attribute, twin_of
 from nanonet.core.parameter import Buffer, Parameter, Random, State
 from nanonet.core.tree import Tree
 
 L = TypeVar("L", bound=Layer)
+
+LARGE = 1 << 18  # entries of an array that is worth pages of its own
 
 
 class View(Generic[L]):
@@ -97,14 +101,21 @@ def _viewed(state: State, live: bool) -> State:
     """Return a twin that has the same numbers."""
     match state:
         case Parameter():
-            # np.zeros, unlike zeros_like, takes memory only where it is written to
-            grad = state.grad if live else np.zeros(state.shape, state.value.dtype)
+            grad = state.grad if live else _zeros(state.shape, state.value.dtype)
             return state.twin(_memory=None, _value=read_only(state.value), _grad=grad)
         case Buffer():
             return state.twin(_value=state.value if live else state.value.copy())
         case Random():
             return state.twin(_generator=state.generator if live else copy.deepcopy(state.generator))
     raise TypeError(f"{type(state).__name__} cannot be viewed")
+
+
+def _zeros(shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """Return zeros that take memory only where they are written to: np.zeros fills what it takes from the heap."""
+    count = math.prod(shape)
+    if count < LARGE:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, count * dtype.itemsize), dtype).reshape(shape)
 
 
 @contextmanager

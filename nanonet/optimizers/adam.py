@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -49,8 +49,7 @@ class Adam(Optimizer):
 
         sqrt(c2) is moved into epsilon and the rate, which saves a pass.
         """
-        b1, b2 = self.betas
-        root, rate = self._factors(step)
+        b1, b2, epsilon, rate = self.factors(step)
 
         total *= b1
         total += grad
@@ -60,21 +59,31 @@ class Adam(Optimizer):
         square_total += between
 
         np.sqrt(square_total, out=between)
-        between += self.epsilon * root
+        between += epsilon
         np.divide(total, between, out=between)
         between *= rate
         value -= between
 
-    def _factors(self, step: Step) -> tuple[float, float]:
-        """Return sqrt(c2) and the learning rate times sqrt(c2) / c1."""
-        c1, c2 = ((1 - beta**step.number) / (1 - beta) for beta in self.betas)
-        return math.sqrt(c2), step.learning_rate * math.sqrt(c2) / c1
+    @staticmethod
+    def rule(
+        w: Any, g: Any, total: Any, square_total: Any, b1: float, b2: float, epsilon: float, rate: float
+    ) -> tuple[Any, ...]:
+        """Return the new w and sums."""
+        total = b1 * total + g
+        square_total = b2 * square_total + g * g
+        return w - rate * (total / (np.sqrt(square_total) + epsilon)), total, square_total
+
+    def factors(self, step: Step) -> tuple[float, float, float, float]:
+        """Return b1, b2, epsilon sqrt(c2), and the learning rate times sqrt(c2) / c1."""
+        (b1, b2), number = self.betas, step.number
+        c1, root = (1 - b1**number) / (1 - b1), math.sqrt((1 - b2**number) / (1 - b2))
+        return b1, b2, self.epsilon * root, step.learning_rate * root / c1
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w and on the sums."""
-        (b1, b2), (root, rate) = self.betas, self._factors(step)
+        b1, b2, epsilon, rate = self.factors(step)
         total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
-        return value + quotient(rate * total, self.epsilon * root), [total, square_total]
+        return value + quotient(rate * total, epsilon), [total, square_total]
 
 
 class AdamW(Adam):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -35,6 +35,16 @@ class Adagrad(Optimizer):
         """Divide the step by the root of the sum of squares."""
         square_sum += grad * grad
         value -= step.learning_rate * grad / (np.sqrt(square_sum) + self.epsilon)
+
+    @staticmethod
+    def rule(w: Any, g: Any, square_sum: Any, epsilon: float, rate: float) -> tuple[Any, ...]:
+        """Return the new w and sum of squares."""
+        square_sum = square_sum + g * g
+        return w - rate * g / (np.sqrt(square_sum) + epsilon), square_sum
+
+    def factors(self, step: Step) -> tuple[float, float]:
+        """Return epsilon and the learning rate."""
+        return self.epsilon, step.learning_rate
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w and on the sum of squares."""
@@ -79,6 +89,21 @@ class RMSprop(Optimizer):
             velocity[0][:] = self.momentum * velocity[0] + scaled
             scaled = velocity[0]
         value -= step.learning_rate * scaled
+
+    @staticmethod
+    def rule(w: Any, g: Any, mean_square: Any, *numbers: Any) -> tuple[Any, ...]:
+        """Return the new w and mean square and, with momentum, the new velocity."""
+        smoothing, rest, epsilon, momentum, rate = numbers[-5:]
+        mean_square = smoothing * mean_square + rest * (g * g)
+        scaled = g / (np.sqrt(mean_square) + epsilon)
+        if len(numbers) == 5:
+            return w - rate * scaled, mean_square
+        velocity = momentum * numbers[0] + scaled
+        return w - rate * velocity, mean_square, velocity
+
+    def factors(self, step: Step) -> tuple[float, ...]:
+        """Return a, 1 - a, epsilon, m and the learning rate."""
+        return self.smoothing, 1 - self.smoothing, self.epsilon, self.momentum, step.learning_rate
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w, on the mean square and on the velocity."""

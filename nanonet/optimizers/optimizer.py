@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
+from nanonet.core.errors import ContractError
 from nanonet.core.objects import Extensible, obey_override
 from nanonet.core.parameter import Parameter
 
@@ -41,7 +41,7 @@ class Settings(TypedDict, total=False):
     clip_value: float | None
 
 
-class Optimizer(Extensible, ABC):
+class Optimizer(Extensible):
     """An update rule that moves parameters against their gradient. It holds only settings; a Trainer holds its state.
 
     Write ``update`` for flat arrays, changing ``value`` and the state in place, and name the state vectors in
@@ -58,6 +58,24 @@ class Optimizer(Extensible, ABC):
     ...         velocity *= 0.9
     ...         velocity += grad
     ...         value -= step.learning_rate * velocity
+
+    Or write the same as a ``rule`` for one entry, with ``factors`` for what step and settings give. A trainer with
+    ``fast=True`` compiles it into one pass over the vector; any other calls it with arrays, unless there is an
+    ``update`` too:
+
+    >>> class Momentum(Optimizer):
+    ...     '''v <- 0.9 v + g; w <- w - learning_rate v (Polyak 1964).'''
+    ...
+    ...     def states(self) -> dict[str, float]:
+    ...         return {"velocity": 0.0}
+    ...
+    ...     @staticmethod
+    ...     def rule(w, g, velocity, momentum, rate):
+    ...         velocity = momentum * velocity + g
+    ...         return w - rate * velocity, velocity
+    ...
+    ...     def factors(self, step: Step) -> tuple[float, ...]:
+    ...         return 0.9, step.learning_rate
 
     Parameters
     ----------
@@ -78,15 +96,20 @@ class Optimizer(Extensible, ABC):
     """Whether weight decay is applied to the parameters directly, not through the gradient."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Reset the inherited ``bounds`` of a class that overrides ``update``."""
+        """Reset what a class inherits that would contradict what it overrides: the latest of update and rule counts."""
         super().__init_subclass__(**keywords)
-        obey_override(cls, Optimizer, chosen=("update",), dependent=("bounds",))
+        if cls.update is not Optimizer.update:
+            obey_override(cls, Optimizer, chosen=("update",), dependent=("bounds", "rule"))
+        if cls.rule is not Optimizer.rule:
+            obey_override(cls, Optimizer, chosen=("rule", "factors"), dependent=("bounds", "update"))
 
     def __init__(self, learning_rate: LearningRate, **settings: Unpack[Settings]) -> None:
         name = type(self).__name__
         unknown = settings.keys() - Settings.__annotations__.keys()
         if unknown:
             raise TypeError(f"{name}: unexpected setting {', '.join(sorted(unknown))}")
+        if type(self).update is Optimizer.update and not self.states_rule():
+            raise TypeError(f"{name}: expected a subclass of Optimizer that overrides update, or rule")
         self.learning_rate = learning_rate
         self.weight_decay = finite_number(settings.get("weight_decay", 0.0), name, "weight_decay", low=0)
         self.decays = settings.get("decays", _always)
@@ -131,9 +154,55 @@ class Optimizer(Extensible, ABC):
         return {}
 
     # `*state: Any, **nothing: Any` lets a subclass name its state vectors: update(self, value, grad, step, velocity).
-    @abstractmethod
     def update(self, value: Array, grad: Array, step: Step, *state: Any, **nothing: Any) -> None:
-        """Update value and the state vectors, in the order of ``states``, in place; do not change grad."""
+        """Update value and the state vectors, in the order of ``states``, in place; do not change grad.
+
+        Default: by ``rule``, with arrays in the place of numbers.
+        """
+        for array, numbers in zip((value, *state), self.by_rule(value, grad, step, state), strict=True):
+            array[:] = numbers
+
+    @staticmethod
+    def rule(*numbers: Any, **nothing: Any) -> tuple[Any, ...]:
+        """Return the new w and states for one entry of the vector: ``rule(w, g, *states, *factors)``.
+
+        All are numbers of the model's dtype. Arithmetic and NumPy's functions of one number, such as ``np.sqrt``, serve
+        for arrays as well. A rule with ``if``, ``min`` or ``max`` does not, and needs an ``update`` beside it; the
+        compiled ``np.where`` would be slow.
+        """
+        raise NotImplementedError
+
+    def factors(self, step: Step) -> tuple[float, ...]:
+        """Return the last arguments of ``rule``, the same for all entries. Default: the learning rate."""
+        return (step.learning_rate,)
+
+    def states_rule(self) -> bool:
+        """Return whether ``rule`` says what ``update`` does."""
+        return type(self).rule is not Optimizer.rule
+
+    def by_rule(self, w: Any, g: Any, step: Step, states: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the result of ``rule``, checking that it has one entry for w and one for each state."""
+        factors = self.factors(step)
+        try:
+            new: object = type(self).rule(w, g, *states, *factors)
+        except TypeError as error:
+            if "positional argument" not in str(error):
+                raise
+            names = ", ".join(["w", "g", *self.states()])
+            raise ContractError(
+                f"{self}: rule must take {names} and what factors returns, {len(factors)} in all; {error}"
+            ) from None
+        except ValueError as error:
+            if "truth value" not in str(error):
+                raise
+            raise ContractError(
+                f"{self}: rule decides by if, min or max, and so takes no arrays; write an update beside it"
+            ) from None
+        if not isinstance(new, tuple) or len(new) != 1 + len(states):
+            entries = ", ".join(["w", *self.states()]) + ("" if states else ",")
+            got = f"{len(new)} entries" if isinstance(new, tuple) else type(new).__name__
+            raise ContractError(f"{self}: expected rule to return the new numbers as a tuple, ({entries}), got {got}")
+        return new
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return upper bounds on the absolute values in value and in each state vector after ``update``.

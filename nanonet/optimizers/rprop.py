@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -50,6 +50,23 @@ class Rprop(Optimizer):
         np.clip(size, self.least, self.most, out=size)
         previous[:] = np.where(agreement < 0, 0, grad)
         value -= size * np.sign(previous)
+
+    @staticmethod
+    def rule(
+        w: Any, g: Any, previous: Any, size: Any, down: float, up: float, least: float, most: float
+    ) -> tuple[Any, ...]:
+        """Return the new w, previous gradient and step size."""
+        agreement = np.sign(g) * np.sign(previous)
+        if agreement > 0:
+            size = up * size
+        if agreement < 0:
+            size, g = down * size, 0 * g
+        size = min(max(size, least), most)
+        return w - size * np.sign(g), g, size
+
+    def factors(self, step: Step) -> tuple[float, float, float, float]:
+        """Return the two factors and the limits of the step size."""
+        return self.down, self.up, self.least, self.most
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w, on the previous gradient and on the step size."""

@@ -53,6 +53,23 @@ class SGD(Optimizer):
         velocity += grad
         value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
 
+    @staticmethod
+    def rule(w: Any, g: Any, *numbers: Any) -> tuple[Any, ...]:
+        """Return the new w, and with momentum the new velocity."""
+        if len(numbers) == 1:
+            (rate,) = numbers
+            return (w - rate * g,)
+        velocity, momentum, along, ahead, rate = numbers
+        velocity = momentum * velocity + g
+        return w - rate * (along * g + ahead * velocity), velocity
+
+    def factors(self, step: Step) -> tuple[float, ...]:
+        """Return the learning rate; with momentum after m and the shares of g and v in the step."""
+        if not self.momentum:
+            return (step.learning_rate,)
+        along, ahead = (1.0, self.momentum) if self.nesterov else (0.0, 1.0)
+        return self.momentum, along, ahead, step.learning_rate
+
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w and on the velocity."""
         if not state:

@@ -16,6 +16,7 @@ import numpy as np
 from nanonet.core.arrays import Array, is_finite
 from nanonet.core.parameter import Parameter
 from nanonet.core.vector import Vector
+from nanonet.optimizers.compiled import Sweep, prepare, why_not
 from nanonet.optimizers.optimizer import Optimizer, Step
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
@@ -33,11 +34,27 @@ class Blocks:
         All parameters of the vector by name, in order.
     optimizer : Optimizer
         Says which parameters decay.
+    fast : bool
+        Whether to compile the optimizer's rule if that pays.
+
+    Attributes
+    ----------
+    sweep : class, optional
+        What applies the optimizer to a block where its rule is compiled.
     """
 
     def __init__(
-        self, value: Array, grad: Array, states: list[Array], parameters: Mapping[str, Parameter], optimizer: Optimizer
+        self,
+        value: Array,
+        grad: Array,
+        states: list[Array],
+        parameters: Mapping[str, Parameter],
+        optimizer: Optimizer,
+        fast: bool,
     ) -> None:
+        self.sweep = Sweep if fast and not why_not(optimizer, value.size) else None
+        if self.sweep:
+            prepare(optimizer, value.dtype)
         self._value, self._grad, self._states = value, grad, states
         self._parameters, self._optimizer = dict(parameters), optimizer
         self._known: dict[tuple[bool, ...], list[Block]] = {}  # by which parameters are trainable, the latest last
@@ -46,7 +63,8 @@ class Blocks:
     def trainable(self) -> list[Block]:
         """Return the blocks of the parameters that are trainable now; whoever freezes back and forth gets them again.
 
-        They end at frozen parameters, and where a piece would not fit the cache.
+        They end at frozen parameters and, unless a compiled rule reads each number but once, where a piece would not
+        fit the cache.
         """
         key = tuple([parameter.trainable for parameter in self._parameters.values()])
         blocks = self._known.pop(key, None)
@@ -75,7 +93,7 @@ class Blocks:
                 decays[span] if isinstance(decays, np.ndarray) else decays,
                 lambda span=span: [copy[span] for copy in self._room()],  # type: ignore[misc]  # bound to this span
             )
-            for span in _runs(list(self._parameters.values()))
+            for span in _runs(list(self._parameters.values()), self._value.size if self.sweep else BLOCK)
         ]
 
     def _room(self) -> list[Array]:
@@ -128,21 +146,21 @@ def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimi
     flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
     if len(set(flags)) <= 1:
         return flags[0] if flags else 0.0
-    return np.repeat(flags, [parameter.size for parameter in parameters.values()]).astype(value.dtype)
+    return np.repeat(np.array(flags, value.dtype), [parameter.size for parameter in parameters.values()])
 
 
-def _runs(parameters: list[Parameter]) -> Iterator[slice]:
+def _runs(parameters: list[Parameter], block: int) -> Iterator[slice]:
     start = stop = 0
     for parameter in parameters:
         if not parameter.trainable:
-            yield from _pieces(start, stop)
+            yield from _pieces(start, stop, block)
             start = stop + parameter.size
         stop += parameter.size
-    yield from _pieces(start, stop)
+    yield from _pieces(start, stop, block)
 
 
-def _pieces(start: int, stop: int) -> Iterator[slice]:
-    return (slice(a, min(a + BLOCK, stop)) for a in range(start, stop, BLOCK))
+def _pieces(start: int, stop: int, block: int) -> Iterator[slice]:
+    return (slice(a, min(a + block, stop)) for a in range(start, stop, block))
 
 
 class Bounds:

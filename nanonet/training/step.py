@@ -60,8 +60,6 @@ class Stepper:
     ----------
     states : dict
         The optimizer's state vectors by name, each as long as the model's vector.
-    tree : Tree
-        The parts of the model.
     bounds : Bounds
         What is known of the size of the numbers; to be forgotten by whoever changes them.
     shield : Shield
@@ -215,17 +213,18 @@ class Stepper:
         touched = 0
         try:
             scale = optimizer.scale(lambda: norm)
+            apply = optimizer.apply if self._cut.sweep is None else self._cut.sweep(optimizer)
             if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
                 for block in self._blocks:
-                    optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    apply(block.value, block.grad, step, block.state, scale, block.decays)
                 self.bounds.follow()
             else:
                 for block in self._blocks:
                     block.save()
                     touched += 1  # only now, so that an interrupt within save restores no incomplete copy
-                    optimizer.apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    apply(block.value, block.grad, step, block.state, scale, block.decays)
                     if not block.is_finite():
                         raise of_update(self.tree)
                 self.shield.closed = True
@@ -301,7 +300,7 @@ class Stepper:
             for name, start in self._starts.items()
         }
         states = list(self.states.values())
-        self._cut = Blocks(vector.value, vector.grad, states, self.tree.parameters, self.optimizer)
+        self._cut = Blocks(vector.value, vector.grad, states, self.tree.parameters, self.optimizer, self.fast)
         self.bounds = Bounds(vector, states, self.optimizer)
 
     def _follow(self) -> None:

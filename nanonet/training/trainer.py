@@ -163,11 +163,10 @@ class Trainer(ByHand):
 
     def __repr__(self) -> str:
         stepper = self.stepper
-        names = ("model", "loss", "optimizer", "steps", "fast")
-        rows = [f"{name}: {getattr(stepper, name)!r}".replace("\n", "\n  ") for name in names]
-        if isinstance(stepper, CompiledStepper):
-            rows[-1] += f", {stepper.how()}"
-        return "\n  ".join(["Trainer(", *rows]) + "\n)"
+        how = f" ({stepper.how()})" if isinstance(stepper, CompiledStepper) else ""
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "steps": self.steps}
+        rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
+        return "\n  ".join(["Trainer(", *rows, f"fast: {stepper.fast}{how}"]) + "\n)"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.

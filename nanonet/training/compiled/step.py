@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays
 from nanonet.core.chain import checked_views
 from nanonet.core.layer import is_own
+from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.schedules import Schedule, WarmUp
 from nanonet.training.compiled import codes
 from nanonet.training.compiled.chain import Described, described, is_plain, settings_of
@@ -44,9 +45,13 @@ class CompiledStepper(Stepper):
         return {name: value for name, value in super().__getstate__().items() if name not in OF_THE_PLAN}
 
     def how(self) -> str:
-        """Return whether its steps are whole compiled ones, and if not, why."""
+        """Return what is compiled: the whole step, or the update, or nothing, and if not, why."""
         made = self._described()
-        return f"but not its whole steps: {made}" if isinstance(made, str) else "whole steps"
+        if not isinstance(made, str):
+            return "the whole step is compiled"
+        reason = why_not(self.optimizer, self.model.vector.size)
+        update = f"not the update: {reason}" if reason else "the update is compiled"
+        return f"{update}; not the whole step: {made}"
 
     def plan(self) -> Plan | str:
         """Return the plan for the chain as it is now, or why there is none."""
@@ -67,7 +72,7 @@ class CompiledStepper(Stepper):
 
     def _described(self) -> Described | str:
         if self.micro_batch_size is not None:
-            return "micro_batch_size divides them"
+            return "micro_batch_size divides it"
         return described(self.model, self.loss, self.optimizer)
 
     def _planned(self) -> Plan | str:
