@@ -524,12 +524,25 @@ def test_a_fit_that_diverges_stops_with_the_same_words_after_the_last_good_step(
 
 
 def test_a_step_whose_squares_overflow_is_taken_by_the_readable_path() -> None:
-    """Gradients of 1e24 are finite in float32, but not their squares."""
-    readable, compiled = pair(lambda: net(3, 2, dtype=np.float32), lambda: SGD(1e-30))
+    """Gradients of 1e24 are finite in float32, but not their squares, of which a norm to clip is made."""
+    readable, compiled = pair(lambda: net(3, 2, dtype=np.float32), lambda: SGD(1e-30, clip_norm=1e25))
     for trainer in (readable, compiled):
         trainer.fit(X * 1e12, TARGET, epochs=1, batch_size=4, verbose=0)
     assert_same(compiled, readable, 1e-4)
     assert compiled.steps == 13
+
+
+def test_a_state_that_fades_becomes_0_before_it_is_subnormal() -> None:
+    """Subnormal numbers are a hundred times as slow; in float32 0.5^n is one from the 127th step on."""
+    _, compiled = pair(lambda: net(1, 1, dtype=np.float32), lambda: SGD(0.0, momentum=0.5))
+    compiled.step([[1]], [[100]])
+    (velocity,) = compiled.stepper.states.values()
+    velocity[:] = 1e-30
+    model: Any = compiled.model
+    target = model(np.ones((1, 1)))
+    for _ in range(40):
+        compiled.step([[1]], target)
+    assert (velocity == 0).all()
 
 
 def test_ctrl_c_during_a_call_comes_after_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,5 +2,6 @@
 
 What is here is left out of a training that is not ``fast``, and computes nothing that the readable step would not. Read
 chain first (which chains these are), then plan (the arrays that the kernels work on), kernels (the loops that numba
-compiles), step (a stepper that takes such steps) and epoch (many of them in one call).
+compiles, with products, exponential and the codes for what they are told), step (a stepper that takes such steps) and
+epoch (many of them in one call).
 """
