@@ -105,7 +105,8 @@ class Trainer(ByHand):
         Maximum number of samples per forward and backward pass, to save memory: larger batches are split, and the
         gradients accumulated.
     fast : bool, optional
-        Whether to compile what can be compiled with numba, of the extra ``fast``; None: as ``nanonet.config`` says.
+        Whether to compile what can be compiled with numba, of the extra ``fast``: the update of a large model, and
+        whole steps of a small chain. None: as ``nanonet.config`` says.
 
     Attributes
     ----------
