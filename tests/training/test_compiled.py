@@ -36,6 +36,7 @@ from nanonet import (
     Sequential,
     Sigmoid,
     SquaredError,
+    StepRate,
     Tanh,
     Trainer,
     WarmUp,
@@ -320,6 +321,14 @@ def test_a_checkpoint_after_epochs_leaves_them_in_one_piece(tmp_path: Path, monk
     assert done == [1, 4]
 
 
+def test_a_batch_that_does_not_count_is_passed_over_by_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, compiled = pair()
+    done, weight = calls_of(compiled, monkeypatch), np.repeat([1, 0, 2.5, 0, 1], 10)
+    compiled.fit(X, TARGET, epochs=2, batch_size=10, verbose=0, shuffle=False, sample_weight=weight)
+    assert done == [1, 4, 5]
+    assert compiled.steps == 6
+
+
 def test_how_an_epoch_is_cut_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     trainers = [pair()[1] for _ in range(3)]
     trainers[0].fit(X, TARGET, epochs=3, batch_size=8, verbose=0)
@@ -475,12 +484,27 @@ def test_what_the_loss_rejects_is_rejected_in_the_same_words() -> None:
     assert compiled.step(X[:2], rows) == readable.step(X[:2], rows)
 
 
-def test_a_strict_block_sees_every_pass() -> None:
+def test_a_strict_block_sees_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    readable, compiled = pair()
+    done = calls_of(compiled, monkeypatch)
+    for trainer in (readable, compiled):
+        with nanonet.strict():
+            trainer.step(X[:8], TARGET[:8])
+            trainer.fit(X, TARGET, epochs=1, verbose=0)
+    assert done == []
+    assert_same(compiled, readable)
+
+
+def test_other_trainers_of_the_numbers_learn_that_they_have_changed() -> None:
     _, compiled = pair()
-    with nanonet.strict():
-        compiled.model.parameters()["0.weight"].value[0, 0] = np.nan
-        with pytest.raises(nanonet.NonFiniteError):
-            compiled.step(X[:8], TARGET[:8])
+    memory = compiled.model.vector.memory
+    for change in (
+        lambda: compiled.step(X[:8], TARGET[:8]),
+        lambda: compiled.fit(X, TARGET, epochs=1, batch_size=10, verbose=0),
+    ):
+        before = memory.version
+        change()
+        assert memory.version > before
 
 
 def test_a_copy_trains_on_by_itself() -> None:
@@ -496,8 +520,9 @@ def test_a_copy_trains_on_by_itself() -> None:
 # ---- steps that are not taken
 
 
-HUGE = X.copy()
+HUGE, LARGE = X.copy(), X.copy()
 HUGE[20] *= 1e200
+LARGE[20] *= 1e153
 
 
 @pytest.mark.parametrize("metrics", [[], [lambda prediction, target: 0.0]])
@@ -505,8 +530,9 @@ HUGE[20] *= 1e200
     ("x", "optimizer"),
     [
         (HUGE, lambda: SGD(0.01)),  # a loss that overflows
-        (X, lambda: SGD(CosineRate(0.0, 1, end=1e300), momentum=0.5)),  # an update that does
-        (X * 1e153, lambda: Adam(1e-3)),  # a square of a gradient
+        (LARGE, lambda: SGD(StepRate(1e-3, every=5, factor=1e103), momentum=0.5)),  # an update that does
+        (LARGE, lambda: SGD(StepRate(1e-3, every=5, factor=1e103), momentum=0.5, nesterov=True)),
+        (LARGE, lambda: Adam(1e-3)),  # a square of a gradient
     ],
 )
 def test_a_fit_that_diverges_stops_with_the_same_words_after_the_last_good_step(
@@ -515,7 +541,7 @@ def test_a_fit_that_diverges_stops_with_the_same_words_after_the_last_good_step(
     readable, compiled = pair(lambda: net(3, 5, 2, activation=None), optimizer=optimizer)
     texts = []
     for trainer in (readable, compiled):
-        with pytest.raises(NonFiniteError, match=r"epoch 1, batch \d") as caught:
+        with pytest.raises(NonFiniteError, match=r"epoch 1, batch 6") as caught:
             trainer.fit(x, TARGET, epochs=2, batch_size=4, verbose=0, shuffle=False, metrics=metrics)
         texts.append(str(caught.value))
     assert texts[0] == texts[1]
