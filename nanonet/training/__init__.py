@@ -7,5 +7,6 @@ tensors into arrays, class_weight weighs classes. history records the numbers, m
 and evaluates held-out data, progress displays them, callbacks has the built-in callbacks, and divergence says where a
 step went wrong; checkpoint, checkpoint_format and resuming save and resume training; allocator keeps the memory of
 large arrays. division shares the passes of a step, over workers (threads) and over the ranks of a reducer (processes),
-each with twins of the layers; distributed has the reducer for MPI.
+each with twins of the layers; distributed has the reducer for MPI. compiled, of a training that is ``fast``, takes whole
+steps of small chains.
 """

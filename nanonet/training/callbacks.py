@@ -290,6 +290,11 @@ class Checkpoint(Callback):
         """Path of the best epoch's checkpoint."""
         return self.path.with_suffix(".best.npz")
 
+    @property
+    def at_every_step(self) -> bool:
+        """Whether it saves between epochs."""
+        return self.steps is not None
+
     def fit_begin(self, trainer: Trainer) -> None:
         """Check that the folder exists and the history will have the monitored number."""
         if trainer.writes and not self.path.parent.is_dir():

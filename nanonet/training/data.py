@@ -119,10 +119,23 @@ class Dataset:
 
         The first ``skip`` batches are skipped. Of each batch only what ``deal`` returns is read.
         """
-        order = self.chosen
-        if rng is not None:
-            drawn = rng.permutation(len(self))
-            order = drawn if order is None else order[drawn]
+        yield from self.pieces(self.order(rng), batch_size, skip, deal)
+
+    def order(self, rng: np.random.Generator | None) -> npt.NDArray[np.intp] | None:
+        """Return the indices of the samples, shuffled by rng if given; None for all of them as they lie."""
+        if rng is None:
+            return self.chosen
+        drawn: npt.NDArray[np.intp] = rng.permutation(len(self))
+        return drawn if self.chosen is None else self.chosen[drawn]
+
+    def pieces(
+        self,
+        order: npt.NDArray[np.intp] | None,
+        batch_size: int,
+        skip: int = 0,
+        deal: Callable[[slice], slice] | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the samples once, in an order that was drawn before."""
         x, target, weight = (_reader(part, order is not None) for part in (self.x, self.target, self.weight))
         for start in range(skip * batch_size, len(self), batch_size):
             piece = slice(start, min(start + batch_size, len(self)))

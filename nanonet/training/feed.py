@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from numbers import Real
 from operator import itemgetter
@@ -29,6 +29,7 @@ from nanonet.training.tables import as_target
 Validation = float | tuple[Any, ...] | Iterable[Any] | None
 FIRST = itemgetter(slice(1))  # the first sample alone
 Splits = dict[tuple[int, float], Any]
+Chunks = Callable[..., Generator[int, None, int]]  # see nanonet/training/compiled/epoch.py
 
 
 class Feed:
@@ -108,53 +109,75 @@ class Feed:
         epoch.measure(self.metrics)
         return epoch
 
-    def train(self, epoch: Epoch, stepper: Stepper, history: History, *, strict: bool) -> Iterator[int]:
+    def train(
+        self, epoch: Epoch, stepper: Stepper, history: History, *, strict: bool, chunks: Chunks | None = None
+    ) -> Iterator[int]:
         """Take a step on each remaining batch of an epoch in which something counts, and yield its number.
 
-        With strict, the first of them is taken under the contract.
+        With strict, the first of them is taken under the contract. With chunks, those that it takes, many in one call,
+        are yielded by the last of each call.
         """
-        number = epoch.done
+        number = done = epoch.done
+        order = self._order(epoch)
+        if epoch.metrics or self.unchecked or self.class_weight is not None:
+            chunks = None
 
         def deal(batch: slice) -> slice:
             assert stepper.ranks is not None
             return batch if strict or epoch.metrics or checked_views else stepper.ranks.deal(batch)
 
         dealt = deal if stepper.ranks is not None else None
-        for number, batch in enumerate(self._batches(epoch, dealt), epoch.done + 1):
-            x = batch.x
-            if self.unchecked:
-                x = self.model.enter(x)
-                check_finite(x, batch.target, f"batch {number}: ")
-            look = Look(epoch.metrics, batch.target, batch.weight, first=strict) if epoch.metrics else None
-            weight = batch.weight
-            if self.class_weight is not None:
-                weight = self.class_weight.of(batch.target, weight)
-            take = stepper.take_strictly if strict else stepper.take
-            try:
-                outcome = take(x, batch.target, weight, look)
-            except NonFiniteError as error:
-                where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
-                located = NonFiniteError(str(error).replace("training stopped at", where))
-                located.history = history
-                raise located from None
-            if outcome.divisor == 0:  # no step was taken
-                continue
-            strict = False
-            epoch.means.add("loss", outcome.loss, outcome.divisor)
-            if look is not None:
-                epoch.metrics = look.after
-            epoch.done = number
-            yield number
+        while True:
+            if chunks is not None and not strict and isinstance(self.data, Dataset):
+                number = done = yield from chunks(self.data, order, self.size, epoch, done)
+            for number, batch in enumerate(self._batches(order, done, dealt), done + 1):
+                x = batch.x
+                if self.unchecked:
+                    x = self.model.enter(x)
+                    check_finite(x, batch.target, f"batch {number}: ")
+                look = Look(epoch.metrics, batch.target, batch.weight, first=strict) if epoch.metrics else None
+                weight = batch.weight
+                if self.class_weight is not None:
+                    weight = self.class_weight.of(batch.target, weight)
+                take = stepper.take_strictly if strict else stepper.take
+                try:
+                    outcome = take(x, batch.target, weight, look)
+                except NonFiniteError as error:
+                    where = f"training stopped at epoch {history.epochs + 1}, batch {number},"
+                    located = NonFiniteError(str(error).replace("training stopped at", where))
+                    located.history = history
+                    raise located from None
+                if outcome.divisor == 0:  # no step was taken
+                    continue
+                strict = False
+                epoch.means.add("loss", outcome.loss, outcome.divisor)
+                if look is not None:
+                    epoch.metrics = look.after
+                epoch.done = number
+                yield number
+                if chunks is not None:
+                    done = number
+                    break
+            else:
+                break
         self.count = number
 
-    def _batches(self, epoch: Epoch, deal: Callable[[slice], slice] | None) -> Iterator[Batch]:
+    def _order(self, epoch: Epoch) -> npt.NDArray[np.intp] | None:
+        """Return the order of the samples of an epoch, drawn now unless it was drawn earlier."""
+        if isinstance(self.data, Stream):
+            return None
+        rng = self.rng if self.shuffle else None
+        if rng is not None and epoch.done:
+            rng = generator_at(rng, epoch.begun)
+        return self.data.order(rng)
+
+    def _batches(
+        self, order: npt.NDArray[np.intp] | None, done: int, deal: Callable[[slice], slice] | None
+    ) -> Iterator[Batch]:
         """Yield the remaining batches of an epoch; of arrays only what is dealt to this rank."""
         if isinstance(self.data, Stream):
-            return self.data.batches(skip=epoch.done)
-        rng = self.rng if self.shuffle else None
-        if rng is not None and epoch.done:  # its order was drawn earlier
-            rng = generator_at(rng, epoch.begun)
-        return self.data.batches(self.size, rng, epoch.done, deal)
+            return self.data.batches(skip=done)
+        return self.data.pieces(order, self.size, done, deal)
 
     def _validation(self, given: Any) -> Dataset | Stream | None:
         if given is None:

@@ -63,6 +63,7 @@ class Display:
     """Base of the displays: how much of a fit is done, and the current numbers."""
 
     called_last: ClassVar[bool] = False
+    at_every_step: ClassVar[bool] = True
 
     def __init__(self, epochs: int, quiet: float) -> None:
         self.epochs, self.quiet = epochs, quiet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -16,13 +16,14 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int, true_or_false
 from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
-from nanonet.optimizers.compiled import why_not
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.by_hand import ByHand
 from nanonet.training.checkpoint import TrainingState, kept, restored, start_alike, store
 from nanonet.training.class_weight import ClassWeights
+from nanonet.training.compiled.epoch import in_chunks
+from nanonet.training.compiled.step import CompiledStepper
 from nanonet.training.config import config, expect_fast
-from nanonet.training.feed import Epoch, Feed, Splits, Validation
+from nanonet.training.feed import Chunks, Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics.evaluation import evaluation, numbers, values
 from nanonet.training.metrics.named import Metrics, by_name
@@ -53,6 +54,14 @@ class Callback(Recorded):
 
     called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
+
+    @property
+    def at_every_step(self) -> bool:
+        """Whether ``step_end`` is to be called: by default, if it is overridden.
+
+        A trainer that is ``fast`` then takes step by step what it would take many steps at a time.
+        """
+        return type(self).step_end is not Callback.step_end
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
         """Return the state to save in a checkpoint: numbers and arrays by name."""
@@ -124,7 +133,8 @@ class Trainer(ByHand):
         With it several processes train one model, such as :class:`nanonet.distributed.MPIReducer` by MPI: each takes
         its part of every batch. Each needs the same data and arguments.
     fast : bool, optional
-        Whether to compile what can be compiled with numba, of the extra ``fast``; None: as ``nanonet.config`` says.
+        Whether to compile what can be compiled with numba, of the extra ``fast``: the update of a large model, and
+        whole steps of a small chain. None: as ``nanonet.config`` says.
 
     Attributes
     ----------
@@ -169,7 +179,8 @@ class Trainer(ByHand):
         fast: bool | None = None,
     ) -> None:
         fast = config.fast if fast is None else expect_fast(fast, "Trainer")
-        self.stepper = Stepper(model, loss, optimizer, micro_batch_size, workers, reducer, fast)
+        kind = CompiledStepper if fast else Stepper
+        self.stepper = kind(model, loss, optimizer, micro_batch_size, workers, reducer, fast)
         self.rng = model.rng if rng is None else as_generator(rng, "Trainer")
         self.history = History()
         self.names: tuple[str, ...] = ("loss",)
@@ -186,12 +197,11 @@ class Trainer(ByHand):
                 start_alike(self.stepper, self.rng, self.stepper.ranks.reducer)
 
     def __repr__(self) -> str:
-        reason = why_not(self.optimizer, self.model.vector.size)
-        how = f" (not the update: {reason})" if reason else " (the update is compiled)"
+        stepper = self.stepper
+        how = f" ({stepper.how()})" if isinstance(stepper, CompiledStepper) else ""
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "steps": self.steps}
         rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
-        fast = self.stepper.fast
-        return "\n  ".join(["Trainer(", *rows, f"fast: {fast}{how if fast else ''}"]) + "\n)"
+        return "\n  ".join(["Trainer(", *rows, f"fast: {stepper.fast}{how}"]) + "\n)"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
@@ -411,11 +421,14 @@ class Trainer(ByHand):
             for callback in hooks:
                 callback.epoch_begin(self)
             epoch = self.underway = feed.epoch()
-        listeners = [callback for callback in hooks if type(callback).step_end is not Callback.step_end]
+        listeners = [callback for callback in hooks if callback.at_every_step]
         others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             stepper.expect_changes()
-        taken = feed.train(epoch, stepper, self.history, strict=strict)
+        chunks: Chunks | None = None
+        if isinstance(stepper, CompiledStepper) and all(isinstance(each, Display) for each in listeners):
+            chunks = partial(in_chunks, stepper)
+        taken = feed.train(epoch, stepper, self.history, strict=strict, chunks=chunks)
         for self.batch in taken:
             self.resumed = None
             shield.open()

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanonet import (
+    GELU,
     SGD,
     Adam,
     Array,
@@ -27,7 +28,6 @@ from nanonet import (
     Sequential,
     SquaredError,
     Step,
-    Tanh,
     Trainer,
     weights_only,
 )
@@ -118,7 +118,7 @@ def test_a_compiled_rule_is_apply_with_clipping_and_decay(
 
 def net(dtype: npt.DTypeLike = np.float64) -> Sequential:
     """Return a small net, always the same."""
-    return Sequential(Linear(3, 5), Tanh(), Linear(5, 4), Tanh(), Linear(4, 2), dtype=dtype, rng=0)
+    return Sequential(Linear(3, 5), GELU(), Linear(5, 4), GELU(), Linear(4, 2), dtype=dtype, rng=0)
 
 
 def trainer(optimizer: Optimizer, *, fast: bool, model: Sequential | None = None) -> Trainer:
@@ -311,13 +311,13 @@ def test_a_trainer_says_what_is_compiled(monkeypatch: pytest.MonkeyPatch) -> Non
             super().apply(*arguments)
 
     def told(optimizer: Optimizer) -> str:
-        return repr(trainer(optimizer, fast=True)).splitlines()[-2].strip()
+        return repr(trainer(optimizer, fast=True)).splitlines()[-2].strip().split(";")[0]
 
-    assert told(Adam()) == "fast: True (the update is compiled)"
-    assert told(Backward(0.1)) == "fast: True (not the update: Backward states no rule for one entry)"
-    assert told(Applies(0.1)) == "fast: True (not the update: Applies overrides apply)"
+    assert told(Adam()) == "fast: True (the update is compiled"
+    assert told(Backward(0.1)) == "fast: True (not the update: Backward states no rule for one entry"
+    assert told(Applies(0.1)) == "fast: True (not the update: Applies overrides apply"
     monkeypatch.setattr(compiled, "LEAST", 100)
-    assert told(Adam()) == "fast: True (not the update: 54 parameters are too few to gain by it)"
+    assert told(Adam()) == "fast: True (not the update: 54 parameters are too few to gain by it"
 
 
 # ---- rules that cannot be
