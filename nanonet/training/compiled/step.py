@@ -73,6 +73,8 @@ class CompiledStepper(Stepper):
     def _described(self) -> Described | str:
         if self.micro_batch_size is not None:
             return "micro_batch_size divides it"
+        if vars(self).get("_division") is not None:
+            return "workers or ranks share its batches"
         return described(self.model, self.loss, self.optimizer)
 
     def _planned(self) -> Plan | str:
