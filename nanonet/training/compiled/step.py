@@ -74,8 +74,8 @@ class CompiledStepper(Stepper):
     def _described(self) -> Described | str:
         if self.micro_batch_size is not None:
             return "micro_batch_size divides it"
-        if self.ranks is not None:
-            return "several processes share it"
+        if vars(self).get("_division") is not None:
+            return "workers or ranks share its batches"
         return described(self.model, self.loss, self.optimizer)
 
     def _planned(self) -> Plan | str:
