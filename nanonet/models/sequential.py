@@ -13,7 +13,7 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
-from nanonet.inspection.summary import summary_html, summary_table
+from nanonet.inspection.summary import Summary, summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
@@ -68,8 +68,10 @@ class Sequential(Chain):
         assert isinstance(found, Sequential) or isinstance(index, int)
         return found
 
-    def summary(self, input_shape: Shape | None = None) -> str:
+    def summary(self, input_shape: Shape | None = None) -> Summary:
         """Return a table of each layer's input shape, output shape and parameters.
+
+        It is a str, which a notebook shows as a table.
 
         Parameters
         ----------
@@ -85,11 +87,11 @@ class Sequential(Chain):
         0  Linear(2, 3)  (batch, 2)  (batch, 3)  weight (3, 2), bias (3,)        9
         1  Sigmoid()     (batch, 3)  (batch, 3)  -                               0
         """
-        return summary_table(self, input_shape)
+        return summary_of(self, input_shape)
 
     def _repr_html_(self) -> str:
         """Return the summary for a notebook."""
-        return summary_html(self)
+        return summary_of(self)._repr_html_()
 
     def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.

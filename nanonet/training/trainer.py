@@ -45,6 +45,9 @@ class Callback(Recorded):
     ...             print(trainer.epoch, trainer.history["loss"][-1])
     """
 
+    called_first: ClassVar[bool] = False
+    """Whether it is called before all other callbacks, as one that adds numbers to the history must be."""
+
     called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
 
@@ -214,7 +217,8 @@ class Trainer(ByHand):
         x: Any,
         target: Any = None,
         *,
-        epochs: int,
+        epochs: int | None = None,
+        until_epoch: int | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
         validation: Validation = None,
@@ -232,8 +236,14 @@ class Trainer(ByHand):
         x, target : array
             Shape (samples, ...), of equal length. Memory-mapped arrays are read and checked batch by batch. Without
             target, x is an iterable of (x, target) or (x, target, weight) batches, iterated over once per epoch.
-        epochs, batch_size : int
-            Number of passes over all samples, and samples per step; the last batch of an epoch may be smaller.
+        epochs : int
+            Number of further passes over all samples.
+        until_epoch : int
+            Instead of epochs: how many epochs the history should have in the end, those before :meth:`resume`
+            included, so that a script that is run again trains only what is missing. Nothing is done if it has them,
+            or if a callback had stopped the resumed fit.
+        batch_size : int
+            Samples per step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether to reshuffle the samples for each epoch.
         validation : (x, target), (x, target, weight) or float, optional
@@ -245,19 +255,22 @@ class Trainer(ByHand):
             if the model outputs one column of probabilities. The history records their means over the samples of an
             epoch, each from before its step, and their values on the validation data.
         callbacks : sequence of Callback
-        verbose : int or None
-            0: never print; None: print to stderr once the fit has run for 2 s; 1: print from the start.
+        verbose : int, bool or None
+            0 or False: never print; None: print to stderr once the fit has run for 2 s; 1 or True: from the start; 2:
+            one line per epoch.
 
         Raises
         ------
         ShapeError
             If shapes do not match, before the first step.
+        TypeError
+            If not exactly one of epochs and until_epoch is given.
         ValueError
             If there are no samples or their total weight is 0, or x or target contain NaN or infinity.
         NonFiniteError
             If training diverges, with the epoch, the batch and the layer; its ``history`` holds the earlier epochs.
         """
-        positive_int(epochs, "fit", "epochs")
+        turns = self._turns(epochs, until_epoch)
         positive_int(batch_size, "fit", "batch_size")
         named = by_name(metrics) if metrics else {}
         if isinstance(callbacks, Callback):
@@ -265,10 +278,12 @@ class Trainer(ByHand):
         given, hooks = list(callbacks), list[Callback | Display]()
         for callback in given:
             expect(callback, Callback, "fit: expected a callback")
-        if verbose != 0 or isinstance(verbose, bool):
-            hooks.append(progress(epochs, verbose))
-        hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last)
+        if verbose != 0:
+            hooks.append(progress(turns, verbose, self.history.epochs if epochs is None else 0))
+        hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last - callback.called_first)
         self.stepper.refuse_torn()
+        if turns == 0:
+            return self.history
         with self._refusable():
             tree = refuse_overlooked(self.model)
             feed = Feed(self.model, self.loss, self.rng, self.splits)
@@ -291,7 +306,7 @@ class Trainer(ByHand):
             with shield:
                 try:
                     shield.open()
-                    for turn in range(epochs):
+                    for turn in range(turns):
                         self._epoch(feed, named, hooks, strict=turn == 0)
                         if self.history.stopped:
                             break
@@ -307,6 +322,17 @@ class Trainer(ByHand):
             for member in begun:
                 member.end(self)
         return self.history
+
+    def _turns(self, epochs: int | None, until_epoch: int | None) -> int:
+        """Return the number of epochs that a fit has to train."""
+        if (epochs is None) == (until_epoch is None):
+            given = "neither" if epochs is None else "both"
+            raise TypeError(f"fit: expected epochs, or until_epoch to count those before too; got {given}")
+        if until_epoch is None:
+            return positive_int(epochs, "fit", "epochs")
+        positive_int(until_epoch, "fit", "until_epoch")
+        was_stopped = self.resumed is not None and self.resumed.completed and self.history.stopped
+        return 0 if was_stopped else max(0, until_epoch - self.history.epochs)
 
     def stop(self, reason: str) -> None:
         """End the running fit after this epoch; the history records the reason."""
