@@ -73,6 +73,7 @@ from nanonet.training.allocator import tune_allocator
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
+from nanonet.training.layer_monitor import LayerMonitor
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
 from nanonet.training.trainer import Callback, Trainer
 
@@ -131,6 +132,7 @@ __all__ = [
     "Initializer",
     "InstanceNorm",
     "Layer",
+    "LayerMonitor",
     "LayerNorm",
     "LayerTrace",
     "LeCunNormal",

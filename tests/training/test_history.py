@@ -29,7 +29,7 @@ def test_what_a_callback_records_stands_beside_the_loss_of_its_epoch() -> None:
     class Norm(Callback):
         def epoch_end(self, trainer: Trainer) -> None:
             if trainer.epoch > 1:
-                trainer.history.record({"norm": np.float32(trainer.epoch)})
+                trainer.history.record({"norm": np.float64(trainer.epoch)})
 
     model = Sequential(Linear(1, 1), rng=0)
     data = ([[0.0], [1.0]], [[1.0], [3.0]])
