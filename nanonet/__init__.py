@@ -75,6 +75,7 @@ from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
 from nanonet.training.layer_monitor import LayerMonitor
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
+from nanonet.training.tensorboard import TensorBoard
 from nanonet.training.trainer import Callback, Trainer
 
 __all__ = [
@@ -179,6 +180,7 @@ __all__ = [
     "Step",
     "StepRate",
     "Tanh",
+    "TensorBoard",
     "Together",
     "Trace",
     "Trainer",
