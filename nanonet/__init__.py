@@ -11,6 +11,7 @@ from nanonet.core.version import __version__ as __version__
 from nanonet.inspection.plots import plot_decision_boundary, plot_weights
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
+from nanonet.inspection.units import plot_units
 from nanonet.layers.activations import (
     ELU,
     SELU,
@@ -198,6 +199,7 @@ __all__ = [
     "check_gradients",
     "load",
     "plot_decision_boundary",
+    "plot_units",
     "plot_weights",
     "read_arrays",
     "save",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -76,14 +75,6 @@ def test_without_pandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 # ---- a plot
 
 
-@pytest.fixture
-def plt(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    pyplot = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
-    yield pyplot
-    pyplot.close("all")
-
-
 def drawn(ax: Any) -> list[str]:
     return [line.get_label() for axes in ax.figure.axes for line in axes.lines]
 
@@ -91,7 +82,6 @@ def drawn(ax: Any) -> list[str]:
 NAMES = ("loss", "accuracy", "0.weight/update_ratio", "2.weight/update_ratio", "0.weight/gradient_norm")
 
 
-@pytest.mark.peer
 @pytest.mark.parametrize(
     ("names", "shown"),
     [
@@ -106,20 +96,17 @@ def test_a_plot_shows_the_names_that_are_chosen_or_those_of_the_whole_net(plt: A
     assert drawn(history_of(3, *NAMES).plot(names=names)) == shown
 
 
-@pytest.mark.peer
 def test_a_plot_of_one_kind_for_all_layers_names_it_on_a_logarithmic_axis(plt: Any) -> None:
     ax = history_of(3, *NAMES).plot(names="*/update_ratio", log=True)
     assert (ax.get_ylabel(), ax.get_yscale(), len(ax.figure.axes)) == ("update ratio", "log", 1)
 
 
-@pytest.mark.peer
 def test_a_name_that_is_not_there_is_an_error_before_a_figure_is_made(plt: Any) -> None:
     with pytest.raises(KeyError, match="History has no 'los'; it has 'loss', 'accuracy'"):
         history_of(3, *NAMES).plot(names="los")
     assert plt.get_fignums() == []
 
 
-@pytest.mark.peer
 @pytest.mark.parametrize("count", [1, 4, 20])
 def test_all_that_is_plotted_lies_within_the_figure(plt: Any, count: int) -> None:
     ax = history_of(9, "loss", *(f"a_metric_with_a_long_name_{i}" for i in range(count))).plot()
