@@ -76,6 +76,7 @@ from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
 from nanonet.training.layer_monitor import LayerMonitor
 from nanonet.training.metrics import accuracy, binary_accuracy, subset_accuracy
+from nanonet.training.replay import Replay
 from nanonet.training.tensorboard import TensorBoard
 from nanonet.training.trainer import Callback, Trainer
 
@@ -162,6 +163,7 @@ __all__ = [
     "ReLU6",
     "ReduceOnPlateau",
     "Reparametrised",
+    "Replay",
     "Reshape",
     "Residual",
     "Rprop",

@@ -138,4 +138,4 @@ def test_what_cannot_be_drawn_is_refused(plt: Any, arguments: Any, kind: type[Ex
 def test_there_is_at_least_one_unit_and_one_point(setting: dict[str, int]) -> None:
     (name,) = setting
     with pytest.raises(ValueError, match=f"plot_units: expected {name} of 1 or more, got 0"):
-        plot_units(net(), X, **setting)  # type: ignore[arg-type]
+        plot_units(net(), X, **setting)
