@@ -11,7 +11,7 @@ from nanonet.inspection.html import shortened, sparkline, table
 from nanonet.inspection.plots import axes_for
 from nanonet.losses.loss import nothing_counts
 
-MANY = 8  # lines of a plot; the legend of more stands below it
+MANY = 5  # lines of a plot; the legend of more stands below it
 
 
 class History(Mapping[str, list[float]]):
@@ -132,7 +132,7 @@ class History(Mapping[str, list[float]]):
         ax : matplotlib.axes.Axes, optional
             Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
         names : str or iterable of str, optional
-            What to plot: names, or patterns such as "*/update_ratio"; default: all but those of single layers.
+            What to plot: names, or patterns such as ``"*/update_ratio"``; default: all but those of single layers.
         log : bool
             Whether the left axis is logarithmic, if any number on it is positive; numbers of 0 are not shown then.
 
