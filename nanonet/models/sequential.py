@@ -13,7 +13,7 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
-from nanonet.inspection.summary import Summary, summary_of
+from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
@@ -68,7 +68,7 @@ class Sequential(Chain):
         assert isinstance(found, Sequential) or isinstance(index, int)
         return found
 
-    def summary(self, input_shape: Shape | None = None) -> Summary:
+    def summary(self, input_shape: Shape | None = None) -> str:
         """Return a table of each layer's input shape, output shape and parameters.
 
         It is a str, which a notebook shows as a table.
@@ -168,7 +168,8 @@ class Sequential(Chain):
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
-        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise.
+        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise; but for
+        ``until_epoch``, since every such fit begins at epoch 1.
 
         Examples
         --------

@@ -164,14 +164,17 @@ def test_a_model_is_shown_as_its_summary(model: Sequential) -> None:
 
 
 def test_a_summary_is_a_string_that_a_notebook_shows_as_a_table_and_a_prompt_as_its_lines() -> None:
+    def shown(summary: Any) -> str:
+        return str(summary._repr_html_())
+
     model = Sequential(Flatten(), Linear(4, 3), Tanh(), rng=0)
     summary = model.summary((2, 2))
     assert isinstance(summary, str)
     assert f"{summary}" == str(summary) == repr(summary) == "\n".join(summary.splitlines())
-    assert "(batch, 2, 2)" in text_of(parsed(summary._repr_html_()))[1]
-    assert model.summary()._repr_html_() == model._repr_html_()
+    assert "(batch, 2, 2)" in text_of(parsed(shown(summary)))[1]
+    assert shown(model.summary()) == model._repr_html_()
     for twin in (copy.deepcopy(summary), pickle.loads(pickle.dumps(summary))):
-        assert (twin, twin._repr_html_()) == (summary, summary._repr_html_())
+        assert (twin, shown(twin)) == (summary, shown(summary))
 
 
 def test_a_layer_whose_text_is_markup_does_not_become_markup() -> None:
