@@ -76,6 +76,12 @@ def test_all_pictures_of_a_row_have_the_scale_that_its_label_says() -> None:
         assert label.endswith(f"±{largest:.3g}")
 
 
+def test_units_that_are_not_drawn_have_no_part_in_the_scale() -> None:
+    axes = plot_units(Sequential(Linear(2, 2, weight=[[1.0, 0.0], [9.0, 0.0]]), rng=0), X, units=1)
+    ((image,),) = rows(axes)
+    assert labels(axes)[0].endswith(f"±{np.abs(image.get_array()).max():.3g}")
+
+
 def test_of_many_units_the_first_are_drawn_and_the_label_says_of_how_many() -> None:
     axes = plot_units(net(), X, units=3, resolution=5)
     assert [len(row) for row in rows(axes)] == [3, 3, 1]

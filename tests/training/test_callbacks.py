@@ -30,6 +30,7 @@ from nanonet import (
     Trainer,
     accuracy,
 )
+from nanonet.training.progress import OneLine
 from tests.helpers import Centred, Copy, Noise, data, distance, everything, loss_of, picture, small, train, trainer_of
 
 X, TARGET = data(samples=12)
@@ -830,7 +831,13 @@ def test_without_tqdm_a_terminal_gets_one_line_that_is_rewritten(monkeypatch: py
     assert lines[0].startswith("epoch 1/3, batch 1/3")
     assert lines[-1].startswith(f"epoch 3/3  loss {history['loss'][-1]:.4g}")
     assert all(len(line.rstrip("\n")) < 60 for line in lines)
-    assert len(lines[-1].rstrip("\n")) >= len(lines[-2])  # so that nothing of a longer line stays
+
+
+def test_a_shorter_line_covers_the_longer_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    display = OneLine(1, 0.0)
+    for line in ("epoch 10/20", "epoch 9", "epoch 8/20"):
+        display.write(line)
+    assert capsys.readouterr().err == "\repoch 10/20\repoch 9    \repoch 8/20"
 
 
 def test_the_rewritten_line_ends_before_a_report_of_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

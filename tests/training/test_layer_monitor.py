@@ -158,8 +158,8 @@ def test_a_unit_is_dead_if_its_derivative_is_0_for_every_sample(
 
 def test_of_an_image_the_channels_are_units() -> None:
     images = np.random.default_rng(0).uniform(-1, 1, size=(6, 1, 4, 4))
-    first = Conv2d(1, 2, 3, padding=1, bias=[-30.0, 0.0])
-    model = Sequential(first, ReLU(), Flatten(), Linear(32, 1), rng=0)
+    images[:, :, 0] = 0  # where the channel that is alive gives 0 for every image
+    model = Sequential(Conv2d(1, 2, 1, bias=[-30.0, 0.0]), ReLU(), Flatten(), Linear(32, 1), rng=0)
     settings: dict[str, Any] = {"loss": SquaredError(), "optimizer": SGD(0.0), "epochs": 1}
     history = model.fit(images, np.zeros((6, 1)), callbacks=[LayerMonitor(images)], **settings)
     assert history["1/dead_units"] == [0.5]
