@@ -143,6 +143,15 @@ class MadePictures(SphinxTransform):
                 image["uri"] = "/" + Path(os.path.relpath(picture, self.env.srcdir)).as_posix()
 
 
+def copy_made_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Copy what pages have made as HTML, for their frames: how-to/seeing/article.html beside how-to/seeing.html."""
+    if exception is None and app.builder.format == "html":
+        for page in made(app).rglob("*.html"):
+            target = Path(app.outdir) / page.relative_to(made(app))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(page, target)
+
+
 class FilesOutside(SphinxTransform):
     """Lets a link to a Markdown file beside docs/, such as ../CHANGELOG.md, lead to a copy of it."""
 
@@ -216,6 +225,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_bars)
     app.connect("autodoc-process-signature", show_constructor)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", copy_made_pages)
     app.connect("html-page-context", say_language)
     for transform in (MadePictures, FilesOutside, JapaneseLines):
         app.add_transform(transform)

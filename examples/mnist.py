@@ -282,16 +282,14 @@ def run(preset: Preset, train: Images, test: Images, rng: int, arguments: argpar
             trainer.resume(arguments.checkpoint)
             print(f"{arguments.checkpoint}: resuming after epoch {trainer.history.epochs}")
     begun = time.perf_counter()
-    left = arguments.epochs - trainer.history.epochs
-    if left > 0:
-        trainer.fit(
-            train.x,
-            train.target(preset.loss),
-            epochs=left,
-            batch_size=preset.batch_size,
-            callbacks=callbacks,
-            verbose=arguments.verbose,
-        )
+    trainer.fit(
+        train.x,
+        train.target(preset.loss),
+        until_epoch=arguments.epochs,
+        batch_size=preset.batch_size,
+        callbacks=callbacks,
+        verbose=arguments.verbose,
+    )
     took = time.perf_counter() - begun
     reached = measure(model.predict, test)
     best = max([reached, *watch.reached])
@@ -308,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument("--validate", action="store_true", help="measure on the last 10,000 training images")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE.npz", help="save every epoch, and resume from it")
-    parser.add_argument("--verbose", type=int, choices=(0, 1), help="show progress: 0 never, 1 always")
+    parser.add_argument("--verbose", type=int, choices=(0, 1, 2), help="progress: 0 none, 1 always, 2 a line an epoch")
     chosen = parser.parse_args(arguments)
     preset: Preset = PRESETS[chosen.preset]
     chosen.epochs = preset.epochs if chosen.epochs is None else chosen.epochs

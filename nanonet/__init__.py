@@ -13,6 +13,7 @@ from nanonet.core.version import __version__ as __version__
 from nanonet.inspection.plots import plot_decision_boundary, plot_weights
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
+from nanonet.inspection.units import plot_units
 from nanonet.interchange import words
 from nanonet.layers.activations import (
     ELU,
@@ -78,11 +79,14 @@ from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monito
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
 from nanonet.training.history import History
+from nanonet.training.layer_monitor import LayerMonitor
 from nanonet.training.metrics.accuracy import accuracy, binary_accuracy, subset_accuracy
 from nanonet.training.metrics.counts import confusion_matrix, f1, precision, recall
 from nanonet.training.metrics.metric import Metric
 from nanonet.training.metrics.ranking import auc
 from nanonet.training.metrics.regression import mean_absolute_error, r2, root_mean_squared_error
+from nanonet.training.replay import Replay
+from nanonet.training.tensorboard import TensorBoard
 from nanonet.training.trainer import Callback, Trainer
 
 words.teach()
@@ -149,6 +153,7 @@ __all__ = [
     "Initializer",
     "InstanceNorm",
     "Layer",
+    "LayerMonitor",
     "LayerNorm",
     "LayerTrace",
     "LeCunNormal",
@@ -178,6 +183,7 @@ __all__ = [
     "ReLU6",
     "ReduceOnPlateau",
     "Reparametrised",
+    "Replay",
     "Reshape",
     "Residual",
     "Rprop",
@@ -197,6 +203,7 @@ __all__ = [
     "Step",
     "StepRate",
     "Tanh",
+    "TensorBoard",
     "Together",
     "Trace",
     "Trainer",
@@ -219,6 +226,7 @@ __all__ = [
     "load",
     "mean_absolute_error",
     "plot_decision_boundary",
+    "plot_units",
     "plot_weights",
     "precision",
     "r2",

@@ -26,7 +26,8 @@ from nanonet.checking.situations import (
     sample,
 )
 from nanonet.checking.training_contract import checked_loss
-from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each, named_parts
+from nanonet.checking.view import named_parts
+from nanonet.core.arrays import Array, Arrays, Patterns, Shape, batch_size_of, each
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, as_shape, expect, is_several
 from nanonet.core.errors import ContractError, GradientError

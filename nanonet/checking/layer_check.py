@@ -14,8 +14,8 @@ import numpy.typing as npt
 from nanonet.checking.diagnosis import diagnose
 from nanonet.checking.finite_differences import LIMIT, Comparison, Projection, Terms, compare, project
 from nanonet.checking.layer_contract import checked
-from nanonet.checking.view import Snapshot
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each, named_parts, parts_of
+from nanonet.checking.view import Snapshot, named_parts
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.errors import ContractError, GradientError, NonFiniteError, ShapeError
 from nanonet.core.layer import Layer

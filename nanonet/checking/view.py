@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from nanonet.core.arrays import Array, Shape, read_only
+from nanonet.core.arrays import Array, Arrays, Shape, read_only
 from nanonet.core.layer import Layer, found
 from nanonet.core.objects import attributes, entries, set_attribute, twin_of
 from nanonet.core.parameter import Buffer, Parameter, Random, State
@@ -143,6 +143,19 @@ def locked(cache: Any) -> Any:
             return cache
         return cache._make(entries) if hasattr(cache, "_make") else type(cache)(entries)
     return cache
+
+
+def named_parts(name: str, arrays: Arrays) -> dict[str, Any]:
+    """Return arrays by name: one by the name itself, several with their index; None is left out.
+
+    Examples
+    --------
+    >>> named_parts("x", 3), named_parts("x", (3, None, 4))
+    ({'x': 3}, {'x[0]': 3, 'x[2]': 4})
+    """
+    if not isinstance(arrays, tuple):
+        return {} if arrays is None else {name: arrays}
+    return {f"{name}[{i}]": part for i, part in enumerate(arrays) if part is not None}
 
 
 class Snapshot:

@@ -42,19 +42,6 @@ def parts_of(arrays: Arrays) -> tuple[Any, ...]:
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
-def named_parts(name: str, arrays: Arrays) -> dict[str, Any]:
-    """Return arrays by name: one by the name itself, several with their index; None is left out.
-
-    Examples
-    --------
-    >>> named_parts("x", 3), named_parts("x", (3, None, 4))
-    ({'x': 3}, {'x[0]': 3, 'x[2]': 4})
-    """
-    if not isinstance(arrays, tuple):
-        return {} if arrays is None else {name: arrays}
-    return {f"{name}[{i}]": part for i, part in enumerate(arrays) if part is not None}
-
-
 def batch_size_of(arrays: Arrays) -> int:
     """Return the length of the batch axis."""
     return len(arrays[0] if isinstance(arrays, tuple) else arrays)  # without parts_of: each step asks several times

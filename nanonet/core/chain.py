@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -113,11 +113,7 @@ class Chain(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    @overload
-    def __getitem__(self, index: int) -> Layer: ...
-    @overload
-    def __getitem__(self, index: slice) -> Chain: ...
-    def __getitem__(self, index: int | slice) -> Layer | Chain:
+    def __getitem__(self, index: int | slice) -> Any:
         """Return a layer, or for a slice a chain that shares the layers and their part of the vector."""
         if not isinstance(index, slice):
             return self.layers[index]
@@ -303,8 +299,6 @@ class Chain(Layer):
             y = self._infer(x)
         except Exception as error:
             self.raise_cause(error, x, backward=False)
-        if type(y) is np.ndarray and type(x) is np.ndarray:
-            return y.copy() if y.base is not None or y is x else y  # parameters and buffers are views
         own: Array = each(lambda part: _own(part, x), y)
         return own
 
@@ -317,6 +311,11 @@ class Chain(Layer):
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return a copy of every parameter and buffer, by name."""
         return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
+
+    if TYPE_CHECKING:  # for those who hold a Chain: every one of them is a Sequential, which has it
+
+        def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool = True) -> Any:
+            """See :meth:`nanonet.Sequential.load_state_dict`."""
 
 
 def _own(y: npt.NDArray[Any], x: Arrays) -> npt.NDArray[Any]:

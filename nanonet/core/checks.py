@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import EllipsisType
 from typing import Any
 
@@ -147,6 +148,10 @@ def as_shape(shape: object, subject: str) -> Shape:
     return tuple(positive_int(size, subject, "each size") for size in sizes)
 
 
+unseeded: ContextVar[Any] = ContextVar("unseeded", default=None)
+"""The generator that rng=None stands for; None for fresh entropy."""
+
+
 def as_generator(rng: object, subject: str) -> np.random.Generator:
     """Return rng as a Generator: an int is a seed, a Generator is returned as is, None gives fresh entropy."""
     if isinstance(rng, bool) or not isinstance(
@@ -155,7 +160,7 @@ def as_generator(rng: object, subject: str) -> np.random.Generator:
         raise TypeError(f"{subject}: expected rng as an int, a numpy Generator or None, got {rng!r}")
     if isinstance(rng, (int, np.integer)) and rng < 0:
         raise ValueError(f"{subject}: expected rng of 0 or more, got {rng}")
-    return np.random.default_rng(rng)
+    return np.random.default_rng(unseeded.get() if rng is None else rng)
 
 
 def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:

@@ -84,8 +84,8 @@ def hinting(method: Callable[..., T], hints: Mapping[str, str]) -> Callable[...,
             return method(*positional, **keywords)
         except (TypeError, ValueError) as error:
             said = str(error)
-            named = {part for part in hints if part in said and ("argument" in said or part[0] != "'")}
-            if found := [hint for part, hint in hints.items() if part in named and hint not in said]:
+            found = [h for p, h in hints.items() if p in said and h not in said and ("argument" in said or p[0] != "'")]
+            if found:
                 error.args = ("; ".join([said, *found]),)
             raise
 

@@ -25,11 +25,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 MARKERS = "os^DvPX<>"  # with 7 colours, 63 pairs that differ
 
 
-def axes_for(ax: Any, subject: str) -> Any:
+def axes_for(ax: Any, subject: str, **figure: Any) -> Any:
     """Return ax, or the Axes of a new figure if it is None; subject names the caller in error messages."""
     pyplot = optional(subject, "matplotlib", "plot", "matplotlib.pyplot")
     if ax is None:
-        return pyplot.subplots(layout="constrained")[1]
+        return pyplot.subplots(layout="constrained", **figure)[1]
     if not isinstance(ax, pyplot.Axes):
         hint = "; give one of them, such as ax[0]" if isinstance(ax, np.ndarray) else ""
         raise TypeError(f"{subject}: expected ax as a matplotlib Axes, got {type(ax).__name__}{hint}")
@@ -87,14 +87,13 @@ def plot_decision_boundary(
     >>> ax = plot_decision_boundary(model, [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])  # doctest: +SKIP
     >>> ax.figure.savefig("xor.svg")  # doctest: +SKIP
     """
-    points = _points(model, x)
+    points = samples_in_plane(model, x, BOUNDARY)
     outputs = _outputs(model.predict(points[:1]))
     bar = _threshold(model, outputs, threshold)
     labels, names = _labels(target, len(points), outputs)
     places = positive_int(resolution, BOUNDARY, "resolution")
-    across, up = (_edges(column, places) for column in points.T)
-    grid = np.stack(np.meshgrid(_centres(across), _centres(up)), axis=-1)
-    scores = model.predict(grid.reshape(-1, 2), batch_size=4096).reshape(*grid.shape[:2], -1)
+    across, up, grid = grid_around(points, places)
+    scores = model.predict(grid.reshape(-1, 2), batch_size=4096).reshape(places, places, -1)
     if bar is not None:  # for a single output, the first class's score is the threshold
         scores = np.concatenate([np.full_like(scores, bar), scores], axis=-1)
     ax = axes_for(ax, BOUNDARY)
@@ -104,18 +103,19 @@ def plot_decision_boundary(
     return ax
 
 
-def _points(model: Chain, x: npt.ArrayLike) -> Floats:
+def samples_in_plane(model: Chain, x: npt.ArrayLike, subject: str) -> Floats:
+    """Return the samples of a net with two inputs, shape (batch, 2), or raise an error that starts with subject."""
     hint = "; write Sequential(layer)" if isinstance(model, Layer) else ""
-    expect(model, Chain, f"{BOUNDARY}: expected model", called="Sequential", hint=hint)
+    expect(model, Chain, f"{subject}: expected model", called="Sequential", hint=hint)
     if model.input_shape is not None and agreed(model.input_shape, (2,)) is None:
         taken = shape_text(model.input_shape)
-        raise ShapeError(f"{BOUNDARY}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
-    points = as_numbers(x, BOUNDARY, "x").astype(float)
+        raise ShapeError(f"{subject}: expected a net of two inputs, (batch, 2), got one that takes {taken}")
+    points = as_numbers(x, subject, "x").astype(float)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise ShapeError(f"{BOUNDARY}: expected x of shape (batch, 2), got {points.shape}")
+        raise ShapeError(f"{subject}: expected x of shape (batch, 2), got {points.shape}")
     if len(points) == 0 or not np.isfinite(points).all():
         came = "none" if len(points) == 0 else "NaN or infinity"
-        raise ValueError(f"{BOUNDARY}: expected x of one sample or more, all of it finite, got {came}")
+        raise ValueError(f"{subject}: expected x of one sample or more, all of it finite, got {came}")
     return points
 
 
@@ -156,6 +156,12 @@ def _labels(target: npt.ArrayLike, samples: int, outputs: int) -> tuple[npt.NDAr
     several = f"0 to {outputs - 1} for a net of {outputs} outputs"
     wanted = several if outputs > 1 else "0 and 1, or -1 and 1, for a net of one output"
     raise ValueError(f"{BOUNDARY}: expected labels {wanted}, got {labels!r:.60}")
+
+
+def grid_around(points: Floats, places: int) -> tuple[Floats, Floats, Floats]:
+    """Return the pixel edges along both axes, slightly beyond the points, and the centres, (places, places, 2)."""
+    across, up = (_edges(column, places) for column in points.T)
+    return across, up, np.stack(np.meshgrid(_centres(across), _centres(up)), axis=-1)
 
 
 def _edges(column: Floats, places: int) -> Floats:

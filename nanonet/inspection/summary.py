@@ -21,20 +21,37 @@ HEAD = ("", "layer", "input", "output", "parameters", "numbers")
 SHORT = 16  # maximum number of calls within a layer that have rows of their own
 
 
-def summary_table(model: Chain, input_shape: Shape | None) -> str:
+class Summary(str):
+    """The text of a summary, which a notebook shows as a table, and a prompt as its lines.
+
+    Attributes
+    ----------
+    heading : str
+        The line above the table.
+    cells : list of tuple of str
+        One tuple per row, without the header.
+    """
+
+    heading: str
+    cells: list[tuple[str, ...]]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return the same as an HTML table, without the middle of a long chain."""
+        return table(self.heading, HEAD, shortened(self.cells, "layers", ends=20), right=[len(HEAD) - 1])
+
+
+def summary_of(model: Chain, input_shape: Shape | None = None) -> Summary:
     """Return a title, a header and one line per layer."""
     rows = _rows_of(model, input_shape)
-    lines = [HEAD, *(row.cells for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join([*map(str.ljust, cells[:-1], widths), cells[-1].rjust(widths[-1])]) for cells in lines]
-    return "\n".join([_title(model, rows), *text])
-
-
-def summary_html(model: Chain) -> str:
-    """Return the same as an HTML table, without the middle of a long chain."""
-    rows = _rows_of(model, None)
-    cells = [row.cells for row in rows]
-    return table(_title(model, rows), HEAD, shortened(cells, "layers", ends=20), right=[len(HEAD) - 1])
+    heading, cells = _heading(model, rows), [row.cells for row in rows]
+    widths = [max(map(len, column)) for column in zip(HEAD, *cells, strict=True)]
+    lines = ["  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])]) for row in (HEAD, *cells)]
+    summary = Summary("\n".join([heading, *lines]))
+    summary.heading, summary.cells = heading, cells
+    return summary
 
 
 # ---- rows
@@ -117,12 +134,12 @@ def _parts(layer: Layer, inner: list[_Row]) -> list[_Row]:
 # ---- texts
 
 
-def _title(model: Chain, rows: list[_Row]) -> str:
+def _heading(model: Chain, rows: list[_Row]) -> str:
     tree = Tree(model)
     frozen = sum(p.size for p in tree.parameters.values() if not p.trainable)
     layers = sum(not row.parts and not row.again for row in rows)
-    title = f"{type(model).__name__}: {_counted(layers, 'layer')}, {_counted(tree.size, 'parameter')}, {model.dtype}"
-    return title + (f", {frozen} of them frozen" if frozen else "")
+    heading = f"{type(model).__name__}: {_counted(layers, 'layer')}, {_counted(tree.size, 'parameter')}, {model.dtype}"
+    return heading + (f", {frozen} of them frozen" if frozen else "")
 
 
 def _counted(number: int, noun: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from nanonet.core.arrays import Arrays, batch_size_of, named_parts, parts_of
+from nanonet.checking.view import named_parts
+from nanonet.core.arrays import Arrays, batch_size_of, parts_of
 from nanonet.core.errors import shape_text
 from nanonet.core.objects import called
 from nanonet.inspection.html import table

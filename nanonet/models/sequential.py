@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +12,15 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import is_several
+from nanonet.core.checks import is_several, unseeded
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
-from nanonet.inspection.summary import summary_html, summary_table
+from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
-from nanonet.models.loading import Loaded, load_states
+from nanonet.models.loading import load_states
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
 from nanonet.training.history import History
@@ -30,8 +29,6 @@ from nanonet.training.metrics.named import Metrics
 from nanonet.training.reducer import Reducer
 from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
-
-_unseeded: ContextVar[np.random.Generator | None] = ContextVar("_unseeded", default=None)
 
 
 @contextmanager
@@ -47,11 +44,11 @@ def seeded(rng: np.random.Generator) -> Iterator[None]:
     >>> weight() == weight()
     np.True_
     """
-    token = _unseeded.set(rng)
+    token = unseeded.set(rng)
     try:
         yield
     finally:
-        _unseeded.reset(token)
+        unseeded.reset(token)
 
 
 class Sequential(Chain):
@@ -90,23 +87,19 @@ class Sequential(Chain):
     (2, 1)
     """
 
-    def __init__(
-        self, *layers: Layer, dtype: npt.DTypeLike = np.float32, rng: int | np.random.Generator | None = None
-    ) -> None:
-        super().__init__(*layers, dtype=dtype, rng=_unseeded.get() if rng is None else rng)
-
     @overload
     def __getitem__(self, index: int) -> Layer: ...
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: int | slice) -> Layer | Sequential:
         """Return a layer, or for a slice a Sequential of the same layers that shares this one's vector."""
-        found = super().__getitem__(index)
-        assert isinstance(found, Sequential) or isinstance(index, int)
+        found: Layer | Sequential = super().__getitem__(index)
         return found
 
     def summary(self, input_shape: Shape | None = None) -> str:
         """Return a table of each layer's input shape, output shape and parameters.
+
+        It is a str, which a notebook shows as a table.
 
         Parameters
         ----------
@@ -122,11 +115,11 @@ class Sequential(Chain):
         0  Linear(2, 3)  (batch, 2)  (batch, 3)  weight (3, 2), bias (3,)        9
         1  Sigmoid()     (batch, 3)  (batch, 3)  -                               0
         """
-        return summary_table(self, input_shape)
+        return summary_of(self, input_shape)
 
     def _repr_html_(self) -> str:
         """Return the summary for a notebook."""
-        return summary_html(self)
+        return summary_of(self)._repr_html_()
 
     def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.
@@ -183,11 +176,7 @@ class Sequential(Chain):
         is_one = isinstance(x, np.ndarray) and expected is not None and not is_several(expected)
         return advice.for_shape(expected, x) if is_one else ""
 
-    @overload
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: Literal[True] = True) -> None: ...
-    @overload
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool) -> Loaded | None: ...
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool = True) -> Loaded | None:
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], *, strict: bool = True) -> Any:
         """Load what ``state_dict`` of this or another model returned, by name.
 
         Parameters
@@ -195,7 +184,8 @@ class Sequential(Chain):
         state : mapping
             Arrays by name.
         strict : bool
-            Whether everything has to fit; if not, what fits is loaded, and the result names the rest.
+            Whether everything has to fit; if not, what fits is loaded, and the result, ``loaded``, ``missing``,
+            ``unexpected`` and ``misfits``, names that and the rest.
 
         Raises
         ------
@@ -264,7 +254,8 @@ class Sequential(Chain):
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
-        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise.
+        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise; but for
+        ``until_epoch``, since every such fit begins at epoch 1.
 
         Examples
         --------

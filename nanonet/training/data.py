@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Arrays, batch_size_of, is_finite, named_parts, parts_of
+from nanonet.checking.view import named_parts
+from nanonet.core.arrays import Arrays, batch_size_of, is_finite, parts_of
 from nanonet.core.checks import as_generator, as_numbers, positive_int
 from nanonet.core.errors import ShapeError
 from nanonet.losses.loss import as_weights

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
+from nanonet.core.checks import optional
 from nanonet.inspection.html import shortened, sparkline, table
 from nanonet.inspection.plots import axes_for
 from nanonet.losses.loss import nothing_counts
 
+MANY = 5  # lines of a plot; the legend of more stands below it
+
 
 class History(Mapping[str, list[float]]):
     """Lists by name, one number per epoch: "loss", and "validation_loss" if there is validation data.
+
+    Metrics follow by their names, and what callbacks record. A name with a "/", such as "0.weight/update_ratio" of
+    :class:`nanonet.LayerMonitor`, is that of a single layer: displays leave it out.
 
     Examples
     --------
@@ -42,6 +49,27 @@ class History(Mapping[str, list[float]]):
         for name in {**self._numbers, **numbers}:
             self._numbers.setdefault(name, [float("nan")] * epochs).append(numbers.get(name, float("nan")))
 
+    def record(self, numbers: Mapping[str, float]) -> None:
+        """Add numbers to the last epoch, as a callback may; those it has already are replaced.
+
+        Raises
+        ------
+        ValueError
+            If there is no epoch yet.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 0.5})
+        >>> history.record({"norm": 3.0})
+        >>> dict(history)
+        {'loss': [0.5], 'norm': [3.0]}
+        """
+        if not self.epochs:
+            raise ValueError("History.record: there is no epoch yet; call it from epoch_end")
+        for name, number in numbers.items():
+            self._numbers.setdefault(name, [float("nan")] * self.epochs)[-1] = float(number)
+
     @property
     def epochs(self) -> int:
         """The number of epochs."""
@@ -59,7 +87,8 @@ class History(Mapping[str, list[float]]):
         return len(self._numbers)
 
     def __repr__(self) -> str:
-        numbers = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in self._numbers.items())
+        shown = {name: self._numbers[name] for name in whole_net(self)}
+        numbers = ", ".join(f"{name} {values[0]:.4g} -> {values[-1]:.4g}" for name, values in shown.items())
         return f"History({self._length()}{': ' * bool(numbers)}{numbers})"
 
     def _length(self) -> str:
@@ -68,52 +97,107 @@ class History(Mapping[str, list[float]]):
 
     def _repr_html_(self) -> str:
         """Return the notebook representation: the loss curve, and a table of the first and last epochs."""
-        numbers = zip(*self._numbers.values(), strict=True)
+        names = whole_net(self)
+        numbers = zip(*(self._numbers[name] for name in names), strict=True)
         rows = [[epoch, *(f"{number:.4g}" for number in row)] for epoch, row in enumerate(numbers, 1)]
-        head = ["epoch", *self._numbers]
+        head = ["epoch", *names]
         written = table(f"History: {self._length()}", head, shortened(rows, "epochs", ends=5), right=range(len(head)))
         return f"<div>\n{sparkline('loss', self._numbers.get('loss', []))}\n{written}\n</div>"
 
-    def plot(self, ax: Any = None, *, log: bool = False) -> Any:
-        """Plot every number against the epoch and return the matplotlib Axes; metrics go on a second y axis.
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame: one row per epoch, from 1, and one column per name.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 0.5, "accuracy": 0.75})
+        >>> history.to_frame()  # doctest: +SKIP
+               loss  accuracy
+        epoch
+        1       0.5      0.75
+        """
+        pandas = optional("History.to_frame", "pandas", "pandas", "pandas")
+        return pandas.DataFrame(self._numbers, index=pandas.RangeIndex(1, self.epochs + 1, name="epoch"))
+
+    def plot(self, ax: Any = None, *, names: str | Iterable[str] | None = None, log: bool = False) -> Any:
+        """Plot numbers against the epoch and return the matplotlib Axes; losses on the left, others on the right axis.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
+        names : str or iterable of str, optional
+            What to plot: names, or patterns such as ``"*/update_ratio"``; default: all but those of single layers.
         log : bool
-            Whether the loss axis is logarithmic, if any loss is positive; losses of 0 are not shown then.
+            Whether the left axis is logarithmic, if any number on it is positive; numbers of 0 are not shown then.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
+        KeyError
+            If the history has nothing of such a name.
         TypeError
             If ax is not a matplotlib Axes.
         """
+        chosen = whole_net(self) if names is None else self._matching([names] if isinstance(names, str) else names)
         ax = axes_for(ax, "History.plot")
-        losses = {name: values for name, values in self.items() if name.endswith("loss")}
-        others = {name: values for name, values in self.items() if name not in losses}
-        positive = any(value > 0 for values in losses.values() for value in values)
-        lines, top = _draw(ax, losses, "-", 0), ax
-        ax.set(xlabel="epoch", ylabel="loss", yscale="log" if log and positive else "linear")
-        if others:
+        left = [name for name in chosen if name.endswith("loss")] or chosen
+        right = [name for name in chosen if name not in left]
+        positive = any(value > 0 for name in left for value in self[name])
+        lines, top = self._draw(ax, left, "-", 0), ax
+        ax.set(xlabel="epoch", ylabel=_axis_label(left), yscale="log" if log and positive else "linear")
+        if right:
             top = ax.twinx()
-            lines += _draw(top, others, "--", len(losses))
-            top.set_ylabel(", ".join(name for name in others if not name.startswith("validation_")))
-        place = "center right" if others else "best"  # considers only one of two axes
-        top.legend(lines, [line.get_label() for line in lines], loc=place)
+            lines += self._draw(top, right, "--", len(left))
+            top.set_ylabel(_axis_label(right))
+        place: dict[str, Any] = {"loc": "center right" if right else "best"}  # considers only one of two axes
+        if len(lines) > MANY:
+            place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15), "ncols": 2}
+        top.legend(lines, [line.get_label() for line in lines], **place)
         ax.xaxis.get_major_locator().set_params(integer=True)
         return ax
 
+    def _matching(self, patterns: Iterable[str]) -> list[str]:
+        """Return the names that match any of some patterns, in order of the patterns."""
+        found: dict[str, None] = {}
+        for pattern in patterns:
+            names = [pattern] if pattern in self._numbers else [name for name in self if fnmatchcase(name, pattern)]
+            found |= dict.fromkeys(names or [pattern])
+        for name in found:
+            self[name]  # raises a KeyError that says what there is
+        return list(found)
 
-def _draw(ax: Any, numbers: Mapping[str, list[float]], style: str, first: int) -> list[Any]:
-    drawn = []
-    for i, (name, values) in enumerate(numbers.items(), first):
-        epochs = range(1, len(values) + 1)
-        marker = "o" if len(values) == 1 else ""
-        drawn += ax.plot(epochs, values, style, marker=marker, color=f"C{i}", label=name.replace("_", " "))
-    return drawn
+    def _draw(self, ax: Any, names: Iterable[str], style: str, first: int) -> list[Any]:
+        drawn = []
+        for i, name in enumerate(names, first):
+            values = self[name]
+            epochs, marker = range(1, len(values) + 1), "o" if len(values) == 1 else ""
+            drawn += ax.plot(epochs, values, style, marker=marker, color=f"C{i}", label=name.replace("_", " "))
+        return drawn
+
+
+def whole_net(names: Iterable[str]) -> list[str]:
+    """Return the names of numbers of the whole net, without those of a single layer.
+
+    Examples
+    --------
+    >>> whole_net(["loss", "0.weight/update_ratio"])
+    ['loss']
+    """
+    return [name for name in names if "/" not in name]
+
+
+def _axis_label(names: Iterable[str]) -> str:
+    """Return what several lines have in common, as far as there is room."""
+    kinds = dict.fromkeys(name.removeprefix("validation_").rpartition("/")[2] for name in names)
+    label = "loss" if all(kind.endswith("loss") for kind in kinds) else ", ".join(kinds)
+    return label.replace("_", " ") if len(label) < 40 else ""
 
 
 class Means:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
@@ -17,19 +16,19 @@ from nanonet.core.checks import as_generator, expect, positive_int, true_or_fals
 from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer
-from nanonet.training.by_hand import ByHand
-from nanonet.training.checkpoint import TrainingState, kept, restored, start_alike, store
+from nanonet.training.checkpoint import start_alike
 from nanonet.training.class_weight import ClassWeights
 from nanonet.training.compiled.epoch import in_chunks
 from nanonet.training.compiled.step import CompiledStepper
 from nanonet.training.config import config, expect_fast
-from nanonet.training.feed import Chunks, Epoch, Feed, Splits, Validation
+from nanonet.training.feed import Epoch, Feed, Splits, Validation
 from nanonet.training.history import History
 from nanonet.training.metrics.evaluation import evaluation, numbers, values
 from nanonet.training.metrics.named import Metrics, by_name
 from nanonet.training.progress import Display, progress
 from nanonet.training.reducer import Reducer
 from nanonet.training.resuming import Member, Resumed
+from nanonet.training.saved import Saved
 from nanonet.training.step import Stepper
 
 
@@ -51,6 +50,9 @@ class Callback(Recorded):
     ...         if trainer.epoch % self.epochs == 0:
     ...             print(trainer.epoch, trainer.history["loss"][-1])
     """
+
+    called_first: ClassVar[bool] = False
+    """Whether it is called before all other callbacks, as one that adds numbers to the history must be."""
 
     called_last: ClassVar[bool] = False
     """Whether it is called after all other callbacks, as one that saves their results must be."""
@@ -110,7 +112,7 @@ def _with_all_workers(fit: Callable[Concatenate[Trainer, P], T]) -> Callable[Con
     return together
 
 
-class Trainer(ByHand):
+class Trainer(Saved):
     """A model in training, with the optimizer's state.
 
     A step whose loss, gradient or updated parameters are NaN or infinite raises, and leaves the model, including
@@ -197,79 +199,10 @@ class Trainer(ByHand):
                 start_alike(self.stepper, self.rng, self.stepper.ranks.reducer)
 
     def __repr__(self) -> str:
-        stepper = self.stepper
-        how = f" ({stepper.how()})" if isinstance(stepper, CompiledStepper) else ""
+        how = f" ({self.stepper.how()})" if isinstance(self.stepper, CompiledStepper) else ""
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "steps": self.steps}
         rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
-        return "\n  ".join(["Trainer(", *rows, f"fast: {stepper.fast}{how}"]) + "\n)"
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
-
-        The write is atomic: a temporary file replaces path once it is complete on disk. Of the ranks of a reducer only
-        the first writes. Entries are stored by name: ``parameter/``, ``buffer/`` and ``state/`` (the optimizer's),
-        which parameters are frozen, the history, and the state of each generator. NumPy alone can read the file, and
-        nothing is pickled.
-
-        Settings of the optimizer and of layers, such as the rate of a Dropout, are not saved: they come from the code
-        that creates the trainer.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; an existing file is left untouched.
-        ValueError
-            If path does not end in .npz.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from nanonet import Adam, Linear, Sequential, SquaredError
-        >>> def new() -> Trainer:
-        ...     return Trainer(Sequential(Linear(1, 1), rng=0), loss=SquaredError(), optimizer=Adam(0.1))
-        >>> trainer = new()
-        >>> history = trainer.fit([[0], [1]], [[1], [3]], epochs=3)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     trainer.save(f"{folder}/run.npz")
-        ...     later = new()
-        ...     later.resume(f"{folder}/run.npz")
-        >>> later.steps, later.history
-        (3, History(3 epochs: loss 1.845 -> 1.29))
-        """
-        self.stepper.refuse_torn()
-        if not self.writes:
-            return
-        own = [member for member in self.members if isinstance(member.callback, Callback)]
-        saved = (kept(member.callback, member.undone, completed=self.completed) for member in own)
-        resumed = self.resumed or Resumed(kept=saved, completed=self.completed)
-        state = TrainingState(self.rng, self.splits, self.history, self.epoch, self.underway, resumed)
-        store(path, self.stepper, state)
-
-    def resume(self, path: str | os.PathLike[str]) -> None:
-        """Restore the state that another trainer saved; the next fit continues from there, bit for bit.
-
-        This trainer must have been created in the same way: same dtype, same classes of layers, loss and optimizer. A
-        fit interrupted mid-epoch resumes within that epoch, with the same data in the same batches and the same
-        metrics, and counts it as its first; an iterable must repeat its order. Callbacks of the same classes are
-        resumed as well: what a callback made by the same call has frozen, unfrozen or done to ``rate_factor`` is
-        restored, and its ``fit_begin`` does not do it a second time.
-
-        Files of format 1, written by nanonet 0.1.0, hold neither which parameters are frozen nor the layers' classes:
-        this trainer's parameters stay frozen or trainable as they are.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be read.
-        ValueError
-            If it is damaged, was written by a newer nanonet, does not fit this trainer, or has an invalid entry.
-            Nothing is changed, unless the file is modified while it is read: the parameters are NaN then, so that no
-            step is taken from a partial state.
-        """
-        with restored(path, self.stepper, self.rng) as state:
-            _, self.splits, self.history, self.epoch, self.underway, self.resumed = state
-            self.batch = state.underway.done if state.underway else 0
-            self.completed, self.callbacks, self.members = False, [], []
+        return "\n  ".join(["Trainer(", *rows, f"fast: {self.stepper.fast}{how}"]) + "\n)"
 
     @_with_all_workers
     def fit(
@@ -277,7 +210,8 @@ class Trainer(ByHand):
         x: Any,
         target: Any = None,
         *,
-        epochs: int,
+        epochs: int | None = None,
+        until_epoch: int | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
         validation: Validation = None,
@@ -298,8 +232,14 @@ class Trainer(ByHand):
             Shape (samples, ...), of equal length; frames and series of pandas and polars, and PyTorch tensors, are
             taken as arrays. Memory-mapped arrays are read and checked batch by batch. Without target, x is an iterable
             of (x, target) or (x, target, weight) batches, iterated over once per epoch.
-        epochs, batch_size : int
-            Number of passes over all samples, and samples per step; the last batch of an epoch may be smaller.
+        epochs : int
+            Number of further passes over all samples.
+        until_epoch : int
+            Instead of epochs: how many epochs the history should have in the end, those before :meth:`resume`
+            included, so that a script that is run again trains only what is missing. Nothing is done if it has them,
+            or if a callback had stopped the resumed fit.
+        batch_size : int
+            Samples per step; the last batch of an epoch may be smaller.
         shuffle : bool
             Whether to reshuffle the samples for each epoch.
         validation : (x, target), (x, target, weight), iterable or float, optional
@@ -320,19 +260,22 @@ class Trainer(ByHand):
             data. For a function that is not built in, all predictions of an epoch are kept in memory. It is called on
             the first batch too, to find mistakes early. Metrics with a weight are given ``sample_weight``.
         callbacks : sequence of Callback
-        verbose : int or None
-            0: never print; None: print to stderr once the fit has run for 2 s; 1: print from the start.
+        verbose : int, bool or None
+            0 or False: never print; None: print to stderr once the fit has run for 2 s; 1 or True: from the start; 2:
+            one line per epoch.
 
         Raises
         ------
         ShapeError
             If shapes do not match, before the first step.
+        TypeError
+            If not exactly one of epochs and until_epoch is given.
         ValueError
             If there are no samples or their total weight is 0, or x or target contain NaN or infinity.
         NonFiniteError
             If training diverges, with the epoch, the batch and the layer; its ``history`` holds the earlier epochs.
         """
-        positive_int(epochs, "fit", "epochs")
+        turns = self._turns(epochs, until_epoch)
         positive_int(batch_size, "fit", "batch_size")
         shuffle = true_or_false(shuffle, "fit", "shuffle")
         if steps_per_epoch is not None:
@@ -340,18 +283,20 @@ class Trainer(ByHand):
         named = {} if metrics == () else by_name(metrics)
         if isinstance(callbacks, Callback):
             raise TypeError(f"fit: expected callbacks as a list, got {callbacks!r}; write callbacks=[...]")
-        given, hooks = list(callbacks), list[Callback | Display]()
+        given = list(callbacks)
         for callback in given:
             expect(callback, Callback, "fit: expected a callback")
-        if (verbose != 0 or isinstance(verbose, bool)) and self.writes:
-            hooks.append(progress(epochs, verbose))
-        hooks = sorted([*given, *hooks], key=lambda callback: callback.called_last)
+        shown = [progress(turns, verbose, self.history.epochs if epochs is None else 0)] if verbose != 0 else []
+        hooks: list[Callback | Display] = [*given, *(shown if self.writes else [])]
+        hooks.sort(key=lambda callback: callback.called_last - callback.called_first)
         self.stepper.refuse_torn()
+        if turns == 0:
+            return self.history
         with self._refusable():
             tree = refuse_overlooked(self.model)
             feed = Feed(self.model, self.loss, self.rng, self.splits)
             feed.accept(x, target, sample_weight, validation)
-            feed.pace(epochs, steps_per_epoch, class_weight)
+            feed.pace(turns, steps_per_epoch, class_weight)
             warn_of_plain_arrays(tree)
             warn_of_outputs(self.model, self.loss)
             feed.divide(batch_size, named, shuffle=shuffle)
@@ -372,7 +317,7 @@ class Trainer(ByHand):
             with shield:
                 try:
                     shield.open()
-                    for turn in range(epochs):
+                    for turn in range(turns):
                         self._epoch(feed, hooks, strict=turn == 0)
                         if self.history.stopped:
                             break
@@ -391,10 +336,16 @@ class Trainer(ByHand):
                 member.end(self)
         return self.history
 
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes files and prints: of the ranks of a reducer only the first does."""
-        return self.stepper.ranks is None or self.stepper.ranks.rank == 0
+    def _turns(self, epochs: int | None, until_epoch: int | None) -> int:
+        """Return the number of epochs that a fit has to train."""
+        if (epochs is None) == (until_epoch is None):
+            given = "neither" if epochs is None else "both"
+            raise TypeError(f"fit: expected epochs, or until_epoch to count those before too; got {given}")
+        if until_epoch is None:
+            return positive_int(epochs, "fit", "epochs")
+        positive_int(until_epoch, "fit", "until_epoch")
+        was_stopped = self.resumed is not None and self.resumed.completed and self.history.stopped
+        return 0 if was_stopped else max(0, until_epoch - self.history.epochs)
 
     def stop(self, reason: str) -> None:
         """End the running fit after this epoch; the history records the reason."""
@@ -425,9 +376,8 @@ class Trainer(ByHand):
         others_may_write = feed.is_stream or any(not type(each).__module__.startswith(OURS) for each in listeners)
         if self.callbacks:
             stepper.expect_changes()
-        chunks: Chunks | None = None
-        if isinstance(stepper, CompiledStepper) and all(isinstance(each, Display) for each in listeners):
-            chunks = partial(in_chunks, stepper)
+        unheard = all(isinstance(each, Display) for each in listeners)
+        chunks = partial(in_chunks, stepper) if isinstance(stepper, CompiledStepper) and unheard else None
         taken = feed.train(epoch, stepper, self.history, strict=strict, chunks=chunks)
         for self.batch in taken:
             self.resumed = None

@@ -218,7 +218,9 @@ def test_sphinx_builds_it_without_a_warning_and_without_a_network(tmp_path: Path
     assert (run.returncode, run.stdout) == (0, ""), run.stderr
     for page in PAGES:
         html = (tmp_path / "html" / pages.name_of(page)).with_suffix(".html").read_text(encoding="utf-8")
-        assert re.findall(r'<(?:script|link|img)\b[^>]*(?:src|href)="(?:https?:)?//', html) == []
+        assert re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//', html) == []
+        for frame in re.findall(r'<iframe src="([^"]*)" title="[^"]+"', html):
+            assert (tmp_path / "html" / pages.name_of(page)).parent.joinpath(frame).is_file()
         assert ('lang="ja"' in html) == pages.name_of(page).startswith("ja/")
         assert [image for image in re.findall(r"<img\b[^>]*>", html) if not re.search(r'\balt="[^"]+"', image)] == []
     assert (tmp_path / "html" / "_static" / "mathjax" / "tex-chtml.js").is_file()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -159,6 +161,20 @@ def test_a_model_is_shown_as_its_summary(model: Sequential) -> None:
     assert shown == [[cell for cell in re.split(r"\s{2,}", line.strip())] for line in lines]
     for row in tree.iter("tr"):
         assert sides(row) == ["left"] * 5 + ["right"]
+
+
+def test_a_summary_is_a_string_that_a_notebook_shows_as_a_table_and_a_prompt_as_its_lines() -> None:
+    def shown(summary: Any) -> str:
+        return str(summary._repr_html_())
+
+    model = Sequential(Flatten(), Linear(4, 3), Tanh(), rng=0)
+    summary = model.summary((2, 2))
+    assert isinstance(summary, str)
+    assert f"{summary}" == str(summary) == repr(summary) == "\n".join(summary.splitlines())
+    assert "(batch, 2, 2)" in text_of(parsed(shown(summary)))[1]
+    assert shown(model.summary()) == model._repr_html_()
+    for twin in (copy.deepcopy(summary), pickle.loads(pickle.dumps(summary))):
+        assert (twin, shown(twin)) == (summary, shown(summary))
 
 
 def test_a_layer_whose_text_is_markup_does_not_become_markup() -> None:

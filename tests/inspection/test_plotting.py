@@ -31,6 +31,7 @@ from nanonet import (
     Sigmoid,
     Tanh,
     plot_decision_boundary,
+    plot_units,
     plot_weights,
 )
 from tests.helpers import Copy, Scale, picture
@@ -467,14 +468,37 @@ def drawings(ax: Any = None) -> Iterator[Any]:
     yield history.plot(ax)
     yield plot_decision_boundary(net(3), X, LABELS, ax=ax)
     yield plot_weights(net(3)[0], shape=(1, 2), ax=ax)
+    yield plot_units(net(3), X, resolution=9, ax=ax)
 
 
 def test_a_picture_is_drawn_on_the_axes_that_it_is_given_or_on_a_figure_of_its_own(plt: Any) -> None:
     _, ax = plt.subplots()
     assert all(drawn is ax for drawn in drawings(ax))
     assert len(plt.get_fignums()) == 1
-    assert len({drawn.figure.number for drawn in drawings()}) == 3
-    assert len(plt.get_fignums()) == 4
+    assert len({drawn.figure.number for drawn in drawings()}) == 4
+    assert len(plt.get_fignums()) == 5
+
+
+def test_all_that_is_drawn_lies_within_a_figure_of_its_own(plt: Any) -> None:
+    many = Sequential(Linear(2, 30), Tanh(), Linear(30, 12), rng=0)
+    wide = Sequential(Conv2d(20, 3, 5), rng=0)
+    for axes in (
+        *drawings(),
+        plot_decision_boundary(many, X, LABELS),
+        plot_units(many, X, resolution=9),
+        plot_units(many, X, units=40, resolution=9),
+        plot_units(many, X, units=1, resolution=9),
+        plot_weights(many[0], shape=(1, 2)),
+        plot_weights(wide[0]),
+    ):
+        canvas = axes.figure.canvas
+        canvas.draw()
+        width, height = canvas.get_width_height()
+        for each in axes.figure.axes:
+            box = each.get_tightbbox(canvas.get_renderer())
+            assert min(box.x0, box.y0) >= -1
+            assert box.x1 <= width + 1
+            assert box.y1 <= height + 1
 
 
 def test_without_matplotlib_each_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,6 +508,7 @@ def test_without_matplotlib_each_names_the_extra(monkeypatch: pytest.MonkeyPatch
         "History.plot": History().plot,
         "plot_decision_boundary": partial(plot_decision_boundary, net(3), X, LABELS),
         "plot_weights": partial(plot_weights, net(3)[0], shape=(1, 2)),
+        "plot_units": partial(plot_units, net(3), X),
     }
     for name, draw in named.items():
         with pytest.raises(ImportError, match=re.escape(f"{name} needs matplotlib: pip install 'nanonet[plot]'")):

@@ -30,6 +30,7 @@ from nanonet import (
     Trainer,
     accuracy,
 )
+from nanonet.training.progress import OneLine
 from tests.helpers import (
     Centred,
     Copy,
@@ -831,12 +832,66 @@ def test_elsewhere_there_are_lines_even_with_tqdm(monkeypatch: pytest.MonkeyPatc
     assert "\r" not in text
 
 
-def test_without_tqdm_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tqdm_a_terminal_gets_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("tqdm", "tqdm.auto"):
         monkeypatch.setitem(sys.modules, name, None)
-    text, _ = on(Stream(True), monkeypatch)
-    assert text.startswith("epoch 1/3, batch 1/3")
+    monkeypatch.setenv("COLUMNS", "60")
+    text, history = on(Stream(True), monkeypatch)
+    first, *lines = text.split("\r")
+    assert (first, text.count("\n"), text[-1]) == ("", 1, "\n")
+    assert lines[0].startswith("epoch 1/3, batch 1/3")
+    assert lines[-1].startswith(f"epoch 3/3  loss {history['loss'][-1]:.4g}")
+    assert all(len(line.rstrip("\n")) < 60 for line in lines)
+
+
+def test_a_shorter_line_covers_the_longer_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    display = OneLine(1, 0.0)
+    for line in ("epoch 10/20", "epoch 9", "epoch 8/20"):
+        display.write(line)
+    assert capsys.readouterr().err == "\repoch 10/20\repoch 9    \repoch 8/20"
+
+
+def test_the_rewritten_line_ends_before_a_report_of_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupts(Callback):
+        def step_end(self, trainer: Trainer) -> None:
+            if trainer.steps == 4:
+                raise KeyboardInterrupt
+
+    for name in ("tqdm", "tqdm.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
+    text, _ = on(Stream(True), monkeypatch, callbacks=[Interrupts()])
+    assert text.splitlines()[-1] == "interrupted in epoch 2, after step 4"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_verbose_2_writes_one_line_an_epoch_everywhere(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, history = on(Stream(terminal), monkeypatch, verbose=2)
+    lines = text.splitlines()
     assert "\r" not in text
+    assert [line.split("  ")[:2] for line in lines] == [
+        [f"epoch {i}/3", f"loss {loss:.4g}"] for i, loss in enumerate(history["loss"], 1)
+    ]
+
+
+def test_true_is_1_and_false_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on(Stream(False), monkeypatch, verbose=True)[0].startswith("epoch 1/3, batch 1/3")
+    assert on(Stream(False), monkeypatch, verbose=False)[0] == ""
+
+
+def test_a_display_leaves_out_what_belongs_to_single_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Records(Callback):
+        called_first = True
+
+        def fit_begin(self, trainer: Trainer) -> None:
+            trainer.names += ("mine", "0/mine")
+
+        def epoch_end(self, trainer: Trainer) -> None:
+            trainer.history.record({"mine": 3.0, "0/mine": 4.0})
+
+    text, history = on(Stream(False), monkeypatch, verbose=2, callbacks=[Records()])
+    assert text.count("mine 3") == 3
+    assert "0/mine" not in text + repr(history) + history._repr_html_()
+    assert history["0/mine"] == [4.0] * 3
 
 
 def test_a_short_fit_on_a_terminal_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

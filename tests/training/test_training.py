@@ -545,7 +545,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"epochs": 1.0}, TypeError, "fit: expected epochs as an int, got 1.0"),
     ({"epochs": True}, TypeError, "fit: expected epochs as an int, got True"),
     ({"epochs": "3"}, TypeError, "fit: expected epochs as an int, got '3'"),
-    ({"epochs": None}, TypeError, "fit: expected epochs as an int, got None"),
+    ({"epochs": None}, TypeError, "fit: expected epochs, or until_epoch to count those before too; got neither"),
     ({"batch_size": 0}, ValueError, "fit: expected batch_size of 1 or more, got 0"),
     ({"batch_size": -1}, ValueError, "fit: expected batch_size of 1 or more, got -1"),
     ({"batch_size": 2.0}, TypeError, "fit: expected batch_size as an int, got 2.0"),
@@ -568,8 +568,8 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "fit: expected validation as (x, target), batches or a fraction, got dict",
     ),
     ({"validation": 1.2}, ValueError, "fit: expected validation as a fraction between 0 and 1, got 1.2"),
-    ({"verbose": 2}, ValueError, "fit: expected verbose of None, 0 or 1, got 2"),
-    ({"verbose": "yes"}, ValueError, "fit: expected verbose of None, 0 or 1, got 'yes'"),
+    ({"verbose": 3}, ValueError, "fit: expected verbose of None, 0, 1 or 2, got 3"),
+    ({"verbose": "yes"}, ValueError, "fit: expected verbose of None, 0, 1 or 2, got 'yes'"),
 ]
 
 

@@ -153,6 +153,7 @@ class Figure:
     def svg(self) -> str:
         """The figure as SVG, light or dark by the reader's colour scheme."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
+        size += ' style="max-width:100%;height:auto"'  # no wider than the page that it stands in
         head = f'<svg xmlns="http://www.w3.org/2000/svg" class="nanonet" {size} role="img" '
         label = escape(_printable(f"{self.title}. {self.description}"))
         lines = [f'{head}aria-label="{label}">', f"<title>{_escaped(self.title)}</title>"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nanonet.core.arrays import Array, named_parts
+from nanonet.checking.view import named_parts
+from nanonet.core.arrays import Array
 from nanonet.core.objects import called
 from nanonet.inspection.drawing.columns import PART, Column, columns_of
 from nanonet.inspection.drawing.description import description_of, title_of
