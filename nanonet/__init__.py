@@ -14,7 +14,6 @@ from nanonet.inspection.plots import plot_decision_boundary, plot_weights
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.trace import Trace
 from nanonet.inspection.units import plot_units
-from nanonet.interchange import words
 from nanonet.layers.activations import (
     ELU,
     SELU,
@@ -65,6 +64,7 @@ from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.loss import Loss
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
+from nanonet.models import words
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW

@@ -52,6 +52,7 @@ class ByHand:
     batch_loss: float = _of_the_stepper("batch_loss")
     learning_rate: float = _of_the_stepper("learning_rate")
     rate_factor: float = _of_the_stepper("rate_factor")
+    writes: bool = _of_the_stepper("writes")
 
     def step(self, x: Any, target: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -85,6 +86,9 @@ class MPIReducer(Reducer):
         return self._communicator.bcast(thing)
 
 
+FORWARDED = 0.5  # seconds in which mpiexec takes in what was written; what it has not when all end is lost
+
+
 def end_all_by_error(communicator: Any) -> None:
     """Let an exception that ends this process end all of them: the others would wait for it forever."""
     shown = sys.excepthook
@@ -92,6 +96,7 @@ def end_all_by_error(communicator: Any) -> None:
     def end_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         shown(kind, error, trace)
         sys.stderr.flush()
+        time.sleep(FORWARDED)
         communicator.Abort(1)
 
     sys.excepthook = end_all

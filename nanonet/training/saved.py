@@ -29,11 +29,6 @@ class Saved(ByHand):
     members: list[Member]
     callbacks: list[Any]
 
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes files and prints: of the ranks of a reducer only the first does."""
-        return self.stepper.ranks is None or self.stepper.ranks.rank == 0
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, all that is needed to resume training in another process, to one .npz file.
 
@@ -55,7 +50,7 @@ class Saved(ByHand):
         Examples
         --------
         >>> import tempfile
-        >>> from nanonet import Adam, Linear, Sequential, SquaredError
+        >>> from nanonet import Adam, Linear, Sequential, SquaredError, Trainer
         >>> def new() -> Trainer:
         ...     return Trainer(Sequential(Linear(1, 1), rng=0), loss=SquaredError(), optimizer=Adam(0.1))
         >>> trainer = new()

@@ -114,6 +114,11 @@ class Stepper:
             self._division = Division(self.model, one, self.workers, self.ranks, self.shield)
         self._follow()
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files and prints: of the ranks of a reducer only the first does."""
+        return self.ranks is None or self.ranks.rank == 0
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copying, without what belongs to the vector, which is rebuilt."""
         return {name: value for name, value in vars(self).items() if name not in OF_THE_VECTOR}

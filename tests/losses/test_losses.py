@@ -240,7 +240,7 @@ def test_weights_never_broadcast(shape: Shape, weight: Shape) -> None:
         ((4,), (4, 1), "; try target.reshape(-1)"),
         ((4, 1), (1, 4), "; try target.reshape(-1, 1)"),
         ((4, 2, 3), (4, 6), "; try target.reshape(-1, 2, 3)"),
-        ((4, 3), (4,), ""),
+        ((4, 3), (4,), "; for labels of classes use CrossEntropy()"),
         ((4, 1), (5, 1), ""),
         ((4, 1), (), ""),
     ],
