@@ -92,18 +92,6 @@ def hinting(method: Callable[..., T], hints: Mapping[str, str]) -> Callable[...,
     return call
 
 
-def missing(hints: Mapping[str, str]) -> Callable[[object, str], Any]:
-    """Return a ``__getattr__`` whose error says what to write instead of a name."""
-
-    def getter(thing: object, name: str) -> Any:
-        if hasattr(type(thing), name):  # a property has failed for want of another attribute
-            return object.__getattribute__(thing, name)
-        hint = f"; {hints[name]}" if name in hints else ""
-        raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=thing)
-
-    return getter
-
-
 class Recorded:
     """Base of the classes that people subclass; ``repr`` shows the constructor call, a subclass's too.
 

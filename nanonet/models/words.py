@@ -5,10 +5,11 @@ Nothing else knows these words: ``teach`` lets the errors for wrong arguments, m
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import Any
 
 from nanonet.core.layer import Layer
-from nanonet.core.objects import called, hinting, missing
+from nanonet.core.objects import called, hinting
 from nanonet.core.parameter import State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
@@ -110,7 +111,6 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
             "zero_grad": "gradients are assigned, not added: there is nothing to reset",
         },
     ),
-    (Layer, {"kernel": "write layer.weight.value", "weights": "write layer.weight.value, or layer.parameters()"}),
     (History, {"history": 'it holds the numbers itself: history["loss"]'}),
     (Sequential, METHODS),
 ]
@@ -176,12 +176,39 @@ ARITHMETIC = ("__add__", "__sub__", "__mul__", "__truediv__", "__matmul__", "__n
 """What a parameter, which is no array, has no use for."""
 
 
+class Elsewhere:
+    """An attribute that other libraries have: asking for it raises AttributeError, which says what to write instead.
+
+    A ``__getattr__`` would make every attribute of a layer or a rule slower. A subclass may have the name itself.
+    """
+
+    def __init__(self, name: str, hint: str) -> None:
+        self.name, self.hint = name, hint
+
+    def __get__(self, thing: object, owner: type) -> Any:
+        if thing is not None and self.name in vars(thing):
+            return vars(thing)[self.name]
+        text = f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}"
+        raise AttributeError(text, name=self.name, obj=thing)
+
+    def __set__(self, thing: object, value: object) -> None:
+        vars(thing)[self.name] = value
+
+
+def _dir(thing: object) -> list[str]:
+    """Return what ``dir`` lists: not these."""
+    names = object.__dir__(thing)
+    return [n for n in names if n in vars(thing) or not isinstance(getattr_static(thing, n, None), Elsewhere)]
+
+
 def teach() -> None:
     """Let errors say what to write instead of what another library has."""
     for owner, method, hints in ARGUMENTS:
         setattr(owner, method, hinting(getattr(owner, method), hints))
     for owner, hints in OTHERS:
-        setattr(owner, "__getattr__", missing(hints))  # noqa: B010  # type checkers report such names themselves
+        for name, hint in hints.items():
+            setattr(owner, name, Elsewhere(name, hint))
+        setattr(owner, "__dir__", _dir)  # noqa: B010
     setattr(Layer, "__call__", _not_called)  # noqa: B010
     for name in ARITHMETIC:
         setattr(State, name, State.__array_ufunc__)
