@@ -18,10 +18,10 @@ declare Array alone, or return several where its parent returns one.
 Numbers: TypeAlias = npt.NDArray[Any]
 """An array of any dtype, such as labels."""
 Shape: TypeAlias = tuple[int, ...]
+# A partly unknown shape: None is any length, one ``...`` any number of axes.
 Pattern: TypeAlias = tuple[int | EllipsisType | None, ...]
-"""A partly unknown shape: None is any length, one ``...`` any number of axes."""
+# A Pattern, or a tuple of Patterns where there are several inputs or outputs.
 Patterns: TypeAlias = Any
-"""A Pattern, or a tuple of Patterns where there are several inputs or outputs."""
 
 
 def each(function: Callable[..., Any], *values: Arrays) -> Any:

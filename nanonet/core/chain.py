@@ -20,8 +20,8 @@ from nanonet.core.rows import LARGE, WHOLE, Rows, rows_in_cache
 from nanonet.core.tree import Tree, build
 from nanonet.core.vector import Vector, home_of
 
+# For each thread inside a ``strict`` block, by id: the function that returns the checked view of a model.
 checked_views: dict[int, list[Callable[[Chain], Chain | None]]] = {}
-"""For each thread inside a ``strict`` block, by id: the function that returns the checked view of a model."""
 
 
 def _checked(model: Chain, method: str = "") -> Chain | None:
@@ -49,8 +49,7 @@ class Chain(Layer):
     """
 
     mixes_samples = False
-    sliced_as: ClassVar[type[Chain]]
-    """The class of a slice of a chain: Sequential, whatever the class of the chain."""
+    sliced_as: ClassVar[type[Chain]]  # the class of a slice of a chain: Sequential, whatever the class of the chain
 
     def __init__(
         self, *layers: Layer, dtype: npt.DTypeLike = np.float32, rng: int | np.random.Generator | None = None

@@ -148,8 +148,8 @@ def as_shape(shape: object, subject: str) -> Shape:
     return tuple(positive_int(size, subject, "each size") for size in sizes)
 
 
+# The generator that rng=None stands for; None for fresh entropy.
 unseeded: ContextVar[Any] = ContextVar("unseeded", default=None)
-"""The generator that rng=None stands for; None for fresh entropy."""
 
 
 def as_generator(rng: object, subject: str) -> np.random.Generator:
@@ -174,8 +174,8 @@ def floating_dtype(dtype: npt.DTypeLike, subject: str) -> np.dtype[Any]:
     return wanted
 
 
+# What turns data of other libraries into arrays, given the name for errors; nanonet/training/tables.py enters it.
 conversions: list[Callable[[Any, str], Any]] = []
-"""What turns data of other libraries into arrays, given the name for errors; nanonet/training/tables.py enters it."""
 
 
 def as_numbers(data: Any, owner: object, name: str = "") -> npt.NDArray[Any]:
@@ -210,11 +210,8 @@ def as_numbers(data: Any, owner: object, name: str = "") -> npt.NDArray[Any]:
             f"{_subject(owner, name)}: expected rows of equal length, got a list whose parts differ in length"
         ) from None
     if array.dtype.kind not in "fiub":
-        what = (
-            f"text, such as {str(array.flat[0])!r:.40}"
-            if array.dtype.kind in "US"
-            else f"{type(data).__name__} of dtype {array.dtype}"
-        )
+        is_text = array.dtype.kind in "US" and array.size > 0
+        what = f"text, such as {array.item(0)!r:.40}" if is_text else f"{type(data).__name__} of dtype {array.dtype}"
         raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}")
     return array
 

@@ -401,6 +401,7 @@ BAD_X: list[tuple[Any, type[Exception], str]] = [
     (np.ones(7), ShapeError, r"expected input of shape \(batch, 2\), got \(7,\)"),
     (5.0, ShapeError, "got a single number"),
     ("text", TypeError, "x: expected numbers, got text"),
+    (np.array([], dtype=str), TypeError, "x: expected numbers, got ndarray of dtype <U1"),
     ([["a", "b"]], TypeError, "x: expected numbers, got text"),
     ([[1, 2], [3]], ShapeError, "x: expected rows of equal length"),
     ([[1, None]], TypeError, "x: expected numbers, got list of dtype object"),

@@ -398,15 +398,8 @@ def test_a_step_that_could_not_be_undone_is_neither_saved_nor_gone_on_from(
 
 HUGE = 3e38
 
-
-def load(trainer: Trainer) -> None:
-    model = trainer.model
-    assert isinstance(model, Sequential)
-    model.load_state_dict({"0.weight": np.full((2, 3), HUGE), "0.bias": np.zeros(2)})
-
-
 WRITERS: list[Callable[[Trainer], object]] = [
-    load,
+    lambda trainer: trainer.model.load_state_dict({"0.weight": np.full((2, 3), HUGE), "0.bias": np.zeros(2)}),
     lambda trainer: setattr(trainer.model.parameters()["0.weight"], "value", np.full((2, 3), HUGE)),
     lambda trainer: setattr(trainer.model.vector, "value", np.r_[np.full(6, HUGE), 0, 0]),
     lambda trainer: setattr(trainer.model[:].vector, "value", np.r_[np.full(6, HUGE), 0, 0]),

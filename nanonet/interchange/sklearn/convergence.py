@@ -73,8 +73,7 @@ class Convergence(Callback):
     def fit_end(self, trainer: Trainer) -> None:
         """Restore the best model."""
         if self.state is not None and trainer.completed:
-            for name, part in trainer.stepper.tree.states.items():
-                part.value = self.state[name]
+            trainer.model.load_state_dict(self.state)
         self.state = None
 
 
