@@ -33,6 +33,7 @@ from nanonet.training.workers import Workers
 FEWEST, MANY = 64, 256  # samples of a part: at least so many, and so many are enough whatever the gradients cost
 MOST = 8  # parts
 LEAST = 250_000  # numbers that the layers compute for a part, which take some 0.4 ms
+NARROW = 64  # numbers of a sample that a layer computes, or factors of each: below, threads wait for each other's calls
 
 
 def parts_for(size: int, width: int, parameters: int) -> int:
@@ -233,11 +234,17 @@ class Division:
 
 
 def numbers_computed(model: Chain, shape: Patterns) -> int:
-    """Return how many numbers the layers compute for a sample of a shape; 0 if unknown, or if they relate samples."""
+    """Return how many numbers the layers compute for a sample of a shape; 0 if the batch must stay whole.
+
+    It must where their shapes are unknown, where they relate samples, and where they are narrow: only one thread runs
+    Python at a time, and NumPy's calls on few numbers are over before another thread has been woken.
+    """
     shapes: list[Any] = [None if out is None else known(out) for *_, out in model.shapes(shape)]
     if None in shapes or may_mix(model, training=True):
         return 0
-    return sum(math.prod(part) for out in shapes for part in (out if is_several(out) else (out,)))
+    width = sum(math.prod(part) for out in shapes for part in (out if is_several(out) else (out,)))
+    narrow = width < NARROW * len(shapes) and model.vector.size < NARROW * width
+    return 0 if narrow else width
 
 
 def ranks_of(reducer: Reducer, model: Chain, loss: Loss) -> Ranks:

@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from nanonet.core.arrays import each
 from nanonet.core.tree import Tree
 from nanonet.layers import linear
 from nanonet.training import atomic, division
-from nanonet.training.division import parts_for
+from nanonet.training.division import numbers_computed, parts_for
 from nanonet.training.twins import Twin
 from nanonet.training.workers import Workers
 from tests.registry import LAYERS, LayerCase, params
@@ -51,6 +52,7 @@ LABELS = RNG.integers(3, size=64)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let small nets be shared as large ones are, and end every thread."""
     monkeypatch.setattr(division, "LEAST", 1)
+    monkeypatch.setattr(division, "NARROW", 1)
     monkeypatch.setattr(division, "FEWEST", 8)
     monkeypatch.setattr(atomic, "BLOCK", 64)
     monkeypatch.setattr(linear, "LARGE", 1)
@@ -135,13 +137,34 @@ def test_where_samples_may_be_mixed_the_batch_stays_whole_and_the_update_is_shar
 
 def test_the_parts_follow_from_the_sizes_of_batch_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert parts_for(10_000, 104, 772) == 4  # a full batch through 4-32-16-4
+    assert parts_for(10_000, 104, 772) == 4
     assert parts_for(128, 2068, 669_706) == 1  # 784-512-512-10: its products are shared instead
     assert parts_for(512, 2068, 669_706) == 2
     assert parts_for(128, 12_000, 60_000) == 2  # a small convolutional net
     assert parts_for(32, 97, 1377) == 1
     assert parts_for(10**6, 1000, 10) == 8
     assert parts_for(1000, 0, 10) == 1  # nothing is known of its layers
+
+
+def dense(*widths: int) -> Sequential:
+    layers: list[Layer] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [Linear(n_in, n_out), Tanh()]
+    return Sequential(*layers[:-1], rng=0)
+
+
+@pytest.mark.parametrize("widths", [(4, 32, 16, 4), (10, 64, 64, 1), (64, 64, 64, 10)])
+def test_narrow_layers_are_not_divided_since_their_threads_would_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, widths: tuple[int, ...]
+) -> None:
+    monkeypatch.undo()
+    assert numbers_computed(dense(*widths), (widths[0],)) == 0
+
+
+@pytest.mark.parametrize("widths", [(784, 30, 10), (256, 256, 10)])
+def test_wide_layers_or_many_weights_are_divided(monkeypatch: pytest.MonkeyPatch, widths: tuple[int, ...]) -> None:
+    monkeypatch.undo()
+    assert numbers_computed(dense(*widths), (widths[0],)) == sum(widths[1:]) + sum(widths[1:-1])
 
 
 @pytest.mark.parametrize("case", params(LAYERS))
