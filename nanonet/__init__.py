@@ -65,6 +65,7 @@ from nanonet.losses.loss import Loss
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
+from nanonet.models.ensemble import Ensemble
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
@@ -135,6 +136,7 @@ __all__ = [
     "Dropout2d",
     "EarlyStopping",
     "Embedding",
+    "Ensemble",
     "ExponentialRate",
     "Flatten",
     "Fork",
