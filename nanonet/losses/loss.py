@@ -64,7 +64,7 @@ class Loss(Extensible, ABC):
 
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return eᵢ, one number per sample, shape (batch,)."""
+        """Return eᵢ, one number per sample, shape (batch,); or more of them, in the shape of :meth:`counts`."""
 
     @abstractmethod
     def derivative(self, prediction: Array, target: Array) -> Array:
@@ -73,7 +73,7 @@ class Loss(Extensible, ABC):
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
         each = self.function(prediction, target)
-        if each.shape != prediction.shape[:1]:
+        if each.shape != prediction.shape[:1] and each.shape != self._counted(target):
             hint = "; sum over the outputs, axis=1, and keep the batch axis"
             raise ShapeError(
                 f"{self}: function must return one number per sample, shape {prediction.shape[:1]}, "
@@ -93,8 +93,17 @@ class Loss(Extensible, ABC):
         return scaled.astype(prediction.dtype, copy=False)
 
     def counts(self, target: Array) -> Array | None:
-        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
+        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each.
+
+        Where ``function`` returns several numbers a sample, such as one for each label of a sequence, shape
+        (batch, time), it is of that shape, and so may be the weights; a weight of a sample then is that of all of them.
+        """
         return None
+
+    def _counted(self, target: Array) -> Shape | None:
+        """Return the shape of what counts, None if that is the samples."""
+        counts = self.counts(target)
+        return None if counts is None else counts.shape
 
     def divisor(self, target: Array, weight: Array | None) -> float:
         """Return Σ wᵢ cᵢ, the divisor of the sum over the samples, or raise ValueError if it is 0."""
@@ -108,13 +117,16 @@ class Loss(Extensible, ABC):
         counts = self.counts(target)
         if counts is None:
             return float(len(target) if weight is None else weight.sum())
-        return float(counts.sum() if weight is None else np.dot(weight, counts))
+        if weight is None:
+            return float(counts.sum())
+        return float(np.dot(weight, counts) if counts.ndim == 1 else np.vdot(_spread(weight, counts.shape), counts))
 
     def mean(self, each: Array, target: Array, weight: Array | None) -> float:
         """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ in float64; a sample of weight 0 is ignored, even if its eᵢ is not finite."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return float(each.sum(dtype=np.float64)) / divisor
+        weight = _spread(weight, each.shape)
         value = float(np.vdot(weight / divisor, each))
         if math.isfinite(value):
             return value
@@ -126,7 +138,9 @@ class Loss(Extensible, ABC):
         divisor = self.divisor(target, weight)
         if weight is None:
             return 1 / divisor
-        return (weight / divisor).astype(grad.dtype, copy=False).reshape(-1, *[1] * (grad.ndim - 1))
+        return (
+            (weight / divisor).astype(grad.dtype, copy=False).reshape(*weight.shape, *[1] * (grad.ndim - weight.ndim))
+        )
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
@@ -163,12 +177,13 @@ class Loss(Extensible, ABC):
         if prediction.ndim == 0 or len(prediction) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
         checked = self.check_target(prediction, target)
-        return checked, None if weight is None else self._check_weight(prediction, weight)
+        return checked, None if weight is None else self._check_weight(prediction, checked, weight)
 
-    def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
-        array = as_weights(weight, self, "weight")
-        if array.shape != prediction.shape[:1]:
-            raise ShapeError(f"{self}: expected one weight per sample, shape {prediction.shape[:1]}, got {array.shape}")
+    def _check_weight(self, prediction: Array, target: Array, weight: npt.ArrayLike) -> Array:
+        array, samples = as_weights(weight, self, "weight"), prediction.shape[:1]
+        if array.shape != samples and array.shape != (counted := self._counted(target)):
+            each = f", or one per label, shape {counted}" if counted not in (None, samples) else ""
+            raise ShapeError(f"{self}: expected one weight per sample, shape {samples}{each}, got {array.shape}")
         return array
 
     def _misfit(self, prediction: Array, target: npt.NDArray[Any], given: str) -> ShapeError:
@@ -200,6 +215,13 @@ def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike
         return 0.0, 0.0, None
     value, cache = loss.forward(prediction, checked, weights)
     return value, divisor, cache
+
+
+def _spread(weight: Array, shape: Shape) -> Array:
+    """Return the weights of what counts, where those of samples are given."""
+    if weight.shape == shape:
+        return weight
+    return np.broadcast_to(weight.reshape(-1, *[1] * (len(shape) - 1)), shape)
 
 
 def as_weights(data: object, owner: object, name: str) -> Array:
