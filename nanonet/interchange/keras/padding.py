@@ -1,0 +1,39 @@
+"""padding: how many zeros Keras puts before and after an axis, so that its length is divided by the stride."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Ends = tuple[int, int]
+
+
+def same_ends(length: int | None, reach: int, stride: int) -> Ends | None:
+    """Return what padding="same" adds before and after an axis, one more behind; None if that depends on its length."""
+    if length is None:
+        if stride > 1:
+            return None
+        length = 1
+    total = max((-(-length // stride) - 1) * stride + reach - length, 0)
+    return total // 2, total - total // 2
+
+
+def needed(found: T | None, what: str) -> T:
+    """Return what depends on a length, or raise ValueError if it is not known."""
+    if found is None:
+        raise ValueError(
+            f"{what}: depends on the size of the input, which the file leaves open; save a model that begins with "
+            "keras.Input((height, width, channels)), or (length, channels)"
+        )
+    return found
+
+
+def count_of(length: int | None, reach: int, stride: int, ends: Ends) -> int | None:
+    """Return how many places a kernel has along an axis; None if its length is not known."""
+    if length is None:
+        return None
+    free = length + sum(ends) - reach
+    if free < 0:
+        raise ValueError(f"its kernel reaches over {reach}, and its input has a length of {length}")
+    return free // stride + 1
