@@ -23,7 +23,8 @@ def dense(reached: Reached) -> None:
     units, biased = reached.size("units"), reached.flag("use_bias", True)
     reached.here(moved=False)
     kernel = reached.array(0, "kernel", reached.shape[-1], units)
-    layer = reached.add(Linear(len(kernel), units, bias=biased), (*reached.shape[:-1], units))
+    layer = Linear(len(kernel), units) if biased else Linear(len(kernel), units, bias=False)
+    reached.add(layer, (*reached.shape[:-1], units))
     reached.fill(layer, weight=kernel.T)
     if biased:
         reached.fill(layer, bias=reached.array(1, "bias", units))

@@ -20,14 +20,16 @@ def chained(
     """Return the model of some steps from the inlets to the outlets."""
     last = {number: i for i, step in enumerate(steps) for number in step.inputs}
     last |= {value.number: len(steps) for value in outlets}
+    again = {id(step.what): i for i, step in enumerate(steps) if isinstance(step.what, Layer)}
     layers: list[Layer] = []
     entry, begun = [value.number for value in inlets], 0
-    live = set(entry)
+    live, whole = set(entry), 0  # whole: up to where no layer may be cut off from a later call of itself
     for i, step in enumerate(steps):
         live |= {step.made}
         live = live - {number for number in (*step.inputs, step.made) if last.get(number, -1) <= i}
         ends = i + 1 == len(steps)
-        if len(live) == 1 or ends:
+        whole = max(whole, again.get(id(step.what), 0))
+        if ends or (len(live) == 1 and whole <= i):
             exits = [value.number for value in outlets] if ends else list(live)
             layers.append(_part(steps[begun : i + 1], entry, exits, () if layers else inlets))
             entry, begun = exits, i + 1

@@ -9,14 +9,13 @@ import numpy as np
 from nanonet.core.layer import Layer
 from nanonet.interchange.keras.elementwise import activate
 from nanonet.interchange.keras.nodes import Shape
-from nanonet.interchange.keras.padding import Ends, count_of, needed, same_ends
+from nanonet.interchange.keras.padding import Ends, count_of, cropped, needed, same_ends
 from nanonet.interchange.keras.reached import Reached
 from nanonet.interchange.keras.registration import reads
 from nanonet.interchange.keras.weights import Numbers
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.reshape import Reshape
 from nanonet.layers.resize import ZeroPad2d
-from nanonet.layers.wired import Wired
 
 
 @reads("Conv1D", "Conv2D", "Convolution1D", "Convolution2D")
@@ -49,7 +48,7 @@ def separable(reached: Reached) -> None:
     kernel = reached.array(1, "pointwise_kernel", 1, 1, reached.channels, filters)
     bias = reached.array(2, "bias", filters) if biased else None
     lengths = reached.images(2)
-    layer = Conv2d(reached.channels, filters, 1, bias=biased)
+    layer = Conv2d(reached.channels, filters, 1) if biased else Conv2d(reached.channels, filters, 1, bias=False)
     reached.add(layer, reached.with_images(filters, lengths))
     _filled(reached, layer, np.moveaxis(kernel, (-1, -2), (0, 1)), bias)
     activate(reached)
@@ -148,8 +147,8 @@ def transposed(reached: Reached) -> None:
     options |= {"output_padding": _short(behind)} if any(behind) else {}
     options |= {} if biased else {"bias": False}
     layer = ConvTranspose2d(channels, filters, _short(sizes), **options)
-    too_long = [max(0, after - before) for before, after in cuts]
-    reached.add(_cropped(layer, out, too_long), reached.with_images(filters, out))
+    rest = [(0, max(0, after - before)) for before, after in cuts]
+    reached.add(cropped(layer, out, rest), reached.with_images(filters, out))
     bias = reached.array(1, "bias", filters) if biased else None
     _filled(reached, layer, np.moveaxis(kernel, (-1, -2), (0, 1)), bias)
     activate(reached)
@@ -170,17 +169,3 @@ def _sizes_from_0(reached: Reached, name: str) -> tuple[int, ...]:
     if len(each) != 2 or any(type(n) is not int or n < 0 for n in each):
         raise ValueError(f"expected {name} as 2 of 0 or more, got {value!r:.60}")
     return each
-
-
-def _cropped(layer: Layer, out: Shape, rest: list[int]) -> Layer:
-    """Return a layer whose images are cut off below and on the right; ConvTranspose2d cuts no more there than above."""
-    if not any(rest):
-        return layer
-    steps: list[tuple[Any, ...]] = [(0, 0)]
-    last = 1
-    for i, (length, more) in enumerate(zip(out, rest, strict=True)):
-        if more:
-            needed(length, "padding='same' with such strides")
-            steps.append(("split", last, (length, more), 2 + i))
-            last += 2 if last > 1 else 1
-    return Wired([layer], steps, last)

@@ -7,20 +7,16 @@ import zipfile
 import zlib
 from typing import Any
 
-import numpy as np
-
 from nanonet.core.checks import optional
 from nanonet.core.errors import ShapeError
 from nanonet.interchange.keras.chain import chained
 from nanonet.interchange.keras.container import opened
 from nanonet.interchange.keras.nodes import Graph, Shape, graph_of, sample
 from nanonet.interchange.keras.weights import Weights
-from nanonet.interchange.keras.wiring import Wiring, places_of
+from nanonet.interchange.keras.wiring import Wiring, dtype_of, places_of
 from nanonet.models.sequential import Sequential
 from nanonet.storage.archive import Page
 from nanonet.storage.disk import path_to
-
-SINGLE = {"float32", "mixed_float16", "mixed_bfloat16"}  # policies whose weights are float32
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
@@ -79,7 +75,7 @@ def _model(page: Page, weights: Weights) -> Sequential:
     outlets = wiring.run(graph, places_of(graph, weights), inlets)
     outlets = [wiring.steps.aligned(value, moved=False) for value in outlets]
     try:
-        model = chained(wiring.steps.made, inlets, outlets, _dtype(wiring.policies))
+        model = chained(wiring.steps.made, inlets, outlets, dtype_of(wiring.policies))
     except ShapeError as error:
         raise ValueError(f"its layers do not fit: {error}") from error
     for state, array in wiring.steps.fills:
@@ -104,11 +100,3 @@ def _shapes(graph: Graph) -> list[Shape]:
             )
         found.append(graph.shape if shape is None else sample(shape, f"layer {name!r}"))
     return [shape for shape in found if shape is not None]
-
-
-def _dtype(policies: set[str]) -> type[Any]:
-    if policies <= SINGLE:
-        return np.float32
-    if policies == {"float64"}:
-        return np.float64
-    raise ValueError(f"its layers compute in {' and '.join(sorted(policies))}; load takes float32, or float64 for all")

@@ -6,7 +6,7 @@ from typing import Any
 
 from nanonet.core.layer import Layer
 from nanonet.interchange.keras.nodes import Shape
-from nanonet.interchange.keras.padding import Ends, count_of, needed, same_ends
+from nanonet.interchange.keras.padding import Ends, count_of, cropped, needed, same_ends
 from nanonet.interchange.keras.reached import Reached
 from nanonet.interchange.keras.registration import reads
 from nanonet.layers.dropout import Dropout2d
@@ -23,17 +23,19 @@ def _count(reached: Reached) -> int:
 
 @reads("MaxPooling1D", "MaxPooling2D", "MaxPool1D", "MaxPool2D")
 def max_pooling(reached: Reached) -> None:
-    """Read padding that is longer behind as ceil_mode."""
+    """Read the maximum; padding that is longer behind is ceil_mode."""
     count = _count(reached)
     lengths, sizes, strides, ends = _places(reached, count)
     options: dict[str, Any] = {} if strides == sizes else {"stride": _short(strides)}
-    if any(ends_ != (0, 0) for ends_ in ends):
-        if any(after > before and stride == 1 for (before, after), stride in zip(ends, strides, strict=True)):
-            reached.refuse(f"pool_size={sizes} with padding='same' at strides=1: nanonet pads both ends alike there")
-        options |= {"ceil_mode": True} if any(after > before for before, after in ends) else {}
-        before = tuple(ends_[0] for ends_ in ends)
-        options |= {"padding": _short(before)} if any(before) else {}
-    reached.add((MaxPool1d if count == 1 else MaxPool2d)(_short(sizes), **options))
+    # at stride 1 there is one place more in front, which is cut off
+    extra = [int(after > before and stride == 1) for (before, after), stride in zip(ends, strides, strict=True)]
+    if any(after > before for before, after in ends):
+        options |= {"ceil_mode": True} if any(s > 1 for s in strides) else {}
+    padding = tuple(before + more for (before, _), more in zip(ends, extra, strict=True))
+    options |= {"padding": _short(padding)} if any(padding) else {}
+    layer = (MaxPool1d if count == 1 else MaxPool2d)(_short(sizes), **options)
+    out = tuple(count_of(*each) for each in zip(lengths, sizes, strides, ends, strict=True))
+    reached.add(cropped(layer, out, [(more, 0) for more in extra]))
     _pooled(reached, lengths, sizes, strides, ends)
 
 

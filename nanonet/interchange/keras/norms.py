@@ -42,8 +42,9 @@ def batch_norm(reached: Reached) -> None:
     reached.only("renorm", False)
     _channels_first(reached)
     features = _features(reached, reached.axis("axis"))
-    momentum = 1 - reached.number("momentum", 0.99)
-    layer = BatchNorm(features, reached.number("epsilon", 1e-3), momentum, affine=_is_affine(reached))
+    momentum = round(1 - reached.number("momentum", 0.99), 12)
+    affine = {} if _is_affine(reached) else {"affine": False}
+    layer = BatchNorm(features, reached.number("epsilon", 1e-3), momentum, **affine)
     reached.add(layer)
     count = _affine(reached, layer, (features,))
     reached.fill(
@@ -62,7 +63,7 @@ def group_norm(reached: Reached) -> None:
         features if groups == -1 else reached.size("groups"),
         features,
         reached.number("epsilon", 1e-3),
-        affine=_is_affine(reached),
+        **({} if _is_affine(reached) else {"affine": False}),
     )
     reached.add(layer)
     _affine(reached, layer, (features,))
@@ -88,8 +89,9 @@ def layer_norm(reached: Reached) -> None:
     """Read a norm over the last axes."""
     reached.only("rms_scaling", False, why="load takes RMSNormalization instead")
     shape = _last_axes(reached)
-    epsilon, affine = reached.number("epsilon", 1e-3), _is_affine(reached)
-    layer = LayerNorm(shape, epsilon, elementwise_affine=affine, bias=reached.flag("center", True))
+    options = {"elementwise_affine": False} if not _is_affine(reached) else {}
+    options |= {"bias": False} if not reached.flag("center", True) and not options else {}
+    layer = LayerNorm(shape if len(shape) > 1 else shape[0], reached.number("epsilon", 1e-3), **options)
     reached.add(layer)
     _affine(reached, layer, shape)
 
@@ -98,7 +100,7 @@ def layer_norm(reached: Reached) -> None:
 def rms_norm(reached: Reached) -> None:
     """Read a norm over the last axes."""
     shape = _last_axes(reached)
-    layer = RMSNorm(shape, reached.number("epsilon", 1e-6))
+    layer = RMSNorm(shape if len(shape) > 1 else shape[0], reached.number("epsilon", 1e-6))
     reached.add(layer)
     reached.fill(layer, weight=reached.array(0, "scale", *shape))
 

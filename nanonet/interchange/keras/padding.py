@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from nanonet.core.layer import Layer
+from nanonet.interchange.keras.nodes import Shape
+from nanonet.layers.wired import Wired
 
 T = TypeVar("T")
 
@@ -37,3 +42,15 @@ def count_of(length: int | None, reach: int, stride: int, ends: Ends) -> int | N
     if free < 0:
         raise ValueError(f"its kernel reaches over {reach}, and its input has a length of {length}")
     return free // stride + 1
+
+
+def cropped(layer: Layer, lengths: Shape, more: Sequence[Ends]) -> Layer:
+    """Return a layer that cuts off so many entries before and after what another one gives, to these lengths."""
+    steps: list[tuple[Any, ...]] = [(0, 0)]
+    value, count = 1, 2  # the value so far, and how many there are
+    for axis, (length, (before, after)) in enumerate(zip(lengths, more, strict=True), 2):
+        if before or after:
+            pieces = [before, needed(length, "padding='same' at such strides"), after]
+            steps.append(("split", value, tuple(filter(None, pieces)), axis))
+            value, count = count + bool(before), count + 1 + bool(before) + bool(after)
+    return Wired([layer], steps, value) if len(steps) > 1 else layer

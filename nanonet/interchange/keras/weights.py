@@ -74,7 +74,7 @@ class Numbered:
         counts: Counter[str] = Counter()
         found: list[Weights] = []
         for _, kind in named:
-            name = _snake(kind)
+            name = snake_case(kind)
             found.append(Numbered(self._guard, None if container is None else self._numbered(container, name, counts)))
             counts[name] += 1
         return found
@@ -145,7 +145,7 @@ def _there(found: Numbers | None, name: str) -> Numbers:
     return found
 
 
-def _snake(kind: str) -> str:
+def snake_case(kind: str) -> str:
     """Return the name that Keras makes of a class: conv2d_transpose of Conv2DTranspose."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nanonet.interchange.keras.joins import JOINS
 from nanonet.interchange.keras.nodes import Described, Graph, Reference, graph_of
 from nanonet.interchange.keras.reached import Reached
@@ -12,6 +14,8 @@ from nanonet.interchange.keras.registration import READERS
 from nanonet.interchange.keras.steps import Steps, Value
 from nanonet.interchange.keras.weights import Weights
 
+SINGLE = ("float32", "mixed_float16", "mixed_bfloat16")  # policies whose weights are float32
+DOUBLE = "float64"
 DEEPEST = 40  # models within models
 
 
@@ -127,6 +131,17 @@ def _policy(value: Any) -> str:
         value = name
     if value is None:
         return "float32"
-    if not isinstance(value, str):
-        raise ValueError(f"expected a dtype, got {value!r:.60}")
-    return value
+    if value not in (*SINGLE, DOUBLE):
+        raise ValueError(f"computes in {value!r:.60}; load takes float32, mixed precision and float64")
+    return str(value)
+
+
+def dtype_of(policies: set[str]) -> type[Any]:
+    """Return the dtype of a model whose layers have such policies."""
+    if DOUBLE not in policies:
+        return np.float32
+    if policies == {DOUBLE}:
+        return np.float64
+    raise ValueError(
+        f"some of its layers compute in {' and '.join(sorted(policies))}; load takes one of the two for all"
+    )
