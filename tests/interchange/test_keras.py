@@ -59,7 +59,13 @@ def inputs_of(model: Any, rng: np.random.Generator, count: int = 3) -> list[Any]
 
 
 def check(
-    model: Any, folder: Path, rng: np.random.Generator, formats: Sequence[str] = FORMATS, names: Sequence[str] = ()
+    model: Any,
+    folder: Path,
+    rng: np.random.Generator,
+    formats: Sequence[str] = FORMATS,
+    *,
+    names: Sequence[str] = (),
+    tolerance: float = 1e-6,
 ) -> Sequential:
     """Compare Keras's outputs, which may have names, with those of the loaded model, and return the model."""
     shaken(model, rng)
@@ -76,7 +82,7 @@ def check(
         for name, one, other in zip(names or [str(loaded)] * len(wanted), wanted, several, strict=True):
             assert one.shape == other.shape, name
             assert one.dtype == other.dtype == loaded.dtype
-            np.testing.assert_allclose(other, one, rtol=0, atol=1e-6 * max(1, np.abs(one).max()), err_msg=name)
+            np.testing.assert_allclose(other, one, rtol=0, atol=tolerance * max(1, np.abs(one).max()), err_msg=name)
     return loaded
 
 
@@ -318,7 +324,7 @@ def drawn(rng: np.random.Generator) -> Any:
         if rng.random() < 0.3:
             other = L.Activation("tanh")(found)
             found = L.Concatenate()([found, other]) if rng.random() < 0.5 else L.Add()([found, other])
-        if np.prod(found.shape[1:]) < 2000:
+        if 0 < np.prod(found.shape[1:]) < 2000:
             value = found
     return keras.Model(x, L.Dense(2)(value))
 
@@ -326,9 +332,10 @@ def drawn(rng: np.random.Generator) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_drawn_nets(part: int, tmp_path: Path) -> None:
+    """Ten layers may round by more than the 1e-6 of each; Keras on PyTorch rounds to float32 even in float64."""
     rng = np.random.default_rng(part)
     for i in range(50):
-        check(drawn(rng), tmp_path, rng, (FORMATS[i % 2],))
+        check(drawn(rng), tmp_path, rng, (FORMATS[i % 2],), tolerance=1e-5)
 
 
 def test_names_are_as_keras_makes_them() -> None:
