@@ -15,10 +15,14 @@ Shape = tuple[int | None, ...]
 
 
 class Described(NamedTuple):
-    """A layer of a model: what the file says of it, and the values of each call."""
+    """A layer of a model: what the file says of it, and the values of each call.
+
+    kind is its class, as a reader is registered for it: "package>Class" for one that was registered with Keras.
+    """
 
     name: str
     kind: str
+    class_name: str
     config: dict[str, Any]
     is_of_keras: bool
     calls: list[list[Reference]]
@@ -102,13 +106,12 @@ def _described(page: dict[str, Any], whose: str) -> Described:
     if not isinstance(name, str):
         raise ValueError(f"{whose}: expected a name for a {kind}, got {name!r:.60}")
     of_keras = _is_keras(page)
-    if not of_keras and isinstance(registered, str):
-        kind = registered
+    registered = registered if not of_keras and isinstance(registered, str) else kind
     module = page.get("module")
     if isinstance(module, str) and ".ops" in module:
         config = {**config, "__operation__": True}
-    calls = [_values(each, f"layer {name!r} ({kind})") for each in page.get("inbound_nodes") or []]
-    return Described(name, kind, config, of_keras, calls)
+    calls = [_values(each, f"layer {name!r} ({registered})") for each in page.get("inbound_nodes") or []]
+    return Described(name, registered, kind, config, of_keras, calls)
 
 
 def _is_keras(page: dict[str, Any]) -> bool:

@@ -116,7 +116,7 @@ class Wiring:
 
 def places_of(graph: Graph, place: Weights) -> list[Weights]:
     """Return where the arrays of each layer of a model are."""
-    return place.layers([(one.name, one.kind) for one in graph.layers])
+    return place.layers([(one.name, one.class_name) for one in graph.layers])
 
 
 def _policy(value: Any) -> str:
