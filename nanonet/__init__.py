@@ -68,10 +68,24 @@ from nanonet.models import words
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
@@ -104,9 +118,11 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
@@ -129,6 +145,7 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
@@ -152,6 +169,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -159,6 +177,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "LogSoftmax",
     "Loss",
     "MaxPool1d",
@@ -168,6 +187,8 @@ __all__ = [
     "Metric",
     "Monitor",
     "Monotone",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -175,7 +196,10 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",

@@ -46,9 +46,14 @@ LOSSES = {
     "squared_error": "SquaredError",
 }
 OPTIMIZERS = {
+    "adadelta": "Adadelta",
     "adagrad": "Adagrad",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
+    "lion": "Lion",
+    "nadam": "NAdam",
+    "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
     "sgd": "SGD",
@@ -65,6 +70,7 @@ NAMES = LOSSES | {
     "DataLoader": "batches",
     "Dense": "Linear",
     "Functional": "Composite",
+    "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
     "LayerNormalization": "LayerNorm",
     "MaxPooling2D": "MaxPool2d",
@@ -127,7 +133,18 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         },
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
-    (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
+    (
+        Optimizer,
+        "__init__",
+        {
+            "setting lr": "write learning_rate=...",
+            "setting eps": "write epsilon=...",
+            "setting alpha": "write smoothing=...",
+            "setting rho": "write smoothing=...",
+            "setting initial_accumulator_value": "write initial_sum=...",
+            "setting decoupled_weight_decay": "write decoupled=True",
+        },
+    ),
     (
         SGD,
         "__init__",

@@ -509,7 +509,7 @@ SHARED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"weight_decay": -1}, ValueError, "expected a finite weight_decay of 0 or more, got -1"),
     ({"weight_decay": None}, TypeError, "expected weight_decay as a number, got None"),
     ({"weight_decay": np.nan}, ValueError, "expected a finite weight_decay of 0 or more, got nan"),
-    ({"decays": "weights"}, TypeError, "expected decays as a callable of (name, parameter), got 'weights'"),
+    ({"decays": "weights"}, TypeError, "expected decays as a table from patterns of names to factors"),
     ({"clip_norm": 0}, ValueError, "expected clip_norm above 0, got 0, which would stop training"),
     ({"clip_norm": -1.0}, ValueError, "expected a finite clip_norm of 0 or more, got -1.0"),
     ({"clip_value": 0.0}, ValueError, "expected clip_value above 0, got 0, which would stop training"),
