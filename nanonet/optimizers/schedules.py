@@ -187,14 +187,13 @@ class PiecewiseRate(Schedule):
     """
 
     def __init__(self, rates: Mapping[int, float | Callable[[int], float]]) -> None:
-        if not isinstance(rates, Mapping) or 0 not in rates:
-            raise TypeError(
-                f"PiecewiseRate: expected a table from steps to rates that begins at step 0, such as "
-                f"{{0: 0.1, 100: 0.01}}, got {rates!r:.60}"
-            )
-        for step in rates:
-            if step != 0 or isinstance(step, bool):
-                positive_int(step, "PiecewiseRate", "a step")
+        if not isinstance(rates, Mapping):
+            example = "such as {0: 0.1, 100: 0.01}"
+            raise TypeError(f"PiecewiseRate: expected a table from steps to rates, {example}, got {rates!r:.60}")
+        if 0 not in rates:
+            raise ValueError(f"PiecewiseRate: expected a table that begins at step 0, got {rates!r:.60}")
+        for step in rates.keys() - {0}:
+            positive_int(step, "PiecewiseRate", "a step")
         self.steps = sorted(rates)
         self.rates = [rates[step] for step in self.steps]
         for step, rate in zip(self.steps, self.rates, strict=True):

@@ -72,7 +72,9 @@ class Twins:
         make = self.peer.OPTIMIZERS_THERE[type(self.optimizer)]
         return make(self.optimizer, list(self.free.values()) if groups is None else groups)
 
-    def train(self, rule: Any, clip: Callable[[list[Any]], None] = lambda parameters: None) -> int:
+    def train(
+        self, rule: Any, clip: Callable[[list[Any]], None] = lambda parameters: None, still: tuple[str, ...] = ()
+    ) -> int:
         """Take steps with both, see that they stay together, and return how often clipping changed a gradient."""
         rng, trainer, clipped = np.random.default_rng(6), trainer_of(self.model, self.optimizer), 0
         for _ in range(STEPS):
@@ -88,16 +90,16 @@ class Twins:
                 for grad, parameter in zip(before, self.free.values(), strict=True)
             )
             rule.step()
-        self.compare()
+        self.compare(still)
         return clipped
 
-    def compare(self) -> None:
-        """See that every parameter has moved to the same place, and the frozen ones nowhere."""
+    def compare(self, still: tuple[str, ...]) -> None:
+        """See that every parameter has moved to the same place, and the frozen ones, and those still, nowhere."""
         for name, parameter in self.there.items():
             ours = self.model.parameters()[name].value
             np.testing.assert_allclose(ours, parameter.detach().numpy(), rtol=0, atol=1e-10, err_msg=name)
             moved = not np.array_equal(ours, self.start[name])
-            assert moved == (name in self.free), name
+            assert moved == (name in self.free and name not in still), name
 
 
 def with_settings(rule: Optimizer, **settings: float) -> Optimizer:

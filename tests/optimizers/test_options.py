@@ -185,7 +185,7 @@ def test_to_maximize_is_to_minimize_with_the_gradient_turned(cls: Any, limit: fl
         for number, grad in enumerate(gradients(3), 1):
             rule.apply(value, sign * grad, Step(number, 0.01), state, rule.scale(lambda: 1.0), 1.0)
         values.append(value)
-    np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(values[0], values[1])
 
 
 @pytest.mark.parametrize(
