@@ -61,6 +61,7 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
+    "AveragedModel": "AveragedWeights",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
@@ -69,6 +70,7 @@ NAMES = LOSSES | {
     "Conv2DTranspose": "ConvTranspose2d",
     "DataLoader": "batches",
     "Dense": "Linear",
+    "ExponentialMovingAverage": "AveragedWeights",
     "Functional": "Composite",
     "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
@@ -84,6 +86,7 @@ NAMES = LOSSES | {
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "tanh": "Tanh",
+    "update_bn": "estimate_statistics",
 }
 """Names of other libraries, and the nearest one of nanonet."""
 
