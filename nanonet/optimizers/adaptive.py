@@ -151,7 +151,7 @@ class Adadelta(Optimizer):
     ::
 
         s <- a s + (1 - a) g^2
-        d <- g sqrt(u + epsilon) / sqrt(s + epsilon)
+        d <- g sqrt((u + epsilon) / (s + epsilon))
         u <- a u + (1 - a) d^2
         w <- w - learning_rate d
     """
@@ -178,9 +178,9 @@ class Adadelta(Optimizer):
         w: Any, g: Any, square: Any, step_square: Any, smoothing: float, rest: float, epsilon: float, rate: float
     ) -> tuple[Any, ...]:
         """Return the new w and mean squares."""
-        square = smoothing * square + rest * (g * g)
-        change = g * (np.sqrt(step_square + epsilon) / np.sqrt(square + epsilon))
-        return w - rate * change, square, smoothing * step_square + rest * (change * change)
+        square = smoothing * square + rest * g * g
+        change = g * np.sqrt((step_square + epsilon) / (square + epsilon))
+        return w - rate * change, square, smoothing * step_square + rest * change * change
 
     def factors(self, step: Step) -> tuple[float, float, float, float]:
         """Return a, 1 - a, epsilon and the learning rate."""
