@@ -126,8 +126,8 @@ class Optimizer(Extensible):
         self.weight_decay = finite_number(settings.get("weight_decay", 0.0), name, "weight_decay", low=0)
         if "decoupled" in settings:
             self.decay_is_decoupled = true_or_false(settings["decoupled"], name, "decoupled")
-        self.decays = expect_factors(settings.get("decays", {}), name, "decays")
-        self.rates = expect_factors(settings.get("rates", {}), name, "rates")
+        self.decays: Factors = expect_factors(settings["decays"], name, "decays") if "decays" in settings else {}
+        self.rates: Factors = expect_factors(settings["rates"], name, "rates") if "rates" in settings else {}
         self.clip_norm = _limit(settings.get("clip_norm"), name, "clip_norm")
         self.clip_value = _limit(settings.get("clip_value"), name, "clip_value")
         self.maximize = true_or_false(settings.get("maximize", False), name, "maximize")

@@ -94,11 +94,12 @@ class Blocks:
 
     def _cut(self) -> list[Block]:
         optimizer, parameters = self._optimizer, self._parameters
-        name = type(optimizer).__name__
-        rates = factors_of(optimizer.rates, parameters, name, "rates")
-        flags = factors_of(optimizer.decays, parameters, name, "decays")
-        self.fastest, self.most_decay = max(rates, default=1.0), max(flags, default=1.0)
-        decays = _spread(flags, self._value, parameters)
+        rates, shares = (
+            factors_of(given, parameters, type(optimizer).__name__, setting) if given else [1.0] * len(parameters)
+            for setting, given in (("rates", optimizer.rates), ("decays", optimizer.decays))
+        )
+        self.fastest, self.most_decay = max(rates, default=1.0), max(shares, default=1.0)
+        decays = _spread(shares, self._value, parameters)
         return [
             Block(
                 self._value[span],
