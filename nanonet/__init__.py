@@ -60,12 +60,19 @@ from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.distances import CosineEmbedding, Triplet
+from nanonet.losses.divergence import KLDivergence
+from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
+from nanonet.models.ensemble import Ensemble
 from nanonet.models.files import load, read_arrays, save
+from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
 from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
@@ -146,6 +153,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CosineEmbedding",
     "CosineRate",
     "CosineRestartRate",
     "CrossEntropy",
@@ -153,9 +161,11 @@ __all__ = [
     "Dropout2d",
     "EarlyStopping",
     "Embedding",
+    "Ensemble",
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNLL",
     "GaussianNoise",
     "GlobalAvgPool",
     "GlorotNormal",
@@ -172,6 +182,7 @@ __all__ = [
     "Initializer",
     "InstanceNorm",
     "InverseTimeRate",
+    "KLDivergence",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -201,6 +212,7 @@ __all__ = [
     "PiecewiseRate",
     "PoissonNLL",
     "PolynomialRate",
+    "Quantile",
     "RAdam",
     "RMSNorm",
     "RMSprop",
@@ -233,6 +245,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "Triplet",
     "Uniform",
     "Upsample",
     "Vector",
@@ -250,6 +263,7 @@ __all__ = [
     "confusion_matrix",
     "estimate_statistics",
     "f1",
+    "least_squares",
     "load",
     "mean_absolute_error",
     "plot_decision_boundary",
