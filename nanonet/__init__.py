@@ -75,13 +75,28 @@ from nanonet.models.files import load, read_arrays, save
 from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
+from nanonet.training.averaging import AveragedWeights, estimate_statistics
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
@@ -111,13 +126,16 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
     "Arrays",
+    "AveragedWeights",
     "AvgPool1d",
     "AvgPool2d",
     "Batch",
@@ -137,6 +155,7 @@ __all__ = [
     "ConvTranspose2d",
     "CosineEmbedding",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
@@ -162,6 +181,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
     "KLDivergence",
     "Layer",
     "LayerMonitor",
@@ -170,6 +190,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "LogSoftmax",
     "Loss",
     "MaxPool1d",
@@ -179,6 +200,8 @@ __all__ = [
     "Metric",
     "Monitor",
     "Monotone",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -186,8 +209,11 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
     "Quantile",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -235,6 +261,7 @@ __all__ = [
     "check_gradients",
     "config",
     "confusion_matrix",
+    "estimate_statistics",
     "f1",
     "least_squares",
     "load",

@@ -61,9 +61,14 @@ LOSSES = {
     "triplet": "Triplet",
 }
 OPTIMIZERS = {
+    "adadelta": "Adadelta",
     "adagrad": "Adagrad",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
+    "lion": "Lion",
+    "nadam": "NAdam",
+    "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
     "sgd": "SGD",
@@ -71,6 +76,7 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
+    "AveragedModel": "AveragedWeights",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
@@ -79,7 +85,9 @@ NAMES = LOSSES | {
     "Conv2DTranspose": "ConvTranspose2d",
     "DataLoader": "batches",
     "Dense": "Linear",
+    "ExponentialMovingAverage": "AveragedWeights",
     "Functional": "Composite",
+    "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
     "LayerNormalization": "LayerNorm",
     "MaxPooling2D": "MaxPool2d",
@@ -93,6 +101,7 @@ NAMES = LOSSES | {
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "tanh": "Tanh",
+    "update_bn": "estimate_statistics",
 }
 """Names of other libraries, and the nearest one of nanonet."""
 
@@ -147,7 +156,18 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         {"'weight'": "write class_weight=...", "positional arguments but": "such as class_weight=[1.0, 2.0]"},
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
-    (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
+    (
+        Optimizer,
+        "__init__",
+        {
+            "setting lr": "write learning_rate=...",
+            "setting eps": "write epsilon=...",
+            "setting alpha": "write smoothing=...",
+            "setting rho": "write smoothing=...",
+            "setting initial_accumulator_value": "write initial_sum=...",
+            "setting decoupled_weight_decay": "write decoupled=True",
+        },
+    ),
     (
         SGD,
         "__init__",

@@ -27,8 +27,10 @@ from nanonet import (
     SquaredError,
     Tanh,
     Trainer,
+    weights_only,
 )
 from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn.settings import new_optimizer
 
 pytestmark = pytest.mark.peer
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
@@ -142,6 +144,13 @@ def test_of_many_labels_it_takes_the_same_steps() -> None:
 
 
 # ---- lbfgs
+
+
+def test_alpha_decays_the_weights_unless_the_optimizer_says_what_decays() -> None:
+    half = {"0.*": 0.5}
+    for optimizer, expected in ((SGD(0.1), weights_only), (SGD(0.1, decays=half), half)):
+        estimator = NanonetRegressor(4, alpha=0.5, optimizer=optimizer)
+        assert new_optimizer(estimator).decays == expected
 
 
 @pytest.mark.parametrize("weight", [None, RNG.integers(1, 4, 60)])

@@ -87,7 +87,7 @@ def new_optimizer(estimator: Any) -> Optimizer:
         made: Optimizer = copy.deepcopy(estimator.optimizer)
     else:
         made = Adam(rate) if estimator.solver == "adam" else SGD(rate, momentum=0.9, nesterov=True)
-    if estimator.alpha:
+    if estimator.alpha and not made.decays:
         made.decays = weights_only
     return made
 
