@@ -56,7 +56,18 @@ class BinaryCrossEntropy(Loss):
         return array
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return sigmoid(logits)."""
+        """Return sigmoid(logits).
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ...).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         return sigmoid(float_array(logits, self, "logits"))
 
 
@@ -140,7 +151,18 @@ class CrossEntropy(Loss):
         return weights
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return softmax(logits) along the last axis."""
+        """Return softmax(logits) along the last axis.
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ..., classes).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         return softmax(float_array(logits, self, "logits"))
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:

@@ -64,14 +64,54 @@ class Loss(Extensible, ABC):
 
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return eᵢ, one number per sample, shape (batch,)."""
+        """Return eᵢ, one number per sample, shape (batch,).
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...), as :meth:`check` returns them.
+
+        Returns
+        -------
+        array
+            Shape (batch,).
+        """
 
     @abstractmethod
     def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return deᵢ/dprediction, of the shape of prediction."""
+        """Return deᵢ/dprediction, of the shape of prediction.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for ``function``.
+
+        Returns
+        -------
+        array
+            In the shape of prediction.
+        """
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
+        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...).
+        weight : array or None
+            Shape (batch,).
+
+        Returns
+        -------
+        value : float
+        cache : object
+
+        Raises
+        ------
+        ShapeError
+            If ``function`` does not return one number per sample.
+        """
         each = self.function(prediction, target)
         if each.shape != prediction.shape[:1]:
             hint = "; sum over the outputs, axis=1, and keep the batch axis"
@@ -82,7 +122,23 @@ class Loss(Extensible, ABC):
         return self.mean(each, target, weight), (prediction, target, weight)
 
     def backward(self, cache: Any) -> Array:
-        """Return dE/dprediction."""
+        """Return dE/dprediction.
+
+        Parameters
+        ----------
+        cache : object
+            As ``forward`` returned it.
+
+        Returns
+        -------
+        array
+            In the shape and dtype of prediction.
+
+        Raises
+        ------
+        ShapeError
+            If ``derivative`` does not return the shape of prediction.
+        """
         prediction, target, weight = cache
         grad = self.derivative(prediction, target)
         if grad.shape != prediction.shape:
@@ -93,7 +149,17 @@ class Loss(Extensible, ABC):
         return scaled.astype(prediction.dtype, copy=False)
 
     def counts(self, target: Array) -> Array | None:
-        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
+        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each.
+
+        Parameters
+        ----------
+        target : array
+
+        Returns
+        -------
+        array or None
+            Shape (batch,).
+        """
         return None
 
     def divisor(self, target: Array, weight: Array | None) -> float:
@@ -129,7 +195,24 @@ class Loss(Extensible, ABC):
         return (weight / divisor).astype(grad.dtype, copy=False).reshape(-1, *[1] * (grad.ndim - 1))
 
     def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
+        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ...).
+        target : array
+            As the user gave it.
+
+        Returns
+        -------
+        array
+
+        Raises
+        ------
+        ShapeError
+            If target does not have the shape that belongs to prediction.
+        """
         if self.integer_target:
             array: npt.NDArray[Any] = as_integers(target, self, "target")
             expected = prediction.shape[:-1]
@@ -140,7 +223,19 @@ class Loss(Extensible, ABC):
         return array
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones."""
+        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the prediction, with the batch axis.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+        """
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def check(

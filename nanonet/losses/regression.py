@@ -170,7 +170,18 @@ class PoissonNLL(Loss):
         return (_exp(prediction) - target) / outputs(prediction)
 
     def expected(self, prediction: npt.ArrayLike) -> Array:
-        """Return exp(prediction), the mean of the target."""
+        """Return exp(prediction), the mean of the target.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ...).
+
+        Returns
+        -------
+        array
+            In the shape of prediction.
+        """
         return _exp(float_array(prediction, self, "prediction"))
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:

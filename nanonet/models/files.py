@@ -92,6 +92,10 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     layers : mapping, optional
         Your own classes, by their names in the file: ``load(path, layers={"Scale": Scale})``.
 
+    Returns
+    -------
+    Sequential
+
     Raises
     ------
     ValueError
@@ -155,6 +159,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Numbers]:
     ----------
     path : str or Path
         Ends in .npz or .safetensors.
+
+    Returns
+    -------
+    dict of array
 
     Raises
     ------

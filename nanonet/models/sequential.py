@@ -23,6 +23,7 @@ from nanonet.models import advice
 from nanonet.models.loading import load_states
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
+from nanonet.training.described import described_by
 from nanonet.training.history import History
 from nanonet.training.metrics.evaluation import CHUNK, evaluate
 from nanonet.training.metrics.named import Metrics
@@ -106,6 +107,10 @@ class Sequential(Chain):
         input_shape : tuple of int, optional
             Without the batch axis; needed only if the first layer does not determine it.
 
+        Returns
+        -------
+        str
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Sigmoid
@@ -123,6 +128,27 @@ class Sequential(Chain):
 
     def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.
+
+        Parameters
+        ----------
+        x, target : array
+            Shape (batch, ...), as ``fit`` takes them.
+        loss : Loss
+        training : bool
+            Whether the pass is one of training, with dropout and the batch's own statistics.
+
+        Returns
+        -------
+        loss : float
+        grad : array
+            In the order of ``vector.value``.
+
+        Raises
+        ------
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If no sample of the batch counts.
 
         Examples
         --------
@@ -153,6 +179,10 @@ class Sequential(Chain):
             As the loss takes it.
         loss : Loss, optional
             Required with target.
+
+        Returns
+        -------
+        Trace
 
         Raises
         ------
@@ -187,6 +217,11 @@ class Sequential(Chain):
             Whether everything has to fit; if not, what fits is loaded, and the result, ``loaded``, ``missing``,
             ``unexpected`` and ``misfits``, names that and the rest.
 
+        Returns
+        -------
+        tuple or None
+            The report; None if strict.
+
         Raises
         ------
         ShapeError
@@ -210,6 +245,10 @@ class Sequential(Chain):
 
         Their buffers, such as BatchNorm's running statistics, still change in training.
 
+        Parameters
+        ----------
+        until : int, optional
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Tanh
@@ -230,6 +269,7 @@ class Sequential(Chain):
             recheck(self, x, training, backward=backward)
         raise error
 
+    @described_by(Trainer, Trainer.fit)
     def fit(
         self,
         x: Any,
@@ -254,8 +294,18 @@ class Sequential(Chain):
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
-        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise; but for
-        ``until_epoch``, since every such fit begins at epoch 1.
+        It is :meth:`nanonet.Trainer.fit` of a new :class:`nanonet.Trainer`, so every such fit begins at epoch 1. Ctrl-C
+        ends it after the last completed step; the history is returned, with ``interrupted`` set.
+
+        Parameters
+        ----------
+        epochs : int
+            Number of passes over all samples.
+
+        Raises
+        ------
+        TypeError
+            If loss, optimizer or epochs is missing, or not of such a kind.
 
         Examples
         --------
@@ -281,6 +331,7 @@ class Sequential(Chain):
             verbose=verbose,
         )
 
+    @described_by(evaluate)
     def evaluate(
         self,
         x: Any,
@@ -292,25 +343,6 @@ class Sequential(Chain):
         sample_weight: npt.ArrayLike | None = None,
     ) -> Any:
         """Return the loss on data in inference mode, in batches; with metrics, a dict of the loss and their values.
-
-        Parameters
-        ----------
-        x, target : array
-            As ``fit`` takes them; with target=None, x is an iterable of batches.
-        loss : Loss
-        metrics : sequence, or mapping from names, of metrics, optional
-            As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
-        batch_size : int
-            Number of samples per forward pass, to limit memory.
-        sample_weight : array, optional
-            Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
-
-        Raises
-        ------
-        ShapeError
-            If shapes do not match.
-        ValueError
-            If the total weight is 0.
 
         Examples
         --------

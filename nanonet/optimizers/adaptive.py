@@ -19,6 +19,13 @@ class Adagrad(Optimizer):
 
         s <- s + g^2
         w <- w - learning_rate g / (sqrt(s) + epsilon)
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -59,6 +66,17 @@ class RMSprop(Optimizer):
         s <- a s + (1 - a) g^2
         v <- m v + g / (sqrt(s) + epsilon)
         w <- w - learning_rate v
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    smoothing : float
+        a, from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
+    momentum : float
+        m; 0 for none.
     """
 
     def __init__(

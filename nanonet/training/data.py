@@ -215,6 +215,11 @@ def batches(
     sample_weight : array, optional
         Shape (samples,).
 
+    Yields
+    ------
+    Batch
+        (x, target, weight), of which weight is None without sample_weight.
+
     Examples
     --------
     >>> for x, target, weight in batches([[1], [2], [3]], [10, 20, 30], 2, shuffle=False):

@@ -93,6 +93,10 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
         scikit-learn's classifiers end in labels, but their
         chain in ``output="probabilities"`` or ``"out_activations_result"``.
 
+    Returns
+    -------
+    Sequential
+
     Raises
     ------
     ValueError

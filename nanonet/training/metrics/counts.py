@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
 from nanonet.core.errors import ShapeError
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
 from nanonet.training.metrics.reading import Numbers, classes_of, is_one_column, scores_of, truths, weights_of
 
@@ -174,6 +175,11 @@ def confusion_matrix(
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels), and the result has shape (labels, 2, 2).
 
+    Returns
+    -------
+    array
+        Of integers; of floats with a weight.
+
     Examples
     --------
     >>> confusion_matrix([[0.1, 2.0], [3.0, 0.0], [0.5, 0.7]], [1, 1, 1])
@@ -210,6 +216,10 @@ def precision(
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels).
 
+    Returns
+    -------
+    float, or array for average=None
+
     Raises
     ------
     ValueError
@@ -225,6 +235,7 @@ def precision(
     return Precision(average, threshold, multilabel)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(Recall)
 def recall(
     prediction: npt.ArrayLike,
@@ -235,7 +246,7 @@ def recall(
     threshold: float = 0.0,
     multilabel: bool = False,
 ) -> Any:
-    """Return TP / (TP + FN): the fraction of what is there that is predicted; arguments as for :func:`precision`.
+    """Return TP / (TP + FN): the fraction of what is there that is predicted.
 
     Examples
     --------
@@ -245,6 +256,7 @@ def recall(
     return Recall(average, threshold, multilabel)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(F1)
 def f1(
     prediction: npt.ArrayLike,
@@ -255,7 +267,7 @@ def f1(
     threshold: float = 0.0,
     multilabel: bool = False,
 ) -> Any:
-    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; arguments as for :func:`precision`.
+    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall.
 
     Examples
     --------

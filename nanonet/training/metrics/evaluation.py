@@ -90,7 +90,31 @@ def evaluate(
     batch_size: int = CHUNK,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Any:
-    """Return the loss, or with metrics a dict of all; see :meth:`nanonet.Sequential.evaluate`."""
+    """Return the loss, or with metrics a dict of all; see :meth:`nanonet.Sequential.evaluate`.
+
+    Parameters
+    ----------
+    x, target : array
+        As ``fit`` takes them; with target=None, x is an iterable of batches.
+    loss : Loss
+    metrics : sequence, or mapping from names, of metrics, optional
+        As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
+    batch_size : int
+        Number of samples per forward pass, to limit memory.
+    sample_weight : array, optional
+        Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
+
+    Returns
+    -------
+    float, or with metrics dict
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not match.
+    ValueError
+        If the total weight is 0.
+    """
     positive_int(batch_size, "evaluate", "batch_size")
     named = by_name(metrics, "evaluate") if metrics is not None else {}
     expect(loss, Loss, "evaluate: expected loss")

@@ -90,6 +90,10 @@ def auc(
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels).
 
+    Returns
+    -------
+    float, or array for average=None
+
     Examples
     --------
     >>> auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
