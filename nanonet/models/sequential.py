@@ -249,6 +249,11 @@ class Sequential(Chain):
         ----------
         until : int, optional
 
+        Raises
+        ------
+        TypeError
+            If until is no integer.
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Tanh
@@ -258,6 +263,11 @@ class Sequential(Chain):
         ['2.weight', '2.bias']
         >>> model.unfreeze()
         """
+        if not isinstance(until, int | np.integer | None):
+            raise TypeError(
+                f"freeze: expected until as a number of layers, as in model[:until], got {until!r}; "
+                "for one layer write model[0].freeze()"
+            )
         for layer in self.layers[:until]:
             layer.freeze()
         if until is None:

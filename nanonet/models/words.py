@@ -10,12 +10,13 @@ from typing import Any
 
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called, hinting
-from nanonet.core.parameter import State
+from nanonet.core.parameter import Parameter, State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.optimizers.sgd import SGD
+from nanonet.training.callbacks import Checkpoint, EarlyStopping
 from nanonet.training.history import History
 from nanonet.training.trainer import Trainer
 
@@ -56,6 +57,8 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
+    "CSVLogger": "CSVLog",
+    "ModelCheckpoint": "Checkpoint",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
@@ -83,13 +86,28 @@ NAMES = LOSSES | {
 
 PACKAGES = ("callbacks", "functional", "layers", "losses", "metrics", "nn", "optim", "optimizers")
 
+INTERCHANGE = {
+    "NanonetClassifier": "from nanonet.interchange.sklearn import NanonetClassifier",
+    "NanonetRegressor": "from nanonet.interchange.sklearn import NanonetRegressor",
+    "from_torch": "from nanonet.interchange.torch import from_torch",
+    "minimize": "from nanonet.interchange.scipy import minimize",
+    "onnx": "from nanonet.interchange import onnx",
+    "sklearn": "from nanonet.interchange.sklearn import NanonetClassifier",
+    "to_torch": "from nanonet.interchange.torch import to_torch",
+    "torch": "from nanonet.interchange.torch import from_torch, to_torch",
+}
+"""What works with other packages, and is imported by its own name."""
+
 METHODS = {
+    "append": "give all layers at once: Sequential(Linear(2, 3), Tanh(), ...)",
     "add": "give all layers at once: Sequential(Linear(2, 3), Tanh(), ...)",
     "compile": "give loss and optimizer to fit: model.fit(x, target, loss=..., optimizer=..., epochs=...)",
     "eval": "a model has no mode: predict is inference, a training step is training",
     "get_weights": "model.state_dict() returns all numbers by name",
     "load_weights": "write model.load_state_dict(nanonet.read_arrays(path))",
     "named_parameters": "write model.parameters(), which has them by name",
+    "pop": "a model keeps its layers: new = Sequential(copy.deepcopy(model[:-1]), Linear(8, 2))",
+    "requires_grad_": "write model.freeze(), or model.unfreeze()",
     "save": "write nanonet.save(model, path)",
     "save_weights": "write nanonet.save(model, path)",
     "score": "write accuracy(model.predict(x), target), or use an estimator of nanonet.interchange.sklearn",
@@ -111,7 +129,15 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
             "zero_grad": "gradients are assigned, not added: there is nothing to reset",
         },
     ),
-    (History, {"history": 'it holds the numbers itself: history["loss"]'}),
+    (
+        History,
+        {
+            "history": 'it holds the numbers itself: history["loss"]',
+            "loss": 'write history["loss"]',
+            "val_loss": 'write history["validation_loss"]',
+        },
+    ),
+    (Parameter, {"requires_grad": "write parameter.trainable = False, or layer.freeze() for all of a layer"}),
     (Sequential, METHODS),
 ]
 """Classes, their attributes in other libraries, and what to write."""
@@ -125,6 +151,19 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
             "'out_features'": "sizes are explicit: Linear(4, 8) has 4 inputs and 8 outputs",
             "positional arguments but": ACTIVATION,
         },
+    ),
+    (
+        EarlyStopping,
+        "__init__",
+        {
+            "'min_delta'": "write margin=...",
+            "'restore_best_weights'": "the best epoch's model is always restored",
+        },
+    ),
+    (
+        Checkpoint,
+        "__init__",
+        {"'save_best_only'": 'with monitor="validation_loss" the best epoch is kept beside the last, in run.best.npz'},
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
     (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
@@ -186,19 +225,25 @@ class Elsewhere:
         self.name, self.hint = name, hint
 
     def __get__(self, thing: object, owner: type) -> Any:
-        if thing is not None and self.name in vars(thing):
+        if self.name in getattr(thing, "__dict__", ()):
             return vars(thing)[self.name]
-        text = f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}"
-        raise AttributeError(text, name=self.name, obj=thing)
+        raise self._missing(thing, owner)
 
     def __set__(self, thing: object, value: object) -> None:
+        if not hasattr(thing, "__dict__"):
+            raise self._missing(thing, type(thing))
         vars(thing)[self.name] = value
+
+    def _missing(self, thing: object, owner: type) -> AttributeError:
+        text = f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}"
+        return AttributeError(text, name=self.name, obj=thing)
 
 
 def _dir(thing: object) -> list[str]:
     """Return what ``dir`` lists: not these."""
     names = object.__dir__(thing)
-    return [n for n in names if n in vars(thing) or not isinstance(getattr_static(thing, n, None), Elsewhere)]
+    own = getattr(thing, "__dict__", ())
+    return [n for n in names if n in own or not isinstance(getattr_static(thing, n, None), Elsewhere)]
 
 
 def teach() -> None:
@@ -210,6 +255,7 @@ def teach() -> None:
             setattr(owner, name, Elsewhere(name, hint))
         setattr(owner, "__dir__", _dir)  # noqa: B010
     setattr(Layer, "__call__", _not_called)  # noqa: B010
+    setattr(Sequential, "__setitem__", _not_replaced)  # noqa: B010
     for name in ARITHMETIC:
         setattr(State, name, State.__array_ufunc__)
 
@@ -218,9 +264,18 @@ def _not_called(layer: Layer, *arguments: Any, **keywords: Any) -> Any:
     raise TypeError(f"{called(layer)}: a layer is called in a model: Sequential({called(layer)})(x)")
 
 
+def _not_replaced(model: Sequential, index: int, layer: object) -> None:
+    raise TypeError(
+        f"{type(model).__name__}: a model keeps its layers; build another one, such as "
+        "Sequential(copy.deepcopy(model[:-1]), Linear(8, 2))"
+    )
+
+
 def unknown_name(name: str) -> AttributeError:
     """Return the error for a name that nanonet does not have."""
     hint = f"; write nanonet.{NAMES[name]}" if name in NAMES else ""
+    if name in INTERCHANGE:
+        hint = f"; write {INTERCHANGE[name]}"
     if name in PACKAGES:
         hint = "; all names are in nanonet itself, such as nanonet.Linear"
     return AttributeError(f"module 'nanonet' has no attribute {name!r}{hint}", name=name)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.training_contract import refuse_overlooked, warn_of_outputs, warn_of_plain_arrays
+from nanonet.checking.training_contract import refuse_overlooked, warn_of_frozen, warn_of_outputs, warn_of_plain_arrays
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int, true_or_false
 from nanonet.core.objects import OURS, Recorded
@@ -292,6 +292,7 @@ class Trainer(Saved):
             feed.pace(turns, steps_per_epoch, class_weight)
             warn_of_plain_arrays(tree)
             warn_of_outputs(self.model, self.loss)
+            warn_of_frozen(tree)
             feed.divide(batch_size, named, shuffle=shuffle)
             self.underway = self.resumed.epoch if self.resumed else None
             if self.underway is not None:

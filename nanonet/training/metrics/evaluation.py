@@ -18,7 +18,7 @@ from nanonet.training.history import Means
 from nanonet.training.metrics.metric import Metric
 from nanonet.training.metrics.named import Metrics, by_name, number
 from nanonet.training.stream import Stream
-from nanonet.training.tables import as_target, is_table
+from nanonet.training.tables import as_target, is_table, refuse_reordered
 
 CHUNK = 4096  # samples per forward pass of an evaluation
 
@@ -127,6 +127,7 @@ def evaluate(
     else:
         data = Dataset(x, target, sample_weight, several=several)
         if is_table(target):
+            refuse_reordered(x, target)
             one = model.predict(each(itemgetter(slice(1)), data.x))
             data.target = as_target(target, data.target, one)
     measures = evaluation(model, loss, data, named, batch_size, name="evaluate")
