@@ -31,12 +31,12 @@ class Call(Protocol):
         ----------
         layer : Layer
             A part of the composite.
-        value : value, or tuple of values
+        value : object, or tuple of objects
             Its input.
 
         Returns
         -------
-        value, or tuple of values
+        object, or tuple of objects
         """
 
     def add(self, *values: Any) -> Any:
@@ -44,11 +44,11 @@ class Call(Protocol):
 
         Parameters
         ----------
-        *values : value
+        *values : object
 
         Returns
         -------
-        value
+        object
         """
 
     def multiply(self, *values: Any) -> Any:
@@ -56,11 +56,11 @@ class Call(Protocol):
 
         Parameters
         ----------
-        *values : value
+        *values : object
 
         Returns
         -------
-        value
+        object
         """
 
     def concatenate(self, *values: Any, axis: int = -1) -> Any:
@@ -68,13 +68,13 @@ class Call(Protocol):
 
         Parameters
         ----------
-        *values : value
+        *values : object
             Of one shape but for this axis.
         axis : int
 
         Returns
         -------
-        value
+        object
         """
 
     def split(self, value: Any, *sizes: int, axis: int = -1) -> tuple[Any, ...]:
@@ -82,13 +82,13 @@ class Call(Protocol):
 
         Parameters
         ----------
-        value : value
+        value : object
         *sizes : int
         axis : int
 
         Returns
         -------
-        tuple of values
+        tuple of objects
         """
 
 
@@ -131,12 +131,12 @@ class Composite(Layer):
         ----------
         call : Call
             Runs a layer, and joins or splits values.
-        x : value, or tuple of values
+        x : object, or tuple of objects
             To be passed on only.
 
         Returns
         -------
-        value, or tuple of values
+        object, or tuple of objects
         """
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Any]:

@@ -57,27 +57,39 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
-    "CSVLogger": "CSVLog",
-    "ModelCheckpoint": "Checkpoint",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
+    "CSVLogger": "CSVLog",
     "Conv1D": "Conv1d",
     "Conv2D": "Conv2d",
     "Conv2DTranspose": "ConvTranspose2d",
+    "CosineAnnealingLR": "CosineRate",
     "DataLoader": "batches",
     "Dense": "Linear",
+    "ExponentialLR": "ExponentialRate",
     "Functional": "Composite",
     "GlobalAveragePooling2D": "GlobalAvgPool",
     "LayerNormalization": "LayerNorm",
+    "LearningRateScheduler": "Schedule",
     "MaxPooling2D": "MaxPool2d",
     "Model": "Sequential",
+    "ModelCheckpoint": "Checkpoint",
     "Module": "Layer",
+    "OneCycleLR": "OneCycleRate",
     "ReduceLROnPlateau": "ReduceOnPlateau",
+    "StepLR": "StepRate",
     "Swish": "SiLU",
     "UpSampling2D": "Upsample",
+    "f1_score": "f1",
     "gradcheck": "check_gradients",
+    "load_model": "load",
+    "precision_score": "precision",
+    "r2_score": "r2",
+    "recall_score": "recall",
     "relu": "ReLU",
+    "roc_auc_score": "auc",
+    "save_model": "save",
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "tanh": "Tanh",
@@ -85,6 +97,16 @@ NAMES = LOSSES | {
 """Names of other libraries, and the nearest one of nanonet."""
 
 PACKAGES = ("callbacks", "functional", "layers", "losses", "metrics", "nn", "optim", "optimizers")
+
+NOT_NEEDED = {
+    "Input": "the first layer says its size: Linear(4, 8)",
+    "manual_seed": "write Sequential(..., rng=0), which fixes a whole run",
+    "no_grad": "model(x) keeps nothing for a backward pass",
+    "tensor": "NumPy arrays are taken as they are",
+    "to_categorical": "CrossEntropy takes labels from 0",
+    "train_test_split": "write fit(..., validation=0.2)",
+}
+"""Names of other libraries that nanonet has no use for, and why."""
 
 INTERCHANGE = {
     "NanonetClassifier": "from nanonet.interchange.sklearn import NanonetClassifier",
@@ -107,6 +129,8 @@ METHODS = {
     "load_weights": "write model.load_state_dict(nanonet.read_arrays(path))",
     "named_parameters": "write model.parameters(), which has them by name",
     "pop": "a model keeps its layers: new = Sequential(copy.deepcopy(model[:-1]), Linear(8, 2))",
+    "predict_classes": "write model(x).argmax(axis=1)",
+    "predict_proba": "write loss.probabilities(model(x)), such as CrossEntropy().probabilities(model(x))",
     "requires_grad_": "write model.freeze(), or model.unfreeze()",
     "save": "write nanonet.save(model, path)",
     "save_weights": "write nanonet.save(model, path)",
@@ -124,6 +148,7 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
     (
         Optimizer,
         {
+            "lr": "write optimizer.learning_rate",
             "minimize": "write fit, or Trainer(model, loss=..., optimizer=...).step(x, target)",
             "step": "write fit, or Trainer(model, loss=..., optimizer=...).step(x, target)",
             "zero_grad": "gradients are assigned, not added: there is nothing to reset",
@@ -274,6 +299,8 @@ def _not_replaced(model: Sequential, index: int, layer: object) -> None:
 def unknown_name(name: str) -> AttributeError:
     """Return the error for a name that nanonet does not have."""
     hint = f"; write nanonet.{NAMES[name]}" if name in NAMES else ""
+    if name in NOT_NEEDED:
+        hint = f"; {NOT_NEEDED[name]}"
     if name in INTERCHANGE:
         hint = f"; write {INTERCHANGE[name]}"
     if name in PACKAGES:
