@@ -63,7 +63,7 @@ class Callback(Recorded):
 
     @property
     def at_every_step(self) -> bool:
-        """Whether ``step_end`` is to be called: by default, if it is overridden.
+        """Whether ``step_end`` is to be called; by default, if it is overridden.
 
         A trainer that is ``fast`` then takes step by step what it would take many steps at a time.
         """

@@ -87,6 +87,18 @@ def test_what_the_reference_shows_describes_all_that_it_takes_returns_and_raises
         assert "Raises" in titles or not raises(thing), "has no section Raises"
 
 
+def test_no_property_begins_with_what_sphinx_takes_for_its_type() -> None:
+    """Of "Whether it runs: by default" it would make a type "Whether it runs"."""
+    first = {
+        f"{cls}.{name}": (value.__doc__ or "").partition("\n")[0]
+        for cls, _ in SHOWN.findall(REFERENCE)
+        if inspect.isclass(found(cls))
+        for name, value in vars(found(cls)).items()
+        if isinstance(value, property) and not name.startswith("_")
+    }
+    assert [name for name, line in first.items() if re.search(r":\s", line)] == []
+
+
 def test_the_reference_shows_much() -> None:
     names = [name for name, *_ in shown()]
     assert len(names) > 200
