@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import is_several, unseeded
+from nanonet.core.checks import is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
@@ -20,7 +19,9 @@ from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
+from nanonet.models.derivatives import Derivatives
 from nanonet.models.loading import load_states
+from nanonet.models.sampling import sampled
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
 from nanonet.training.described import described_by
@@ -32,27 +33,7 @@ from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
 
-@contextmanager
-def seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Make each Sequential that is built without rng within the block use this one; it holds for this thread alone.
-
-    Examples
-    --------
-    >>> from nanonet import Linear, Sequential
-    >>> def weight() -> float:
-    ...     with seeded(np.random.default_rng(0)):
-    ...         return Sequential(Sequential(Linear(1, 1))).vector.value[0]
-    >>> weight() == weight()
-    np.True_
-    """
-    token = unseeded.set(rng)
-    try:
-        yield
-    finally:
-        unseeded.reset(token)
-
-
-class Sequential(Chain):
+class Sequential(Derivatives):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
     Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.
@@ -165,6 +146,55 @@ class Sequential(Chain):
         if outcome.divisor == 0:
             raise nothing_counts(f"{loss}: no sample of this batch counts")
         return outcome.loss, self.vector.grad.copy()
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        *,
+        samples: int | None = None,
+        rng: int | np.random.Generator | None = None,
+    ) -> Array:
+        """Return the prediction for x, shape (batch, ...); with samples, several with dropout, (samples, batch, ...).
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays
+            Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction.
+        batch_size : int, optional
+            Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
+            layer may mix samples.
+        samples : int, optional
+            Predict so often, with layers that draw at random, such as Dropout, as in training, and all others as in
+            inference: how far the results spread says how sure the model is (Gal and Ghahramani 2016).
+        rng : int or Generator, optional
+            What such layers draw from; default: copies of their own generators, so that each call gives the same.
+
+        Returns
+        -------
+        array
+            In the model's dtype; of a model with several outputs a tuple.
+
+        Raises
+        ------
+        ShapeError
+            If x does not have the first layer's input shape.
+        TypeError
+            If x is not numeric.
+        ValueError
+            If samples are asked for, and no layer draws at random.
+
+        Examples
+        --------
+        >>> from nanonet import Dropout, Linear, Sequential
+        >>> model = Sequential(Linear(2, 8), Dropout(0.5), Linear(8, 1), rng=0)
+        >>> model.predict([[1, 2]]).shape, model.predict([[1, 2]], samples=100).shape
+        ((1, 1), (100, 1, 1))
+        """
+        if samples is None:
+            return super().predict(x, batch_size)
+        found: Array = sampled(self, x, samples, rng, batch_size)
+        return found
 
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
         """Return every number of a forward pass and, with target and loss, a backward pass, in inference mode.
