@@ -62,7 +62,10 @@ autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autosummary_generate = False
 napoleon_google_docstring = False
-napoleon_custom_sections = [("Attributes", "params_style")]  # "width, height : float" stays one entry
+napoleon_custom_sections = [
+    ("Attributes", "params_style"),  # "width, height : float" stays one entry
+    ("Parameters of each method", "params_style"),
+]
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 add_module_names = False

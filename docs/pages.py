@@ -13,8 +13,8 @@ an empty folder of the page's own.
 - Digits that differ from machine to machine (rounding errors such as 3.6e-11) are treated as equal. Above a block whose
   other numbers depend on the machine too, such as a long training, an HTML comment allows for it:
   ``<!-- numbers within 10 % -->``. Words are compared all the same, spaces and rules of a table are not.
-- A block that imports PyTorch, Keras, numba, mpi4py or Dask runs only where that is installed; the blocks after it do
-  not use its names. All else that a block imports is in the extra ``docs``.
+- A block that imports PyTorch, Keras, numba, mpi4py, Dask or onnxruntime runs only where that is installed; the blocks
+  after it do not use its names. All else that a block imports is in the extra ``docs``.
 - A formula stands between dollars, ``$g_l = W_{l+1}^T g_{l+1}$``, or between double dollars on lines of its own.
 - A link to a page is a link to its file: ``[a new layer](../how-to/layer.md)``.
 - A Japanese page lies under docs/ja/, at the same place below it. Its lines may be broken anywhere between two Japanese
@@ -42,7 +42,15 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 if str(DOCS) not in sys.path:
     sys.path.append(str(DOCS))  # a block may import what lies beside this file
-MAY_BE_MISSING = {"torch", "keras", "tensorflow", "numba", "mpi4py", "dask"}  # shown, and run where they are installed
+MAY_BE_MISSING = {
+    "torch",
+    "keras",
+    "tensorflow",
+    "numba",
+    "mpi4py",
+    "dask",
+    "onnxruntime",
+}  # shown, and run where they are installed
 
 _BLOCK = re.compile(
     r"(?:^<!-- numbers within (?P<percent>\d+) % -->\n\n?)?"

@@ -62,6 +62,10 @@ def minimize(
         Called after each iteration with an OptimizeResult with ``x`` and ``fun``, with the model set to that point;
         StopIteration ends the search.
 
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+
     Raises
     ------
     ImportError

@@ -12,7 +12,8 @@ from nanonet.core.arrays import Array
 from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.layer import Layer
 from nanonet.losses.loss import Loss
-from nanonet.models.sequential import Sequential, seeded
+from nanonet.models.seeding import seeded
+from nanonet.models.sequential import Sequential
 from nanonet.models.side_by_side import EachMember, SideBySide, is_dense, treats_entries_alike
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History

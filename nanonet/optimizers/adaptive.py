@@ -23,6 +23,13 @@ class Adagrad(Optimizer):
 
     s begins with ``initial_sum``. For a rate that falls too, as by PyTorch's lr_decay, give an
     :class:`InverseTimeRate` as the learning rate.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -73,6 +80,17 @@ class RMSprop(Optimizer):
 
     With ``centered`` the mean c <- a c + (1 - a) g is kept too, and s - c^2, an estimate of the variance, takes the
     place of s; where rounding makes it negative it is 0.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    smoothing : float
+        a, from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
+    momentum : float
+        m; 0 for none.
     """
 
     def __init__(
