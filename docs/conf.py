@@ -42,6 +42,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "languages",
+    "sources",
 ]
 exclude_patterns = ["_*", "ja/*"]  # the Japanese site is built from ja/ itself: languages.py
 templates_path = ["_templates"]
@@ -135,7 +136,7 @@ def run_pages(app: Sphinx) -> None:
 
 
 class MadePictures(SphinxTransform):
-    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved."""
+    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved; marks the figure of a net."""
 
     default_priority = 100
 
@@ -144,6 +145,8 @@ class MadePictures(SphinxTransform):
         for image in self.document.findall(nodes.image):
             picture = made(self.app) / self.env.docname / image["uri"]
             if picture.is_file():
+                if picture.suffix == ".svg" and 'class="nanonet"' in picture.read_text(encoding="utf-8")[:200]:
+                    image["classes"].append("net")
                 image["uri"] = "/" + Path(os.path.relpath(picture, self.env.srcdir)).as_posix()
 
 
