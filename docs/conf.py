@@ -41,6 +41,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "formulas",
     "languages",
     "sources",
 ]
@@ -136,7 +137,7 @@ def run_pages(app: Sphinx) -> None:
 
 
 class MadePictures(SphinxTransform):
-    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved; marks the figure of a net."""
+    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved; marks a net's figure."""
 
     default_priority = 100
 

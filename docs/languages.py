@@ -1,8 +1,8 @@
 """The two languages of the site: each is built on its own, and this file holds what ties them together.
 
-docs/ is built in English without docs/ja/, and docs/ja/ in Japanese, with a sidebar, labels and a search of its own; the
-second site is put into the folder ja/ of the first. A link from one to the other is written as a link to the file, and
-becomes the address of the page that the other build makes of it.
+docs/ is built in English without docs/ja/, and docs/ja/ in Japanese, with a sidebar, labels and a search of its own;
+the second site is put into the folder ja/ of the first. A link from one to the other is written as a link to the file,
+and becomes the address of the page that the other build makes of it.
 """
 
 from __future__ import annotations
