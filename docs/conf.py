@@ -204,7 +204,7 @@ autosummary.extract_summary = first_line  # which would end at the first full st
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what is above."""
     app.connect("builder-inited", run_pages)
-    app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-process-docstring", keep_bars, priority=700)  # after the formulas, which have bars too
     app.connect("autodoc-process-signature", show_constructor)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_made_pages)

@@ -277,6 +277,8 @@ class Reader:
 
     def named(self, token: Token) -> Part:
         """Read a letter or a known name with its index, prime and argument."""
+        if token.text == "a" and self.now.spaced and self.now.text in WORDS:
+            raise NoFormula  # the article
         if token.text in ("√", "sqrt"):
             self.telling += 1
             if self.now.kind == "mark" and self.now.text == "(":
