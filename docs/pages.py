@@ -9,6 +9,7 @@ an empty folder of the page's own.
 - A picture is made by a block of the page that shows it: ``trace.draw().save("forward.svg")``, and then
   ``![The net, with ...](forward.svg)``. It is never committed. The text between the brackets is for those who cannot
   see the picture, and has to be there.
+- matplotlib draws by docs/matplotlibrc, without a background and with grey axes, for light and dark pages.
 - Where pictures need more code than a page is to show, a file of its name beside it makes them: gallery.py for
   gallery.md. It is run first, in the same folder, and prints nothing.
 - An error is shown by ``try: ... except ShapeError as error: print(error)``.
@@ -19,7 +20,8 @@ an empty folder of the page's own.
   not use its names. All else that a block imports is in the extra ``docs``.
 - A formula stands between dollars, ``$g_l = W_{l+1}^T g_{l+1}$``, or between double dollars on lines of its own.
 - A link to a page is a link to its file: ``[a new layer](../how-to/layer.md)``.
-- A Japanese page lies under docs/ja/, at the same place below it. Its lines may be broken anywhere between two Japanese
+- A Japanese page lies under docs/ja/, at the same place below it, and belongs to a site of its own (languages.py). It
+  links to an English page as to any file, ``[...](../results.md)``, but on a card by ``../results.html``. Its lines may be broken anywhere between two Japanese
   letters: no space appears there.
 
 ``python docs/pages.py`` runs all pages, ``python docs/pages.py docs/index.md`` one.
