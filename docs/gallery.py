@@ -95,7 +95,7 @@ def digits() -> None:
 
 
 def lenet() -> None:
-    seen = names_of("lenet", ("--epochs", "5"))
+    seen = names_of("lenet", ("--epochs", "3"))
     plot_weights(seen["model"][1], ax=axes())
 
 
@@ -131,7 +131,7 @@ def autoencoder() -> None:
 
 
 def unet() -> None:
-    seen = names_of("unet", (), TRAINING=400, EPOCHS=8)
+    seen = names_of("unet", (), TRAINING=300, EPOCHS=7)
     pictures = seen["new"][:3, 0]
     colours = np.array([[0.16, 0.56, 0.82], [0.87, 0.42, 0.07]])  # of disks and squares
     shapes = [np.tensordot(masks, colours, (0, 0)).clip(0, 1) for masks in seen["found"][:3]]

@@ -25,10 +25,22 @@ WIDE = r"[\u3005\u3007\u3040-\u30ff\u3400-\u9fff]"  # Japanese letters, without 
 
 WORDS = {  # of the theme; Sphinx has its own in Japanese
     "Back to top": "先頭へ戻る",
-    "Hide navigation sidebar": "目次を隠す",
     "Home": "最初のページ",
+    "Link to this heading": "この見出しへのリンク",
+    "Next": "次へ",
     "On this page": "このページの内容",
+    "Please activate JavaScript to enable the search functionality.": "検索するには JavaScript を有効にしてください。",
+    "Previous": "前へ",
     "Skip to content": "本文へ移動",
+}
+LABELS = {  # of buttons and pictures, which the theme cannot translate
+    "Auto light/dark, in dark mode": "自動 (現在は暗い配色)",
+    "Auto light/dark, in light mode": "自動 (現在は明るい配色)",
+    "Contents": "目次",
+    "Dark mode": "暗い配色",
+    "Expand": "開く",
+    "Light mode": "明るい配色",
+    "Menu": "メニュー",
     "Toggle Light / Dark / Auto color theme": "配色の切り替え (明るい、暗い、自動)",
     "Toggle site navigation sidebar": "全体の目次の表示を切り替える",
     "Toggle table of contents sidebar": "ページの目次の表示を切り替える",
@@ -117,12 +129,19 @@ class ThemeWords(gettext.NullTranslations):
         return WORDS.get(message, message)
 
 
+def labelled(html: str) -> str:
+    """Return the body of a page with Japanese labels."""
+    every = "|".join(map(re.escape, LABELS))
+    return re.sub(rf'(<title>|aria-label=")({every})(?=[<"])', lambda match: match[1] + LABELS[match[2]], html)
+
+
 def offer_other_language(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Give the template the address of the same page in the other language, or of its first page."""
     from_japanese = is_japanese(app)
     other = DOCS if from_japanese else JAPANESE
     name = pagename if (other / f"{pagename}.md").is_file() else "index"
     up = "../" * (pagename.count("/") + from_japanese)
+    context["labelled"] = labelled if from_japanese else str
     context["other_language"] = {
         "code": "en" if from_japanese else "ja",
         "name": "English" if from_japanese else "日本語",

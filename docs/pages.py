@@ -21,8 +21,8 @@ an empty folder of the page's own.
 - A formula stands between dollars, ``$g_l = W_{l+1}^T g_{l+1}$``, or between double dollars on lines of its own.
 - A link to a page is a link to its file: ``[a new layer](../how-to/layer.md)``.
 - A Japanese page lies under docs/ja/, at the same place below it, and belongs to a site of its own (languages.py). It
-  links to an English page as to any file, ``[...](../results.md)``, but on a card by ``../results.html``. Its lines may be broken anywhere between two Japanese
-  letters: no space appears there.
+  links to an English page as to any file, ``[...](../results.md)``, but on a card by ``../results.html``. Its lines may
+  be broken anywhere between two Japanese letters: no space appears there.
 
 ``python docs/pages.py`` runs all pages, ``python docs/pages.py docs/index.md`` one.
 """
