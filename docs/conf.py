@@ -41,7 +41,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
-    "formulas",
+    "docstrings",
     "languages",
     "sources",
 ]

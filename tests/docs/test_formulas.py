@@ -1,4 +1,4 @@
-"""docs/formulas.py: what is a formula in a docstring is typeset in the reference, and what is not stays as it is."""
+"""docs/formulas.py, docstrings.py: what is a formula in a docstring is typeset in the reference, and what is not stays as it is."""
 
 import inspect
 import re
@@ -12,9 +12,10 @@ import nanonet
 from tests import ROOT
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed")
-sys.path.append(str(ROOT / "docs"))  # where formulas.py lies
+sys.path.append(str(ROOT / "docs"))  # where they lie
 
 formulas: Any = import_module("formulas")
+shown_docstrings: Any = import_module("docstrings")
 
 
 def docstrings() -> dict[str, str]:
@@ -80,7 +81,7 @@ def test_words_beside_a_formula_stay_outside_of_it() -> None:
 
 def test_lines_of_an_update_rule_become_a_block_and_code_stays_code() -> None:
     rule = ["A rule::", "", "    s <- s + g^2", "    w <- w - g      m <- b1 m", "", ">>> y = a + b", "3"]
-    shown = formulas.typeset_lines(rule)
+    shown = shown_docstrings.typeset_lines(rule)
     assert shown[0] == "A rule:"
     assert ".. math::" in shown[2]
     assert [line.strip() for line in shown[5:7]] == [
@@ -89,12 +90,12 @@ def test_lines_of_an_update_rule_become_a_block_and_code_stays_code() -> None:
     ]
     assert shown[-2:] == rule[-2:]
     code = ["As follows::", "", "    model.fit(x)", "", "y = a + b"]
-    assert formulas.typeset_lines(code)[:4] == code[:4]
+    assert shown_docstrings.typeset_lines(code)[:4] == code[:4]
 
 
 def test_nothing_but_formulas_changes_and_their_brackets_close() -> None:
     for name, before in DOCSTRINGS.items():
-        after = "\n".join(formulas.typeset_lines(before.splitlines()))
+        after = "\n".join(shown_docstrings.typeset_lines(before.splitlines()))
         for tex in re.findall(r":math:`([^`]*)`", after):
             assert [tex.count(opening) for opening in "{[("] == [tex.count(closing) for closing in "}])"], tex
         rest = re.sub(r"\.\. math::.*?\\end\{alignedat\}|:math:`[^`]*`", " ", after, flags=re.DOTALL)
