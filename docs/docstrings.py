@@ -1,4 +1,4 @@
-"""Docstrings in the reference: their formulas, plain text in help(), are typeset; code and examples stay as they are."""
+"""Docstrings in the reference: their formulas, plain text in help(), are typeset; code and examples stay."""
 
 from __future__ import annotations
 

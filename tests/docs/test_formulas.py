@@ -1,4 +1,4 @@
-"""docs/formulas.py, docstrings.py: what is a formula in a docstring is typeset in the reference, and what is not stays as it is."""
+"""docs/formulas.py, docs/docstrings.py: a formula in a docstring is typeset in the reference, and all else stays."""
 
 import inspect
 import re
