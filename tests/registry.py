@@ -22,6 +22,9 @@ import nanonet
 from nanonet import (
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     SGD,
     Adagrad,
@@ -142,6 +145,11 @@ def unit(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
 def probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw rows that sum to 1."""
     return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
+
+
+def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences and states, and lengths from 0 to 3, which have only the batch axis."""
+    return rng.integers(4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
 
 
 class LayerCase(NamedTuple):
@@ -336,6 +344,26 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    RNN: [
+        LayerCase(lambda: RNN(2, 3), (3, 2)),
+        LayerCase(lambda: RNN(2, 2, 2, nonlinearity="relu", bias=False, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(lambda: RNN(2, 3, initial_state=True, lengths=True), ((3, 2), (1, 3), ()), with_lengths),
+    ],
+    LSTM: [
+        LayerCase(lambda: LSTM(2, 3), (3, 2)),
+        LayerCase(lambda: LSTM(2, 3, carry=SAMPLES), (3, 2)),
+        LayerCase(lambda: LSTM(2, 2, 2, dropout=0.3, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(
+            lambda: LSTM(2, 2, bidirectional=True, output="all", initial_state=True, lengths=True),
+            ((3, 2), (2, 2), (2, 2), ()),
+            with_lengths,
+        ),
+    ],
+    GRU: [
+        LayerCase(lambda: GRU(2, 3), (3, 2)),
+        LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=SAMPLES), (3, 2)),
+        LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+    ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
         LayerCase(lambda: Reparametrised(Linear(3, 4), SpectralNorm()), (2, 3)),

@@ -62,8 +62,8 @@ class Cell(ABC):
     """How many rows of W there are for each of the H numbers of the state."""
 
     apart: int = 0
-    """How many of the gates, the last ones of W, are wanted in two parts: a then begins with their rows of W_hh h + b_hh
-    and ends with those of W_ih x + b_ih.
+    """How many of the gates, the last ones of W, are wanted in two parts: a then begins with their rows of
+    W_hh h + b_hh and ends with those of W_ih x + b_ih.
     """
 
     has_c: bool = False
