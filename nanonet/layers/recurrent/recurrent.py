@@ -210,9 +210,10 @@ class Recurrent(Layer):
         return np.zeros((self.num_layers * self.directions, size, samples), dtype)
 
     def _mask(self, steps: Array) -> Array:
-        """Return what to multiply the input of a layer by, drawn anew."""
-        kept = self.random.generator.random(steps.shape, dtype=steps.dtype) >= self.dropout
-        mask: Array = kept / steps.dtype.type(1 - self.dropout)
+        """Return what to multiply the input of a layer by, drawn anew, one sample after the other."""
+        times, features, samples = steps.shape
+        kept = self.random.generator.random((samples, times, features), dtype=steps.dtype) >= self.dropout
+        mask: Array = kept.transpose(1, 2, 0) / steps.dtype.type(1 - self.dropout)
         return mask
 
     def backward(self, grad: Arrays, cache: _Cache) -> Arrays:
