@@ -13,6 +13,8 @@ from nanonet.core.objects import called, hinting
 from nanonet.core.parameter import State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
+from nanonet.layers.recurrent.recurrent import Recurrent
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.optimizers.sgd import SGD
@@ -71,6 +73,7 @@ NAMES = LOSSES | {
     "Model": "Sequential",
     "Module": "Layer",
     "ReduceLROnPlateau": "ReduceOnPlateau",
+    "SimpleRNN": "RNN",
     "Swish": "SiLU",
     "UpSampling2D": "Upsample",
     "gradcheck": "check_gradients",
@@ -116,6 +119,15 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
 ]
 """Classes, their attributes in other libraries, and what to write."""
 
+RECURRENT = {
+    "'batch_first'": "the batch is always axis 0",
+    "'hidden_size'": "sizes are explicit: LSTM(8, 64) reads 8 features and has a state of 64 numbers",
+    "'return_sequences'": 'y is the sequence; write output="last" for the last state alone',
+    "'return_state'": 'write output="all"',
+    "'stateful'": "write carry=batch_size",
+}
+"""Parts of the errors for the arguments of the recurrent layers, and what to write."""
+
 ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
     (
         Linear,
@@ -127,6 +139,7 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         },
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
+    *((layer, "__init__", RECURRENT) for layer in (Recurrent, RNN)),
     (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
     (
         SGD,

@@ -40,6 +40,7 @@ from nanonet import (
     strict,
 )
 from nanonet.core.arrays import parts_of
+from nanonet.core.rows import may_mix
 from nanonet.layers.recurrent import product
 from nanonet.layers.recurrent.recurrent import Recurrent
 from tests.helpers import generator_state
@@ -408,6 +409,11 @@ def test_a_step_that_is_not_taken_leaves_the_carried_state() -> None:
     assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())
 
 
+def test_a_batch_whose_states_go_on_is_not_taken_apart() -> None:
+    assert not may_mix(model_of(GRU(FEATURES, 1)), training=True)
+    assert may_mix(model_of(GRU(FEATURES, 1, carry=4)), training=True)
+
+
 def test_another_batch_size_is_refused_in_training() -> None:
     model = model_of(LSTM(FEATURES, 1, carry=SAMPLES))
     message = r"LSTM\(3, 1, carry=4\): expected a batch of 4 in training, as carry says, got 3; leave out a last batch"
@@ -519,6 +525,9 @@ def test_it_learns_under_strict_with_frozen_weights_in_place() -> None:
             ValueError,
             "GRU: expected either carry or initial_state=True",
         ),
+        (lambda: LSTM(2, 3, batch_first=True), TypeError, "'batch_first'; the batch is always axis 0"),  # type: ignore[call-arg]
+        (lambda: RNN(64), TypeError, "'hidden_size'; sizes are explicit: LSTM(8, 64)"),  # type: ignore[call-arg]
+        (lambda: GRU(2, 3, return_sequences=True), TypeError, 'write output="last" for the last state'),  # type: ignore[call-arg]
         (lambda: LSTM(2, 3).reset_state(), ValueError, "LSTM(2, 3): it carries no state; write LSTM(..., carry="),
     ],
 )
