@@ -24,7 +24,7 @@ OUTPUTS = ("sequence", "last", "all")
 class Recurrent(Layer):
     """Base of the recurrent layers; see :class:`LSTM` for the arguments."""
 
-    mixes_samples = False
+    mixes_samples: bool | Literal["training"] = False
     weight_ih_l0: Parameter
     weight_hh_l0: Parameter
     bias_ih_l0: Parameter
