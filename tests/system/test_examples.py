@@ -85,7 +85,15 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-WIRED = ["autoencoder.py", "gan.py", "lenet.py", "siamese.py", "two_inputs.py", "unet.py"]  # images, and any wiring
+WIRED = [
+    "autoencoder.py",
+    "gan.py",
+    "gpt.py",
+    "lenet.py",
+    "siamese.py",
+    "two_inputs.py",
+    "unet.py",
+]  # images, and any wiring
 SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
 
 
@@ -189,6 +197,15 @@ def test_two_inputs_lead_to_both_outputs() -> None:
     )
     assert digits > 97
     assert off < guess / 5
+
+
+def test_the_small_gpt_learns_and_writes() -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "gpt.py"), "--steps", "30"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
+    assert len(losses) == 5
+    assert losses[-1] < 3.5 < losses[0] < 4.6
+    assert "\nThe statement " in output
 
 
 @pytest.mark.slow
