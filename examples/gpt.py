@@ -83,8 +83,7 @@ def main() -> None:
     with contextlib.suppress(OSError):  # a quarter faster where the C library is glibc
         tune_allocator()
     trainer = Trainer(model, loss=EveryLetter(), optimizer=rule)
-    print(f"{len(text)} letters, {len(alphabet)} different; {model.vector.size} parameters")
-    print(f"if all were as likely: {math.log(len(alphabet)):.2f} nats a letter")
+    print(f"{len(text)} letters; were all {len(alphabet)} as likely: {math.log(len(alphabet)):.2f} nats a letter")
     for step in range(1, steps + 1):
         windows = rng.integers(len(text) - LENGTH, size=(BATCH, 1)) + np.arange(LENGTH + 1)
         loss = trainer.step(numbers[windows[:, :-1]], numbers[windows[:, 1:]])

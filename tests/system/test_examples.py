@@ -204,7 +204,7 @@ def test_the_small_gpt_learns_and_writes() -> None:
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
     assert len(losses) == 5
-    assert losses[-1] < 3.5 < losses[0] < 4.6
+    assert losses[-1] < 3 < losses[0] < 4.6
     assert "\nThe statement " in output
 
 
