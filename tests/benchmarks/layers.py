@@ -150,6 +150,11 @@ SINGLES = [
     Single("Embedding", (65, 64), (64, 64), below=65),
     Single("Embedding", (1000, 64), (32, 50), below=1000),
     Single("Embedding", (20_000, 128), (32, 100), below=20_000),
+    Single(
+        *("TransformerBlock", (128, 4, 512), (32, 64, 128), "TransformerEncoderLayer"),
+        keywords={"dropout": 0.0, "norm_first": True},
+        theirs={"dropout": 0.0, "norm_first": True, "batch_first": True},
+    ),
 ]
 
 
