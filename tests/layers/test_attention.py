@@ -228,6 +228,13 @@ def test_many_samples_in_blocks_are_what_they_are_in_one(size: int, monkeypatch:
     np.testing.assert_allclose(model.backward(x, cache)[0], dx, rtol=1e-11, atol=1e-13)
 
 
+def test_an_empty_batch_and_an_empty_sequence_are_seen_through() -> None:
+    model = built(Sequential(PositionalEncoding(4), TransformerBlock(4, 2, 5, causal=True), dtype=np.float64))
+    for shape in ((0, 3, 4), (2, 0, 4)):
+        y, cache = model.forward(np.zeros(shape))
+        assert y.shape == model.backward(np.zeros(shape), cache).shape == shape
+
+
 # ---- in nets
 
 
