@@ -80,6 +80,7 @@ def test_dropout_drops_weights_of_the_softmax_and_in_training_alone() -> None:
     y, _ = model.forward(x, training=True)
     np.testing.assert_allclose(y, by_hand(layer, x, drawn.swapaxes(2, 3) / 0.6), rtol=1e-12)
     assert not np.array_equal(model.forward(x, training=True)[0], y)
+    check_gradients(layer, x=x, training=True)
 
 
 def test_the_weights_of_each_head_sum_to_1_and_look_back_alone_if_causal() -> None:
