@@ -79,12 +79,14 @@ from nanonet import (
     MeanAbsoluteError,
     MeanSquaredError,
     Monotone,
+    MultiHeadAttention,
     NAdam,
     Normal,
     Optimizer,
     Parallel,
     Permute,
     PoissonNLL,
+    PositionalEncoding,
     Quantile,
     RAdam,
     ReLU,
@@ -108,6 +110,7 @@ from nanonet import (
     Standardize,
     Tanh,
     Together,
+    TransformerBlock,
     Triplet,
     Uniform,
     Upsample,
@@ -172,6 +175,11 @@ def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
 def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw sequences and states, and lengths from 1 to 3, which have only the batch axis."""
     return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
+
+
+def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
+    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
 
 
 class LayerCase(NamedTuple):
@@ -386,6 +394,31 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: GRU(2, 3), (3, 2)),
         LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=BATCH), (3, 2), samples=BATCH),
         LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+    ],
+    MultiHeadAttention: [
+        LayerCase(lambda: MultiHeadAttention(4, 2), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 1, dropout=0.3, bias=False, causal=True), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 2, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: MultiHeadAttention(4, 2, inputs=2), ((3, 4), (2, 4))),
+        LayerCase(
+            lambda: MultiHeadAttention(4, 2, kdim=3, vdim=5, inputs=3, causal=True, padding_mask=True),
+            ((3, 4), (2, 3), (2, 5), (2,)),
+            padded,
+        ),
+    ],
+    PositionalEncoding: [
+        LayerCase(lambda: PositionalEncoding(3), (4, 3)),
+        LayerCase(lambda: PositionalEncoding(2, 5, learned=True), (4, 2)),
+        LayerCase(lambda: PositionalEncoding(2, 4, learned=Normal(1.0)), (4, 2)),
+    ],
+    TransformerBlock: [
+        LayerCase(lambda: TransformerBlock(4, 2, 6), (3, 4)),
+        LayerCase(
+            lambda: TransformerBlock(4, 1, 5, dropout=0.0, activation=GELU(), norm_first=True, causal=True, bias=False),
+            (3, 4),
+        ),
+        LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
     ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
