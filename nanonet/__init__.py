@@ -27,6 +27,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
@@ -52,6 +53,7 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.positional_encoding import PositionalEncoding
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
@@ -59,6 +61,7 @@ from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
 from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
 from nanonet.losses.loss import Loss
@@ -168,6 +171,7 @@ __all__ = [
     "Metric",
     "Monitor",
     "Monotone",
+    "MultiHeadAttention",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -176,6 +180,7 @@ __all__ = [
     "Parameter",
     "Permute",
     "PoissonNLL",
+    "PositionalEncoding",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -207,6 +212,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "TransformerBlock",
     "Uniform",
     "Upsample",
     "Vector",
