@@ -69,6 +69,7 @@ from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquar
 from nanonet.losses.together import Together
 from nanonet.models import words
 from nanonet.models.files import load, read_arrays, save
+from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
 from nanonet.optimizers.adaptive import Adagrad, RMSprop
@@ -229,6 +230,7 @@ __all__ = [
     "config",
     "confusion_matrix",
     "f1",
+    "least_squares",
     "load",
     "mean_absolute_error",
     "plot_decision_boundary",

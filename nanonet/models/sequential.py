@@ -20,6 +20,7 @@ from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
+from nanonet.models.derivatives import Derivatives
 from nanonet.models.loading import load_states
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
@@ -51,7 +52,7 @@ def seeded(rng: np.random.Generator) -> Iterator[None]:
         unseeded.reset(token)
 
 
-class Sequential(Chain):
+class Sequential(Derivatives):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
     Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.
