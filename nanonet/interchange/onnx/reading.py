@@ -111,8 +111,14 @@ class _Walk:
         if found is None:
             return []
         layer, nodes = found
+        self._alone(node)
         self.reached.advance(nodes)
         return [layer]
+
+    def _alone(self, node: Node) -> None:
+        """Raise an error if the layer that was read takes several values or gives several, which no chain does."""
+        if len(self.reached.taken) > 1 or len(self.reached.given) > 1:
+            raise Unread(f"{node}: begins a layer that takes or gives several values")
 
     def _activation(self) -> Layer:
         layer, nodes = Search(self.reached).run()
@@ -140,6 +146,7 @@ class _Walk:
         found = self.reached.read(users[0])
         if found is None or not {user.place for user in users} <= {node.place for node in found[1]}:
             raise Unread(f"{users[0]}: is only one of those that take {self.reached.value}")
+        self._alone(users[0])
         self.reached.advance(found[1])
         return found[0]
 

@@ -1,0 +1,87 @@
+"""Sequences: the writers of attention, of encodings of positions, and of recurrent layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nanonet.core.arrays import Patterns, Shape
+from nanonet.interchange.onnx.draft import Draft
+from nanonet.interchange.onnx.registration import writes
+from nanonet.layers.attention import MultiHeadAttention
+from nanonet.layers.positional_encoding import PositionalEncoding, waves
+
+# ---- places
+
+
+@writes(PositionalEncoding)
+def _positions(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    if layer.weight is None:
+        return draft.add("Add", x, draft.constant("waves", waves(shape[0], layer.embed_dim, draft.dtype)))
+    return draft.add("Add", x, draft.constant("weight", layer.weight.value[: shape[0]]))
+
+
+# ---- attention
+
+
+@writes(MultiHeadAttention)
+def _attention(draft: Draft, layer: Any, x: Any, shape: Patterns) -> str:
+    """Add q = x Wqᵀ + bq and the like by heads, softmax(q kᵀ / √d) v, and the product with out_proj."""
+    values, shapes = (x, shape) if layer.several_inputs else ((x,), (shape,))
+    query, keys = shapes[0][0], shapes[layer.inputs > 1][0]
+    size = layer.embed_dim // layer.num_heads
+    q, k, v = _projected(draft, layer, values)
+    q = _by_head(draft, layer, draft.add("Mul", q, draft.number(1 / math.sqrt(size))), query, [0, 2, 1, 3])
+    k, v = _by_head(draft, layer, k, keys, [0, 2, 3, 1]), _by_head(draft, layer, v, keys, [0, 2, 1, 3])
+    scores, hidden = draft.add("MatMul", q, k), _hidden(draft, layer, values, query, keys)
+    if hidden:
+        scores = draft.add("Where", hidden, draft.number(float(np.finfo(draft.dtype).min)), scores)
+    weights = draft.add("Softmax", scores, axis=-1)
+    if layer.padding_mask:  # a query may see no key
+        weights = draft.add("Where", hidden, draft.number(0.0), weights)
+    heads = draft.add("Transpose", draft.add("MatMul", weights, v), perm=[0, 2, 1, 3])
+    mixed = draft.add("Reshape", heads, draft.integers(0, query, layer.embed_dim))
+    return draft.write(layer.out_proj, mixed, (query, layer.embed_dim), "out_proj")  # type: ignore[no-any-return]
+
+
+def _projected(draft: Draft, layer: Any, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the products for queries, keys and values: one for all of them where they are of one sequence."""
+    if layer.inputs == 1:
+        parameters = layer.in_proj_weight, layer.in_proj_bias
+        whole = _product(draft, values[0], "in_proj", parameters[0].value, parameters[1] and parameters[1].value)
+        return draft.add_several(3, "Split", whole, draft.integers(*[layer.embed_dim] * 3), axis=-1)
+    weights = _separate(layer)
+    biases = [None] * 3 if layer.in_proj_bias is None else np.split(layer.in_proj_bias.value, 3)
+    given = [values[0], *(values[1:] if layer.inputs == 3 else [values[1]] * 2)]
+    names = ("q_proj", "k_proj", "v_proj")
+    return tuple(_product(draft, *each) for each in zip(given, names, weights, biases, strict=False))
+
+
+def _separate(layer: Any) -> list[Any]:
+    """Return the weights of queries, keys and values."""
+    if len({layer.embed_dim, layer.kdim, layer.vdim}) == 1:
+        return np.split(layer.in_proj_weight.value, 3)
+    return [layer.q_proj_weight.value, layer.k_proj_weight.value, layer.v_proj_weight.value]
+
+
+def _product(draft: Draft, x: str, name: str, weight: Any, bias: Any) -> str:
+    turned = draft.add("Transpose", draft.constant(f"{name}_weight", weight), perm=[1, 0])
+    product = draft.add("MatMul", x, turned)
+    return product if bias is None else draft.add("Add", product, draft.constant(f"{name}_bias", bias))
+
+
+def _by_head(draft: Draft, layer: Any, x: str, length: int, order: list[int]) -> str:
+    shape = draft.integers(0, length, layer.num_heads, layer.embed_dim // layer.num_heads)
+    return draft.add("Transpose", draft.add("Reshape", x, shape), perm=order)
+
+
+def _hidden(draft: Draft, layer: Any, values: tuple[str, ...], query: int, keys: int) -> str:
+    """Add which keys a query does not see, (N, 1, queries, keys) or what can be repeated to it; empty: none."""
+    later = draft.constant("later", ~np.tri(query, keys, dtype=bool)) if layer.causal else ""
+    if not layer.padding_mask:
+        return later
+    padding = draft.add("Cast", values[-1], to=draft.onnx.TensorProto.BOOL)
+    padding = draft.add("Unsqueeze", padding, draft.integers(1, 2))
+    return draft.add("Or", padding, later) if later else padding
