@@ -54,6 +54,9 @@ from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.positional_encoding import PositionalEncoding
+from nanonet.layers.recurrent.gru import GRU
+from nanonet.layers.recurrent.lstm import LSTM
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
@@ -105,6 +108,9 @@ if not TYPE_CHECKING:  # type checkers report unknown names themselves
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "SGD",
     "Activation",

@@ -48,7 +48,9 @@ def computed(path: Path, x: Arrays) -> list[Any]:
     """Return what onnxruntime makes of inputs, or onnx itself where onnxruntime lacks an operator for float64."""
     proto = onnx.load(path)
     names = [f"x{i}" for i in range(len(x))] if isinstance(x, tuple) else ["x"]
-    given = dict(zip(names, parts_of(x), strict=True))
+    given = {  # a mask is of integers there
+        name: part.astype(np.int64) if part.dtype == bool else part for name, part in zip(names, parts_of(x), strict=True)
+    }
     if proto.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
         if any(each.op_type == "ConvTranspose" for each in proto.graph.node):
             return []  # onnx computes it without its groups
