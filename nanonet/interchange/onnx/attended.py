@@ -92,7 +92,7 @@ class Search:
 
     graph: Graph
     givens: dict[str, Input]
-    found: dict[str, View | Sizes] = field(default_factory=dict)
+    found: dict[str, View | Sizes | Unproven] = field(default_factory=dict)
     nodes: dict[int, Node] = field(default_factory=dict)
 
     def run(self, start: Node) -> tuple[View, list[Node]] | None:
@@ -151,8 +151,14 @@ class Search:
     def at(self, name: str, depth: int = 0) -> View | Sizes:
         """Return what a value is, or raise Unproven."""
         if name not in self.found:
-            self.found[name] = self._found(name, depth)
-        return self.found[name]
+            try:
+                self.found[name] = self._found(name, depth)
+            except Unproven as error:
+                self.found[name] = error
+        found = self.found[name]
+        if isinstance(found, Unproven):
+            raise found
+        return found
 
     def _found(self, name: str, depth: int) -> View | Sizes:
         if name in self.givens:

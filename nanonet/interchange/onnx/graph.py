@@ -152,7 +152,7 @@ class Graph:
         if node.operator == "Shape":
             return True
         others = [name for name in node.inputs if name and not self.is_constant(name)]
-        return node.operator in RULES and bool(others) and all(name in self._measured for name in others)
+        return node.operator in RULES and all(name in self._measured for name in others)
 
     def is_measured(self, value: str) -> bool:
         """Return whether a value depends on shapes and constants alone; what measures is no user of a value."""

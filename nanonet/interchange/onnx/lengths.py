@@ -87,9 +87,12 @@ def computed(operator: str, attributes: dict[str, Any], given: list[Sizes], most
         if any(each.unknown for each in shape) or not 0 <= product(shape).number <= most:
             raise Unproven(f"{operator} to lengths that are not known, or to too many")
     try:
-        return np.asarray(rule(attributes, *_alike(operator, given)))
+        found = np.asarray(rule(attributes, *_alike(operator, given)))
     except (ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
         raise Unproven(f"{operator}: {error}") from None
+    if found.dtype == object and all(not each.unknown for each in found.reshape(-1)):
+        return np.array([each.number for each in found.reshape(-1)], np.int64).reshape(found.shape)
+    return found
 
 
 def _alike(operator: str, given: list[Sizes]) -> list[Sizes]:
@@ -146,6 +149,7 @@ def _lower(attributes: dict[str, Any], array: Sizes, *k: Sizes) -> Sizes:
 
 RULES: dict[str, Any] = {
     "Identity": lambda attributes, array: array,
+    "Add": lambda attributes, a, b: a + b,
     "Cast": _cast,
     "Concat": lambda attributes, *arrays: np.concatenate(arrays, axis=attributes["axis"]),
     "ConstantOfShape": _full,
@@ -153,11 +157,13 @@ RULES: dict[str, Any] = {
     "Equal": lambda attributes, a, b: np.equal(a, b),
     "Expand": lambda attributes, array, shape: array * np.ones(shape.tolist(), array.dtype),
     "Gather": lambda attributes, array, index: np.take(array, index.astype(int), axis=attributes["axis"]),
+    "Mod": lambda attributes, a, b: np.mod(a, b),
     "Mul": lambda attributes, a, b: a * b,
     "Not": lambda attributes, a: np.logical_not(a),
     "Reshape": lambda attributes, array, shape: array.reshape(shape.tolist()),
     "Slice": lambda attributes, array, *given: array[tuple(sliced(attributes, array.ndim, list(given)))],
     "Sqrt": lambda attributes, array: np.sqrt(array),
+    "Sub": lambda attributes, a, b: a - b,
     "Squeeze": lambda attributes, array, *given: np.squeeze(array, _axes(attributes, given)),
     "Trilu": _lower,
     "Unsqueeze": lambda attributes, array, *given: np.expand_dims(array, _axes(attributes, given) or ()),
