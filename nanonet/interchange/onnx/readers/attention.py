@@ -9,7 +9,8 @@ import numpy as np
 
 from nanonet.core.arrays import Numbers
 from nanonet.core.layer import Layer
-from nanonet.interchange.onnx.attended import Mixed, Output, Projected, Search
+from nanonet.interchange.onnx.described.attention import AttentionSearch
+from nanonet.interchange.onnx.described.values import Mixed, Output, Projected
 from nanonet.interchange.onnx.graph import Node
 from nanonet.interchange.onnx.reached import Reached, unless
 from nanonet.interchange.onnx.registration import reads
@@ -21,7 +22,7 @@ def attention(reached: Reached, node: Node) -> Layer | None:
     """Return the MultiHeadAttention that begins with an operator; None if there is none."""
     if reached.dtype.kind != "f":
         return None
-    found = Search(reached.graph, {**reached.known, reached.value: reached.here}).run(node)
+    found = AttentionSearch(reached.graph, {**reached.known, reached.value: reached.here}).run(node)
     if found is None:
         return None
     view, nodes = found
@@ -32,9 +33,9 @@ def attention(reached: Reached, node: Node) -> Layer | None:
     q, k, v = _rows(scores.q, scores.rows[0]), _rows(scores.k, scores.rows[1]), _rows(mixed.v, mixed.rows)
     scale = scores.factor * math.sqrt(mixed.rows.shape[1])
     if not math.isclose(scale, 1, rel_tol=1e-6):
-        q = tuple(None if array is None else array * array.dtype.type(scale) for array in q)
+        q = _times(q, scale)
     if mixed.v.factor != 1:
-        v = tuple(None if array is None else array * array.dtype.type(mixed.v.factor) for array in v)
+        v = _times(v, mixed.v.factor)
     options = _masked(mixed)
     if options is None or len(output.weight) != embed_dim or q[0].shape[1] != embed_dim:
         return None
@@ -47,6 +48,12 @@ def _rows(projected: Projected, rows: Any) -> tuple[Any, Any]:
     return projected.weight[order], None if projected.bias is None else projected.bias[order]
 
 
+def _times(pair: tuple[Any, Any], factor: float) -> tuple[Any, Any]:
+    weight, bias = pair
+    number = weight.dtype.type(factor)
+    return weight * number, None if bias is None else bias * number
+
+
 def _masked(mixed: Mixed) -> dict[str, Any] | None:
     """Return what of the keys is hidden, as options of the layer; None if it is something else."""
     scores = mixed.weights.scores
@@ -57,7 +64,7 @@ def _masked(mixed: Mixed) -> dict[str, Any] | None:
         return None  # a query that sees no key sees all of them
     if hidden.later is None:
         return {"padding_mask": True}
-    if not np.array_equal(hidden.later, ~np.tri(*hidden.later.shape, dtype=bool)):
+    if not np.array_equal(hidden.later, np.tri(*hidden.later.shape) == 0):
         return None
     return {"causal": True, **unless(False, padding_mask=hidden.padding is not None)}
 
