@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanonet.core.arrays import Numbers
-from nanonet.interchange.onnx.described.lengths import RULES
+from nanonet.interchange.onnx.lengths import RULES
 from nanonet.interchange.onnx.folding import FOLDS, folded
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole

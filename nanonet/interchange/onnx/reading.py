@@ -50,6 +50,10 @@ def _dtype(graph: Graph, arrays: list[Any]) -> np.dtype[Any]:
     return np.result_type(*floats) if floats else np.dtype(np.float32)
 
 
+class Several(Unread):
+    """A layer that takes or gives several values, for which a chain has no place."""
+
+
 class _Walk:
     """A traversal of a graph, from value to value."""
 
@@ -92,7 +96,12 @@ class _Walk:
         """Consume an operator, the only one that takes the value, and those that it is one layer with."""
         written = node.operator in OPERATORS and len(node.inputs) > 1
         if not written:
-            found = self._read(node)
+            here = self.reached.here
+            try:
+                found = self._read(node)
+            except Several:
+                self.reached.enter(here)
+                return self._wired([node])
             if found:
                 return found[0]
         try:
@@ -118,7 +127,7 @@ class _Walk:
     def _alone(self, node: Node) -> None:
         """Raise an error if the layer that was read takes several values or gives several, which no chain does."""
         if len(self.reached.taken) > 1 or len(self.reached.given) > 1:
-            raise Unread(f"{node}: begins a layer that takes or gives several values")
+            raise Several(f"{node}: begins a layer that takes or gives several values")
 
     def _activation(self) -> Layer:
         layer, nodes = Search(self.reached).run()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.interchange.onnx.described.lengths import ONE, Length, Unproven, lengths, product
+from nanonet.interchange.onnx.lengths import ONE, Length, Unproven, lengths, product
 
 Index = npt.NDArray[np.intp]
 

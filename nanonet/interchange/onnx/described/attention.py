@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from nanonet.interchange.onnx.described.arrangement import View
-from nanonet.interchange.onnx.described.lengths import Length, Unproven
+from nanonet.interchange.onnx.lengths import Length, Unproven
 from nanonet.interchange.onnx.described.masks import cast, either, softmax, where
 from nanonet.interchange.onnx.described.moves import MOVED
 from nanonet.interchange.onnx.described.products import add, gemm, matmul, scaled

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.interchange.onnx.described.arrangement import View, known
-from nanonet.interchange.onnx.described.lengths import Unproven
+from nanonet.interchange.onnx.lengths import Unproven
 from nanonet.interchange.onnx.described.search import whole
 from nanonet.interchange.onnx.described.values import Hidden, Scores, Weights
 from nanonet.interchange.onnx.graph import Node

@@ -6,7 +6,7 @@ from typing import Any
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.described.arrangement import View, known
-from nanonet.interchange.onnx.described.lengths import Unproven, sliced
+from nanonet.interchange.onnx.lengths import Unproven, sliced
 from nanonet.interchange.onnx.graph import Node
 
 

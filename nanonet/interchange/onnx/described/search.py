@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from nanonet.interchange.onnx.described.arrangement import Part, View
-from nanonet.interchange.onnx.described.lengths import ONE, Length, Sizes, Unproven, computed, sizes
+from nanonet.interchange.onnx.lengths import ONE, Length, Sizes, Unproven, computed, sizes
 from nanonet.interchange.onnx.graph import Graph, Input, Node
 
 MOST = 400  # operators of one layer, those that compute with sizes included
@@ -33,6 +33,10 @@ class Search(ABC):
     @abstractmethod
     def given(self, value: Input) -> View:
         """Return what a value is that comes in."""
+
+    def needed(self, node: Node) -> list[str]:
+        """Return the inputs of an operator that its function takes."""
+        return [name for name in node.inputs if name]
 
     def after(self, start: Node) -> list[Node]:
         """Return the operators after a node that are known here, and itself, in the order of the file."""
@@ -85,7 +89,7 @@ class Search(ABC):
         node = self.graph.maker(name)
         if node is None or depth > MOST or len(self._nodes) > MOST:
             raise Unproven(f"{name} is too far away")
-        given = [self.at(each, depth + 1) for each in node.inputs if each]
+        given = [self.at(each, depth + 1) for each in self.needed(node)]
         self._nodes.add(node.place)
         if node.operator == "Shape" and isinstance(given[0], View):
             return sizes(given[0].shape)[node.attributes.get("start", 0) : node.attributes.get("end")]

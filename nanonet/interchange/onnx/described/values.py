@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.described.arrangement import Index
-from nanonet.interchange.onnx.described.lengths import Length
+from nanonet.interchange.onnx.lengths import Length
 from nanonet.interchange.onnx.graph import Input
 
 

@@ -13,6 +13,7 @@ from nanonet.interchange.onnx.graph import FLOATS, Node
 from nanonet.interchange.onnx.reached import Reached
 from nanonet.interchange.onnx.readers.attention import attention
 from nanonet.interchange.onnx.readers.norms import group_norm
+from nanonet.interchange.onnx.readers.recurrent import recurrent
 from nanonet.interchange.onnx.recognition import meant
 from nanonet.interchange.onnx.registration import reads
 from nanonet.layers import activations as act
@@ -196,7 +197,7 @@ def _copied(reached: Reached, lengths: list[int], copies: bool) -> tuple[int, ..
 
 @reads("Transpose")
 def _transpose(reached: Reached, node: Node) -> Layer:
-    if (found := attention(reached, node)) is not None:
+    if (found := attention(reached, node) or recurrent(reached, node)) is not None:
         return found
     order = node.attributes.get("perm")
     if order is None or not order or order[0] != 0:

@@ -12,6 +12,9 @@ from nanonet.interchange.onnx.draft import Draft
 from nanonet.interchange.onnx.registration import writes
 from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.positional_encoding import PositionalEncoding, waves
+from nanonet.layers.recurrent.gru import GRU
+from nanonet.layers.recurrent.lstm import LSTM
+from nanonet.layers.recurrent.rnn import RNN
 
 # ---- places
 
@@ -85,3 +88,84 @@ def _hidden(draft: Draft, layer: Any, values: tuple[str, ...], query: int, keys:
     padding = draft.add("Cast", values[-1], to=draft.onnx.TensorProto.BOOL)
     padding = draft.add("Unsqueeze", padding, draft.integers(1, 2))
     return draft.add("Or", padding, later) if later else padding
+
+
+# ---- recurrent layers
+
+ORDERS = {RNN: [0], GRU: [1, 0, 2], LSTM: [0, 3, 1, 2]}
+"""Where each of ONNX's gates is among PyTorch's: h; z, r, h of r, z, n; i, o, f, c of i, f, g, o."""
+
+
+@writes(RNN, LSTM, GRU)
+def _recurrent(draft: Draft, layer: Any, x: Any, shape: Patterns) -> Any:
+    """Add one operator for each layer, with times first: the only layout that onnxruntime takes."""
+    steps, *others = x if isinstance(x, tuple) else (x,)
+    directions, size = layer.directions, layer.hidden_size
+    steps = draft.add("Transpose", steps, perm=[1, 0, 2])
+    lengths = draft.add("Cast", others[-1], to=draft.onnx.TensorProto.INT32) if layer.lengths else ""
+    first = [_first_states(draft, layer, value) for value in others[: len(layer.state_names)] * layer.initial_state]
+    last: list[tuple[str, ...]] = []
+    for i in range(layer.num_layers):
+        inputs = *_weights(draft, layer, i), lengths, *(state[i] for state in first)
+        sequence, *states = draft.add_several(
+            1 + len(layer.state_names), _operator(layer), steps, *_until_last(inputs), **_settings(layer)
+        )
+        last.append(tuple(states))
+        if directions == 1:
+            steps = draft.add("Squeeze", sequence, draft.integers(1))
+        else:
+            steps = draft.add("Transpose", sequence, perm=[0, 2, 1, 3])
+            steps = draft.add("Reshape", steps, draft.integers(0, 0, directions * size))
+    if layer.output == "last":
+        h = draft.add("Transpose", last[-1][0], perm=[1, 0, 2])
+        return draft.add("Reshape", h, draft.integers(0, directions * size))
+    y = draft.add("Transpose", steps, perm=[1, 0, 2])
+    if layer.output == "sequence":
+        return y
+    turned = [[draft.add("Transpose", state, perm=[1, 0, 2]) for state in states] for states in zip(*last, strict=True)]
+    return y, *(draft.add("Concat", *each, axis=1) if each[1:] else each[0] for each in turned)
+
+
+def _operator(layer: Any) -> str:
+    return next(cls.__name__ for cls in ORDERS if isinstance(layer, cls))
+
+
+def _settings(layer: Any) -> dict[str, Any]:
+    """Return the attributes of the operator."""
+    settings = {"hidden_size": layer.hidden_size, "direction": "bidirectional" if layer.bidirectional else "forward"}
+    if isinstance(layer, GRU):
+        settings["linear_before_reset"] = 1
+    if isinstance(layer, RNN):
+        settings["activations"] = [{"tanh": "Tanh", "relu": "Relu"}[layer.nonlinearity]] * layer.directions
+    return settings
+
+
+def _weights(draft: Draft, layer: Any, i: int) -> tuple[str, ...]:
+    """Add W, R and, if there are biases, B of one layer, with the gates in ONNX's order."""
+    order = next(order for cls, order in ORDERS.items() if isinstance(layer, cls))
+    found = []
+    for direction in range(layer.directions):
+        values = {name: parameter.value for name, parameter in layer.parameters_of(i, direction).items()}
+        by_gate = {name: np.split(value, len(order)) for name, value in values.items()}
+        found.append({name: np.concatenate([gates[j] for j in order]) for name, gates in by_gate.items()})
+    w, r = (np.stack([each[name] for each in found]) for name in ("weight_ih", "weight_hh"))
+    names = [draft.constant(f"weight_ih_l{i}", w), draft.constant(f"weight_hh_l{i}", r)]
+    if not layer.bias:
+        return *names, ""
+    b = np.stack([np.concatenate([each["bias_ih"], each["bias_hh"]]) for each in found])
+    return *names, draft.constant(f"bias_l{i}", b)
+
+
+def _first_states(draft: Draft, layer: Any, value: str) -> list[str]:
+    """Add the first states of each layer, (directions, N, hidden), from those of all."""
+    pieces: tuple[str, ...] = (value,)
+    if layer.num_layers > 1:
+        sizes = draft.integers(*[layer.directions] * layer.num_layers)
+        pieces = draft.add_several(layer.num_layers, "Split", value, sizes, axis=1)
+    return [draft.add("Transpose", piece, perm=[1, 0, 2]) for piece in pieces]
+
+
+def _until_last(names: tuple[str, ...]) -> list[str]:
+    """Return inputs without those left out at the end."""
+    count = max((i for i, name in enumerate(names, 1) if name), default=0)
+    return list(names[:count])
