@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nanonet.core.arrays import Numbers
-from nanonet.interchange.onnx.lengths import RULES
 from nanonet.interchange.onnx.folding import FOLDS, folded
+from nanonet.interchange.onnx.lengths import RULES
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole
 

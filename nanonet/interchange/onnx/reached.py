@@ -153,7 +153,7 @@ class Reached:
             if layer is NotImplemented:
                 self.enter(before)
                 return None
-            if self.shape is before.shape and layer is not None:
+            if self.shape is before.shape and layer is not None and len(self.taken) == 1 and not self.given:
                 self.shape = lengths_after(layer, before.shape)
         nodes = [node, *self._also]
         whole = before.dtype.kind != "f"

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from nanonet.interchange.onnx.described.arrangement import View
-from nanonet.interchange.onnx.lengths import Length, Unproven
 from nanonet.interchange.onnx.described.masks import cast, either, softmax, where
 from nanonet.interchange.onnx.described.moves import MOVED
 from nanonet.interchange.onnx.described.products import add, gemm, matmul, scaled
 from nanonet.interchange.onnx.described.search import Search, sequence
 from nanonet.interchange.onnx.described.values import Given, Hidden, Output
 from nanonet.interchange.onnx.graph import Input, Node
+from nanonet.interchange.onnx.lengths import Length, Unproven
+
+OPERATORS: Mapping[str, Callable[..., Any]] = {
+    **MOVED,
+    **{"MatMul": matmul, "Gemm": gemm, "Add": add, "Mul": scaled, "Div": scaled},
+    **{"Softmax": softmax, "Where": where, "Or": either, "Cast": cast},
+}
 
 
 class AttentionSearch(Search):
     """The search for an attention that begins with an operator."""
 
-    operators: ClassVar[Mapping[str, Callable[..., Any]]] = {
-        **MOVED,
-        **{"MatMul": matmul, "Gemm": gemm, "Add": add, "Mul": scaled, "Div": scaled},
-        **{"Softmax": softmax, "Where": where, "Or": either, "Cast": cast},
-    }
+    @property
+    def operators(self) -> Mapping[str, Callable[..., Any]]:
+        """What each operator makes of values."""
+        return OPERATORS
 
     def given(self, value: Input) -> View:
         """Return a sequence (batch, time, features), or a mask (batch, keys)."""

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.interchange.onnx.described.arrangement import View, known
-from nanonet.interchange.onnx.lengths import Unproven
 from nanonet.interchange.onnx.described.search import whole
 from nanonet.interchange.onnx.described.values import Hidden, Scores, Weights
 from nanonet.interchange.onnx.graph import Node
+from nanonet.interchange.onnx.lengths import Unproven
 
 HIDES = -1e30  # a score as low as this is one of a key that is not seen
 BOOL = 9  # ONNX's number of the element type

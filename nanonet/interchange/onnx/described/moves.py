@@ -6,8 +6,8 @@ from typing import Any
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.described.arrangement import View, known
-from nanonet.interchange.onnx.lengths import Unproven, sliced
 from nanonet.interchange.onnx.graph import Node
+from nanonet.interchange.onnx.lengths import Unproven, sliced
 
 
 def _moved(name: str) -> Any:

@@ -9,11 +9,11 @@ import numpy as np
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.described.arrangement import Index, Part, View, known
-from nanonet.interchange.onnx.lengths import ONE, Length, Unproven
 from nanonet.interchange.onnx.described.masks import masked
 from nanonet.interchange.onnx.described.search import whole
 from nanonet.interchange.onnx.described.values import Given, Mixed, Output, Projected, Scores, Weights
 from nanonet.interchange.onnx.graph import FLOATS, Node
+from nanonet.interchange.onnx.lengths import ONE, Length, Unproven
 
 
 def gemm(node: Node, output: str, a: Any, b: Any, *c: Any) -> View:

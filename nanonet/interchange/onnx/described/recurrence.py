@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,9 +39,10 @@ class State:
 
 @dataclass(frozen=True)
 class Counts:
-    """The lengths of the sequences."""
+    """The lengths of the sequences, or which of them are 0."""
 
     name: str
+    are_zero: bool = False
 
 
 class Ends(NamedTuple):
@@ -64,16 +65,21 @@ class RecurrenceSearch(Search):
         The value that has the lengths.
     """
 
-    operators: ClassVar[Mapping[str, Callable[..., Any]]] = {**MOVED, **dict.fromkeys(KINDS), "Concat": None}  # type: ignore[dict-item]
-
     def __init__(self, graph: Graph, givens: dict[str, Input], x: str) -> None:
         super().__init__(graph, givens)
         self.x = x
         self.layers: list[Node] = []
         self.states: dict[str, str] = {}
         self.lengths: str | None = None
-        self.operators = {**MOVED, "Concat": self._concatenated, "Cast": self._cast, "Gather": self._gathered}  # type: ignore[misc]
-        self.operators |= dict.fromkeys(KINDS, self._layer)  # type: ignore[operator]
+        self._operators: dict[str, Callable[..., Any]] = {
+            **{**MOVED, "Concat": self._concatenated, "Cast": self._cast, "Gather": self._gathered},
+            **{"Equal": self._compared, "Where": self._chosen, **dict.fromkeys(KINDS, self._layer)},
+        }
+
+    @property
+    def operators(self) -> Mapping[str, Callable[..., Any]]:
+        """What each operator makes of values."""
+        return self._operators
 
     def given(self, value: Input) -> View:
         """Return the sequence (batch, time, features), a first state, or lengths."""
@@ -182,7 +188,7 @@ class RecurrenceSearch(Search):
         lengths = node.inputs[4]
         if lengths:
             view = self.at(lengths)
-            if not isinstance(view, View) or not isinstance(view.what, Counts):
+            if not isinstance(view, View) or view.what != Counts(getattr(view.what, "name", "")):
                 raise Unproven(f"{node}: lengths that are computed")
         name = self.at(lengths).what.name if lengths else None  # type: ignore[union-attr]
         if self.layers and name != self.lengths:
@@ -226,6 +232,27 @@ class RecurrenceSearch(Search):
         if not isinstance(view.what, Counts) or node.attributes["to"] != INT32:
             raise Unproven("a cast")
         return view
+
+    def _compared(self, node: Node, output: str, view: Any, number: Any) -> View:
+        """Return which lengths are 0."""
+        if not isinstance(view, View) or not isinstance(view.what, Counts) or number.size != 1 or number.any():
+            raise Unproven("a comparison of something else")
+        return replace(view, what=replace(view.what, are_zero=True))
+
+    def _chosen(self, node: Node, output: str, where: Any, first: Any, last: Any) -> View:
+        """Return the last state, which is the first one where a sequence has no entries."""
+        if not all(isinstance(each, View) for each in (where, first, last)) or where.what != Counts(
+            self.lengths or "", True
+        ):
+            raise Unproven("a choice of something else")
+        states = isinstance(first.what, State) and isinstance(last.what, Steps)
+        if not states or first.what.name != self.states.get(last.what.name):
+            raise Unproven("a choice of something else")
+        batch = [dim if _is_batch(dim) else () for dim in last.dims]
+        if first.dims != last.dims or first.offset != last.offset or where.dims != tuple(batch):
+            raise Unproven("a choice of something else")
+        chosen: View = last
+        return chosen
 
     def _gathered(self, node: Node, output: str, view: Any, index: Any) -> View:
         """Return some of the features, or the last time of a sequence that is read forward."""

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from nanonet.interchange.onnx.described.arrangement import Part, View
-from nanonet.interchange.onnx.lengths import ONE, Length, Sizes, Unproven, computed, sizes
 from nanonet.interchange.onnx.graph import Graph, Input, Node
+from nanonet.interchange.onnx.lengths import ONE, Length, Sizes, Unproven, computed, sizes
 
 MOST = 400  # operators of one layer, those that compute with sizes included
 LARGEST = 1 << 22  # entries of an array that is computed, such as a mask
 
 
 class Search(ABC):
-    """The values of a graph described, as far as one layer may need them.
-
-    Attributes
-    ----------
-    operators : dict
-        Of functions ``function(node, output, *inputs)`` that return what an operator makes of values.
-    """
-
-    operators: ClassVar[Mapping[str, Callable[..., Any]]]
+    """The values of a graph described, as far as one layer may need them."""
 
     def __init__(self, graph: Graph, givens: dict[str, Input]) -> None:
         self.graph, self.givens = graph, givens
         self._found: dict[str, View | Sizes | Unproven] = {}
         self._nodes: set[int] = set()
+
+    @property
+    @abstractmethod
+    def operators(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions ``function(node, output, *inputs)`` that return what an operator makes of values."""
 
     @abstractmethod
     def given(self, value: Input) -> View:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.described.arrangement import Index
-from nanonet.interchange.onnx.lengths import Length
 from nanonet.interchange.onnx.graph import Input
+from nanonet.interchange.onnx.lengths import Length
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,7 @@ def recurrent(reached: Reached, node: Node) -> Layer | None:
     output = next(iter(ends.values)) if len(ends.values) == 1 else "all"
     options |= unless("sequence", output=output if output in ("sequence", "last") else "all")
     arrays = _arrays(reached, search.layers)
-    layer: Layer = LAYERS[first.operator](
-        arrays["weight_ih_l0"].shape[1], first.attributes["hidden_size"], **options
-    )
+    layer: Layer = LAYERS[first.operator](arrays["weight_ih_l0"].shape[1], first.attributes["hidden_size"], **options)
     reached.take(*ends.nodes)
     reached.takes(reached.value, *states, *([search.lengths] if search.lengths else []))
     _give(reached, layer, first, len(search.layers), ends)
@@ -88,7 +86,9 @@ def _check(node: Node) -> None:
     if attributes.get("clip") or attributes.get("input_forget") or (node.operator == "LSTM" and node.inputs[7]):
         raise ValueError(f"{node}: clips, joins its input and forget gates or has peepholes, which nanonet's does not")
     if node.operator == "GRU" and not attributes["linear_before_reset"]:
-        raise ValueError(f"{node}: resets before the product, linear_before_reset=0; nanonet's GRU after it, as PyTorch's")
+        raise ValueError(
+            f"{node}: resets before the product, linear_before_reset=0; nanonet's GRU after it, as PyTorch's"
+        )
 
 
 def _arrays(reached: Reached, layers: list[Node]) -> dict[str, Numbers]:
@@ -119,7 +119,7 @@ def _batch_first(reached: Reached, node: Node) -> Any:
     found = recurrent(reached, node)
     if found is None:
         raise ValueError(
-            f"{node}: expected a sequence with the batch first, through a Transpose or layout=1, first states that come "
-            "in or are 0, and outputs turned back to the batch first"
+            f"{node}: expected a sequence with the batch first, through a Transpose or layout=1, first states that "
+            "come in or are 0, and outputs turned back to the batch first"
         )
     return found

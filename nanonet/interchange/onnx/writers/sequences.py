@@ -104,13 +104,16 @@ def _recurrent(draft: Draft, layer: Any, x: Any, shape: Patterns) -> Any:
     steps = draft.add("Transpose", steps, perm=[1, 0, 2])
     lengths = draft.add("Cast", others[-1], to=draft.onnx.TensorProto.INT32) if layer.lengths else ""
     first = [_first_states(draft, layer, value) for value in others[: len(layer.state_names)] * layer.initial_state]
-    last: list[tuple[str, ...]] = []
+    last: list[list[str]] = []
     for i in range(layer.num_layers):
-        inputs = *_weights(draft, layer, i), lengths, *(state[i] for state in first)
+        starts = [state[i] for state in first]
+        inputs = *_weights(draft, layer, i), lengths, *starts
         sequence, *states = draft.add_several(
             1 + len(layer.state_names), _operator(layer), steps, *_until_last(inputs), **_settings(layer)
         )
-        last.append(tuple(states))
+        if layer.lengths and first:
+            states = [_unless_empty(draft, others[-1], *each) for each in zip(states, starts, strict=True)]
+        last.append(states)
         if directions == 1:
             steps = draft.add("Squeeze", sequence, draft.integers(1))
         else:
@@ -163,6 +166,12 @@ def _first_states(draft: Draft, layer: Any, value: str) -> list[str]:
         sizes = draft.integers(*[layer.directions] * layer.num_layers)
         pieces = draft.add_several(layer.num_layers, "Split", value, sizes, axis=1)
     return [draft.add("Transpose", piece, perm=[1, 0, 2]) for piece in pieces]
+
+
+def _unless_empty(draft: Draft, lengths: str, last: str, first: str) -> str:
+    """Add the choice of the first state for sequences of length 0, for which onnxruntime gives 0 as the last one."""
+    empty = draft.add("Equal", lengths, draft.integers(0))
+    return draft.add("Where", draft.add("Unsqueeze", empty, draft.integers(0, 2)), first, last)
 
 
 def _until_last(names: tuple[str, ...]) -> list[str]:
