@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nanonet.inspection.explanation.formulas import shown
 from nanonet.inspection.explanation.terms import Entry, Factor, Signal, Terms, Worked, explains
 from nanonet.inspection.explanation.unrolled import (
@@ -39,9 +37,9 @@ ADDED = {
 STATE = {"en": "an entry of the state before, `{h}`", "ja": "直前の状態 `{h}` の成分"}
 INPUT = {"en": "an entry of the input, `{h}`", "ja": "入力 `{h}` の成分"}
 SIGNALS = {
-    "en": "The error signal `{g}` of a time comes from the output `h` of that time and, through `U`, the weights of "
-    "the state, from the next time. ",
-    "ja": "各時刻の誤差信号 `{g}` は、その時刻の出力 `h` と、状態の重み `U` を通して次の時刻から逆伝播します。",
+    "en": "The error signal `{g}` of a time comes from the output `h` of that time and, through `U`, "
+    "which is `{U}`, from the next time. ",
+    "ja": "各時刻の誤差信号 `{g}` は、その時刻の出力 `h` と、`{U}` である `U` を通して次の時刻から逆伝播します。",
 }
 GATES = {
     "en": {
@@ -112,6 +110,7 @@ class _Lines:
         self.times, self.size = len(run.x), layer.hidden_size
         self.is_top = level == layer.num_layers - 1
         self.mark = self._marked(level)
+        self.recurrent = f"weight_hh_l{level}{'_reverse' * turned}"
 
     def _marked(self, level: int) -> str:
         """Return what a letter of a level is marked with, if there are several levels or directions."""
@@ -257,7 +256,10 @@ class _Lines:
                 text = ADDED[lang]
             else:
                 text = MULTIPLIES[lang].replace("{what}", (STATE if state else INPUT)[lang].replace("{h}", letter))
-            text += SIGNALS[lang].replace("{g}", signal + self.mark) + GATES[lang][self.kind.name]
+            text += (
+                SIGNALS[lang].replace("{g}", signal + self.mark).replace("{U}", self.recurrent)
+                + GATES[lang][self.kind.name]
+            )
             text += ("" if self.is_top else ABOVE[lang]) + SUMMED[lang]
             found[lang] = text.replace("{count}", str(self.times)).replace("{a}", "a" + self.mark)
         return found

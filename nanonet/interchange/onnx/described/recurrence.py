@@ -278,7 +278,8 @@ class RecurrenceSearch(Search):
         if any(each.offset != first.offset + i * step for i, each in enumerate(views)) or step < 1:
             raise Unproven("a Concat in another order")
         joined = (Part("feature", Length(len(views)), Length(step)), *first.dims[axis])
-        return replace(first, dims=(*first.dims[:axis], joined, *first.dims[axis + 1 :])).merged()
+        whole_of: View = replace(first, dims=(*first.dims[:axis], joined, *first.dims[axis + 1 :]))
+        return whole_of.merged()
 
 
 def _is_batch(dim: tuple[Part, ...]) -> bool:
