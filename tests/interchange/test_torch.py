@@ -49,7 +49,8 @@ def assert_close(ours: Array, theirs: Any) -> None:
 
 def output(module: Any, x: Array) -> Any:
     with torch.no_grad():
-        return module(torch.from_numpy(x.copy()))
+        y = module(torch.from_numpy(x.copy()))
+    return y[0] if isinstance(y, tuple) else y  # a recurrent module adds its last state
 
 
 # ---- whole chains
@@ -261,6 +262,14 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"norm_type": [1.0], "scale_grad_by_freq": [False, True], "sparse": [False, True], "_weight": []},
         **{"_freeze": [True], "device": ["cpu"], "dtype": []},
     },
+    **{
+        name: {
+            **{"mode": [], "input_size": [1, 3], "hidden_size": [1, 4], "num_layers": [1, 2], "dropout": [0.0, 0.3]},
+            **{"bidirectional": [False, True], "proj_size": [0, 1] if name == "LSTM" else []},
+            **{"batch_first": [True, False], **PLAIN_WEIGHT},
+        }
+        for name in ("RNN", "LSTM", "GRU")
+    },
 }
 """For each option of each module that is known here, values to try."""
 
@@ -277,6 +286,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
+    **{
+        name: {"input_size": 2, "hidden_size": 3, "num_layers": 2, "batch_first": True}
+        for name in ("RNN", "LSTM", "GRU")
+    },
 }
 """What a module cannot do without."""
 
@@ -305,6 +318,8 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
         return rng.integers(arguments["num_embeddings"], size=(4, 3))
+    if name in ("RNN", "LSTM", "GRU"):
+        return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
     features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))

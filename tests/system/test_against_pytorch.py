@@ -16,6 +16,9 @@ import pytest
 from nanonet import (
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     SGD,
     Adagrad,
@@ -137,6 +140,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     **{kind: "compared with options drawn, in test_pool.py" for kind in (MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d)},
     **{kind: "compared with options drawn, in test_pool.py" for kind in (GlobalAvgPool, AdaptiveAvgPool2d)},
     **{kind: "compared with options drawn, in test_resize.py" for kind in (Upsample, ZeroPad2d)},
+    **{kind: "compared with options drawn, in test_recurrent.py" for kind in (RNN, LSTM, GRU)},
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
     Fork: Branches,
     Parallel: Branches,
