@@ -13,7 +13,7 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import ShapeError
 from nanonet.losses.loss import Loss, nothing_counts
-from nanonet.models.per_sample import Passes
+from nanonet.models.per_sample import Passes, Twins
 from nanonet.training.step import gradients
 
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # of a central difference: its error and rounding are alike there
@@ -57,7 +57,7 @@ class Derivatives(Chain):
                [5., 6.]], dtype=float32)
         """
         entered = self._floats(x, "jacobian")
-        passes = Passes(self, entered)
+        passes = Passes(Twins(self), entered)
         found = [
             each(lambda inner, part=part: np.empty((len(part), *part.shape[1:], *inner.shape[1:]), part.dtype), entered)
             for part in passes.parts
@@ -101,7 +101,7 @@ class Derivatives(Chain):
         >>> model.vjp([[0.0, 0.0]], [[1.0, 0.0, -1.0]])
         array([[-4., -4.]], dtype=float32)
         """
-        passes = Passes(self, self._floats(x, "vjp"))
+        passes = Passes(Twins(self), self._floats(x, "vjp"))
         return passes.backward(self._like(passes.y, grad, "vjp", "grad", "the prediction"))
 
     def jvp(self, x: Any, tangent: Any) -> Any:
@@ -132,7 +132,7 @@ class Derivatives(Chain):
         array([[-1., -1., -1.]], dtype=float32)
         """
         entered = self._floats(x, "jvp")
-        passes, along = Passes(self, entered), parts_of(self._like(entered, tangent, "jvp", "tangent", "x"))
+        passes, along = Passes(Twins(self), entered), parts_of(self._like(entered, tangent, "jvp", "tangent", "x"))
         found = [np.zeros_like(part) for part in passes.parts]
         for number, place, unit in passes.units():
             for dx, direction in zip(parts_of(passes.backward(unit)), along, strict=True):
@@ -170,7 +170,7 @@ class Derivatives(Chain):
         array([[3., 4., 1.],
                [5., 6., 1.]], dtype=float32)
         """
-        passes = Passes(self, self.enter(x))
+        passes = Passes(Twins(self), self.enter(x))
         found = [np.zeros((*part.shape, self.vector.size), part.dtype) for part in passes.parts]
         for number, place, unit in passes.units():
             found[number][place] = passes.parameters(unit)

@@ -17,6 +17,7 @@ from nanonet.training.history import History
 
 LESS, MORE = 0.1, 10.0  # the damping is multiplied by these after a step that was taken, and after one that was not
 MOST = 1e10  # damping from which on no step is worth trying
+FIRST, LITTLE = 10, 1e-4  # iterations before α is chosen by the data, and α in these, of the mean curvature
 
 
 def least_squares(
@@ -153,22 +154,30 @@ class _Objective:
 
 
 class _Evidence(_Objective):
-    """β Σ r² / 2 + α Σ w² / 2, with the most probable α and β (MacKay 1992, Bayesian interpolation)."""
+    """β Σ r² / 2 + α Σ w² / 2, with the most probable α and β (MacKay 1992, Bayesian interpolation).
 
-    alpha, beta = 0.0, 0.0  # of no point yet
+    The data are fitted first, with little α: of weights that do not fit yet, the most probable ones would be 0.
+    """
+
+    alpha, beta, before, iterations = 0.0, 1.0, math.inf, 0
 
     def update(self, jtj: Floats, loss: float, w: Floats) -> dict[str, float]:
         """Set α = γ / Σ w² and β = (residuals - γ) / Σ r², where γ = Σ βλ / (βλ + α) over the eigenvalues λ of JᵀJ."""
-        gamma = float(len(w))
-        if self.beta:
-            curvature = self.beta * self.residuals.samples * np.linalg.eigvalsh(jtj).clip(0)
-            gamma = float((curvature / (curvature + self.alpha)).sum())
-        squares = 2 * self.residuals.samples * loss
-        tiny = np.finfo(np.float64).tiny
-        self.alpha = gamma / max(float(w @ w), tiny)
-        free = self.residuals.count - gamma
-        self.beta = free / max(squares, tiny) if free > 0 else 1.0  # as at first, with more parameters than data
-        return {"effective_parameters": gamma}
+        curvature = self.residuals.samples * np.linalg.eigvalsh(jtj).clip(0)
+        self.iterations += 1
+        if self.iterations <= FIRST and loss < 0.9999 * self.before:
+            self.alpha, self.before = LITTLE * float(curvature.mean()), loss
+        else:
+            self.iterations = FIRST
+            gamma = self._determined(curvature)
+            tiny = np.finfo(np.float64).tiny
+            self.alpha = gamma / max(float(w @ w), tiny)
+            self.beta = (self.residuals.count - gamma) / max(2 * self.residuals.samples * loss, tiny)
+        return {"effective_parameters": self._determined(curvature)}
+
+    def _determined(self, curvature: Floats) -> float:
+        """Return γ, the number of parameters that the data determine."""
+        return float((self.beta * curvature / (self.beta * curvature + self.alpha)).sum())
 
     def value(self, loss: float, w: Floats) -> float:
         """Return β Σ r² / 2 + α Σ w² / 2."""

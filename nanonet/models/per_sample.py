@@ -1,4 +1,4 @@
-"""Passes: one forward pass whose way back can be taken many times, with each sample's own gradients if asked for."""
+"""Passes: a forward pass whose way back can be taken many times, with each sample's own gradients if asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from nanonet.checking.view import View
-from nanonet.core.arrays import Array, Arrays, batch_size_of, each
+from nanonet.core.arrays import Array, Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.layer import Layer
+from nanonet.core.parameter import Parameter
 from nanonet.core.rows import may_mix
 from nanonet.inspection.by_class import ByClass
 from nanonet.layers.conv import Conv1d, Conv2d
@@ -30,11 +31,30 @@ Any other layer gets them by a backward pass for each sample, which is right too
 """
 
 
-class Passes:
-    """A forward pass of a model in inference mode, on a copy of what a pass changes.
+class Twins:
+    """A model's layers in a row, on a copy of what a pass changes, so that any number of passes leaves the model alone.
 
-    Each sample goes through alone where a layer may relate samples: what is asked for are derivatives of a function of
-    one sample.
+    A chain within the model is taken apart. Each sample goes alone through a layer that may relate samples: what is
+    asked for are derivatives of a function of one sample.
+    """
+
+    def __init__(self, model: Chain) -> None:
+        self.size, self.dtype = model.vector.size, model.dtype
+        self.links: list[_Link] = []
+        self._add(View(model, live=False).root, 0)
+
+    def _add(self, layer: Layer, start: int) -> int:
+        """Add a layer whose parameters begin there in the vector; return where they end."""
+        if isinstance(layer, Chain) and type(layer).forward is Chain.forward:
+            for part in layer.layers:
+                start = self._add(part, start)
+            return start
+        self.links.append(_Link(layer, start))
+        return start + sum(parameter.size for parameter in layer.parameters().values())
+
+
+class Passes:
+    """A forward pass in inference mode, and any number of ways back.
 
     Attributes
     ----------
@@ -42,47 +62,34 @@ class Passes:
         The prediction.
     """
 
-    def __init__(self, model: Chain, x: Arrays) -> None:
-        self._batch, self._size = batch_size_of(x), model.vector.size
-        self._links: list[_Link] = []
-        self.y = self._forward(View(model, live=False).root, x, 0)
-
-    def _forward(self, layer: Layer, x: Arrays, start: int) -> Arrays:
-        """Return the output, and record a link for the layer; a chain is taken apart."""
-        if not isinstance(layer, Chain) or type(layer).forward is not Chain.forward:
-            self._links.append(_Link(layer, x, start))
-            return self._links[-1].y
-        for part in layer.layers:
-            x = self._forward(part, x, start)
-            start += sum(parameter.size for parameter in part.parameters().values())
-        return x
-
-    def backward(self, grad: Arrays) -> Arrays:
-        """Return dE/dx for dE/dy."""
-        for link in reversed(self._links):
-            grad = link.backward(grad)
-        return grad
-
-    def parameters(self, grad: Arrays) -> Array:
-        """Return dE/dw of each sample for dE/dy, shape (batch, size), 0 for frozen parameters."""
-        rows = np.zeros((self._batch, self._size), self.dtype)
-        lowest = next((i for i, link in enumerate(self._links) if link.moving), len(self._links))
-        for i in range(len(self._links) - 1, lowest - 1, -1):
-            self._links[i].assign(grad, rows)
-            if i > lowest:
-                grad = self._links[i].backward(grad)
-        return rows
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """That of the prediction."""
-        dtype: np.dtype[Any] = self.parts[0].dtype
-        return dtype
+    def __init__(self, twins: Twins, x: Arrays) -> None:
+        self._batch, self._twins = batch_size_of(x), twins
+        self._passed: list[_Passed] = []
+        self.y = x
+        for link in twins.links:
+            self._passed.append(_Passed(link, self.y))
+            self.y = self._passed[-1].y
 
     @property
     def parts(self) -> tuple[Array, ...]:
         """The prediction as a tuple of its arrays."""
-        return self.y if isinstance(self.y, tuple) else (self.y,)
+        return parts_of(self.y)
+
+    def backward(self, grad: Arrays) -> Arrays:
+        """Return dE/dx for dE/dy."""
+        for passed in reversed(self._passed):
+            grad = passed.backward(grad)
+        return grad
+
+    def parameters(self, grad: Arrays) -> Array:
+        """Return dE/dw of each sample for dE/dy, shape (batch, size), 0 for frozen parameters."""
+        rows = np.zeros((self._batch, self._twins.size), self._twins.dtype)
+        lowest = next((i for i, passed in enumerate(self._passed) if passed.link.moving), len(self._passed))
+        for i in range(len(self._passed) - 1, lowest - 1, -1):
+            self._passed[i].assign(grad, rows)
+            if i > lowest:
+                grad = self._passed[i].backward(grad)
+        return rows
 
     def units(self) -> Iterator[tuple[int, Any, Arrays]]:
         """Yield each number of a sample's prediction: which output it is in, its index, and the dE/dy that picks it."""
@@ -95,47 +102,52 @@ class Passes:
 
 
 class _Link:
-    """A layer, what went into it and came out, and where its parameters lie in the vector."""
+    """A layer, and where its trainable parameters lie in the vector."""
 
-    def __init__(self, layer: Layer, x: Arrays, start: int) -> None:
-        self.layer, self.x, self.alone = layer, x, may_mix(layer, training=False)
-        self.moving: list[tuple[str, slice]] = []  # the trainable parameters
+    def __init__(self, layer: Layer, start: int) -> None:
+        self.layer, self.alone = layer, may_mix(layer, training=False)
+        self.formula = None if self.alone else FORMULAS.of(layer)
+        self.moving: list[tuple[str, Parameter, slice]] = []
         for name, parameter in layer.parameters().items():
             if parameter.trainable:
-                self.moving.append((name, slice(start, start + parameter.size)))
+                self.moving.append((name, parameter, slice(start, start + parameter.size)))
             start += parameter.size
-        if self.alone:
+
+
+class _Passed:
+    """What went into a layer and came out."""
+
+    def __init__(self, link: _Link, x: Arrays) -> None:
+        self.link, self.x = link, x
+        if link.alone:
             self.y: Arrays = _joined([y for y, _ in self._singly])
         else:
-            self.y, self._cache = layer.forward(x)
+            self.y, self._cache = link.layer.forward(x)
 
     @cached_property
     def _singly(self) -> list[tuple[Arrays, Any]]:
         """Output and cache for each sample alone."""
-        return [self.layer.forward(x) for x in _samples(self.x)]
+        return [self.link.layer.forward(x) for x in _samples(self.x)]
 
     def backward(self, grad: Arrays) -> Arrays:
         """Return dE/dx."""
-        if not self.alone:
-            return self.layer.backward(grad, self._cache)
+        if not self.link.alone:
+            return self.link.layer.backward(grad, self._cache)
         each_alone = zip(_samples(grad), self._singly, strict=True)
-        return _joined([self.layer.backward(g, cache) for g, (_, cache) in each_alone])
+        return _joined([self.link.layer.backward(g, cache) for g, (_, cache) in each_alone])
 
     def assign(self, grad: Arrays, rows: Array) -> None:
         """Store dE/dparameter of each sample in its place of the rows."""
-        if not self.moving:
-            return
-        formula = None if self.alone else FORMULAS.of(self.layer)
-        if formula is not None:
-            found = formula(self.layer, self.x, grad)
-            for name, place in self.moving:
+        layer, formula, moving = self.link.layer, self.link.formula, self.link.moving
+        if formula is not None and moving:
+            found = formula(layer, self.x, grad)
+            for name, _, place in moving:
                 rows[:, place] = found[name].reshape(len(rows), -1)
-            return
-        parameters = self.layer.parameters()
-        for row, g, (_, cache) in zip(rows, _samples(grad), self._singly, strict=True):
-            self.layer.backward_parameters(g, cache)
-            for name, place in self.moving:
-                row[place] = parameters[name].grad.ravel()
+        elif moving:
+            for row, g, (_, cache) in zip(rows, _samples(grad), self._singly, strict=True):
+                layer.backward_parameters(g, cache)
+                for _, parameter, place in moving:
+                    row[place] = parameter.grad.ravel()
 
 
 def _samples(arrays: Arrays) -> Iterator[Arrays]:

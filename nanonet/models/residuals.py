@@ -12,7 +12,7 @@ from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import batch_size_of, each
 from nanonet.losses.loss import nothing_counts
 from nanonet.losses.regression import SquaredError
-from nanonet.models.per_sample import Passes
+from nanonet.models.per_sample import Passes, Twins
 from nanonet.models.sequential import Sequential
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,8 @@ class Residuals:
         self.samples, self.count = len(counted), len(counted) * prediction[0].size
         if not self.samples:
             raise nothing_counts("least_squares: no sample counts")
-        self._model, self._x = model, each(lambda part: part[counted], entered)
+        self._model, self._twins = model, Twins(model)
+        self._x = each(lambda part: part[counted], entered)
         self._target = target[counted].reshape(self.samples, -1).astype(np.float64)
         self._weight: Floats = np.ones(self.samples) if weight is None else weight[counted] / weight[counted].mean()
         moves = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
@@ -70,7 +71,7 @@ class Residuals:
         size = self._moves.size
         jtj, jtr = np.zeros((size, size)), np.zeros(size)
         for rows in self._blocks():
-            passes = Passes(self._model, each(lambda part, rows=rows: part[rows], self._x))
+            passes = Passes(self._twins, each(lambda part, rows=rows: part[rows], self._x))
             y, weight = passes.parts[0], self._weight[rows, None]
             r = y.reshape(len(y), -1) - self._target[rows]
             for column, (_, _, unit) in zip(r.T, passes.units(), strict=True):

@@ -22,6 +22,7 @@ from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
 from nanonet.models.derivatives import Derivatives
 from nanonet.models.loading import load_states
+from nanonet.models.sampling import sampled
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
 from nanonet.training.history import History
@@ -140,6 +141,55 @@ class Sequential(Derivatives):
         if outcome.divisor == 0:
             raise nothing_counts(f"{loss}: no sample of this batch counts")
         return outcome.loss, self.vector.grad.copy()
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        *,
+        samples: int | None = None,
+        rng: int | np.random.Generator | None = None,
+    ) -> Array:
+        """Return the prediction for x, shape (batch, ...); with samples, several with dropout, (samples, batch, ...).
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays
+            Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction.
+        batch_size : int, optional
+            Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
+            layer may mix samples.
+        samples : int, optional
+            Predict so often, with layers that draw at random, such as Dropout, as in training, and all others as in
+            inference: how far the results spread says how sure the model is (Gal and Ghahramani 2016).
+        rng : int or Generator, optional
+            What such layers draw from; default: copies of their own generators, so that each call gives the same.
+
+        Returns
+        -------
+        array
+            In the model's dtype; of a model with several outputs a tuple.
+
+        Raises
+        ------
+        ShapeError
+            If x does not have the first layer's input shape.
+        TypeError
+            If x is not numeric.
+        ValueError
+            If samples are asked for, and no layer draws at random.
+
+        Examples
+        --------
+        >>> from nanonet import Dropout, Linear, Sequential
+        >>> model = Sequential(Linear(2, 8), Dropout(0.5), Linear(8, 1), rng=0)
+        >>> model.predict([[1, 2]]).shape, model.predict([[1, 2]], samples=100).shape
+        ((1, 1), (100, 1, 1))
+        """
+        if samples is None:
+            return super().predict(x, batch_size)
+        found: Array = sampled(self, x, samples, rng, batch_size)
+        return found
 
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
         """Return every number of a forward pass and, with target and loss, a backward pass, in inference mode.

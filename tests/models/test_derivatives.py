@@ -30,7 +30,7 @@ from nanonet import (
 )
 from nanonet.core.arrays import each, parts_of
 from nanonet.core.rows import may_mix
-from nanonet.models.per_sample import FORMULAS, Passes
+from nanonet.models.per_sample import FORMULAS, Passes, Twins
 from tests.helpers import picture
 from tests.registry import LAYERS, LayerCase, params
 
@@ -89,7 +89,7 @@ def test_the_gradients_of_the_samples_add_up_to_those_of_the_batch_for_every_lay
     model, x = model_of(case), case.x()
     before, y = picture(model), model(x)
     grad = each(lambda part: np.random.default_rng(3).normal(size=part.shape), y)
-    rows = Passes(model, model.enter(x)).parameters(grad)
+    rows = Passes(Twins(model), model.enter(x)).parameters(grad)
     assert picture(model) == before
     _, cache = model.forward(model.enter(x))
     model.vector.grad = np.zeros(model.vector.size)

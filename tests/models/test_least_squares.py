@@ -241,6 +241,17 @@ def test_the_evidence_keeps_a_net_with_too_many_units_smooth() -> None:
     assert 2 < history["effective_parameters"][-1] < 20  # of 91
 
 
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_the_evidence_does_not_take_weights_of_0_for_the_most_probable_before_the_data_are_fitted(scale: float) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (60, 1))
+    target = scale * (np.sin(5 * x) + 0.2 * rng.normal(size=x.shape))
+    model = Sequential(Linear(1, 20), Tanh(), Linear(20, 1), dtype=np.float64, rng=2)
+    history = least_squares(model, x, target, iterations=60, bayesian=True)
+    assert history["effective_parameters"][-1] > 3
+    assert SquaredError()(model(x), target) < 0.1 * scale**2
+
+
 def test_the_evidence_of_a_linear_model_is_at_its_fixed_point() -> None:
     """MacKay's equations hold at the end: γ = Σ βλ / (βλ + α), α Σ w² = γ, β Σ r² = n - γ."""
     rng = np.random.default_rng(0)

@@ -85,7 +85,15 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-WIRED = ["autoencoder.py", "gan.py", "lenet.py", "siamese.py", "two_inputs.py", "unet.py"]  # images, and any wiring
+WIRED = [
+    "autoencoder.py",
+    "gan.py",
+    "lenet.py",
+    "pinn.py",
+    "siamese.py",
+    "two_inputs.py",
+    "unet.py",
+]  # images, and any wiring
 SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
 
 
@@ -180,6 +188,15 @@ def test_the_siamese_net_knows_pairs_of_the_digits_that_it_was_trained_on() -> N
     known, strange = found(r"new images of 0 to 7: (\S+)%\n.*never seen: (\S+)%", output)
     assert known > 95
     assert 45 < strange < known
+
+
+@pytest.mark.slow
+def test_the_equation_is_solved_to_six_digits() -> None:
+    (residual,) = found(r"(\S+) at the end", output_of("pinn.py"))
+    value, slope = found(r"u - sin\(pi x\)\|: (\S+); .*by jacobian: (\S+)", output_of("pinn.py"))
+    assert residual < 1e-8
+    assert value < 1e-5
+    assert slope < 1e-4
 
 
 @pytest.mark.slow
