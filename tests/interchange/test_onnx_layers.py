@@ -42,7 +42,13 @@ runtime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not ins
 pytestmark = pytest.mark.peer
 
 RECURRENT = {"RNN", "LSTM", "GRU"}
-ONLY_SINGLE = {"Conv", "ConvTranspose", "AveragePool", "Resize", *RECURRENT}  # operators that onnxruntime lacks for float64
+ONLY_SINGLE = {
+    "Conv",
+    "ConvTranspose",
+    "AveragePool",
+    "Resize",
+    *RECURRENT,
+}  # operators that onnxruntime lacks for float64
 
 
 def is_plain(recurrent: Any) -> bool:
@@ -56,7 +62,8 @@ def computed(path: Path, x: Arrays) -> list[Any]:
     proto = onnx.load(path)
     names = [f"x{i}" for i in range(len(x))] if isinstance(x, tuple) else ["x"]
     given = {  # a mask is of integers there
-        name: part.astype(np.int64) if part.dtype == bool else part for name, part in zip(names, parts_of(x), strict=True)
+        name: part.astype(np.int64) if part.dtype == bool else part
+        for name, part in zip(names, parts_of(x), strict=True)
     }
     if proto.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
         if any(each.op_type == "ConvTranspose" for each in proto.graph.node):

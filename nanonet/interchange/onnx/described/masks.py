@@ -20,6 +20,8 @@ BOOL = 9  # ONNX's number of the element type
 
 def masked(view: View, array: npt.NDArray[Any]) -> View:
     """Return scores to which a constant mask is added."""
+    if not array.any():
+        return view
     low = float(array.min())
     if view.what.hidden is not None or not np.isin(array, [0, low]).all() or low > HIDES:
         raise Unproven("a sum that is no mask")
