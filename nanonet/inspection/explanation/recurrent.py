@@ -46,13 +46,13 @@ GATES = {
         "RNN": "",
         "LSTM": "`i`, `f` and `o` are the gates, `n` the new content, `c` the second state, and `m` = tanh(`c`). ",
         "GRU": "`r` and `z` are the gates, `n` the new content, in which `r` multiplies the sum `m` of the state; `e` "
-        "is the error signal of the sums of the state. ",
+        "is the error signal of the sums of the state, `g` times `r` in the rows of `n` and `g` in the others. ",
     },
     "ja": {
         "RNN": "",
         "LSTM": "`i`、`f`、`o` はゲート、`n` は新しい内容、`c` は第 2 の状態、`m` は tanh(`c`) です。",
         "GRU": "`r` と `z` はゲート、`n` は新しい内容で、その中で `r` は状態の和 `m` に掛けられます。`e` は状態の和の"
-        "誤差信号です。",
+        "誤差信号で、`n` の行では `g` に `r` を掛けたもの、ほかの行では `g` です。",
     },
 }
 ABOVE = {
@@ -124,12 +124,13 @@ class _Lines:
     def terms(self, own: str, place: tuple[int, ...]) -> Terms:
         """Return the terms of an entry."""
         row, *column = place
-        signal = "e" if own.endswith("hh") and self.kind.name == "GRU" else "g"
+        differs = own.endswith("hh") and self.kind.name == "GRU" and row >= 2 * self.size
+        signal = "e" if differs else "g"
         times = sorted(range(self.times), key=self.t)
         outputs = [(self.t(s), row) for s in times]
         numbers = (self.run.e if signal == "e" else self.run.g)[times, row]
         worked = [line for s in reversed(sorted(times[i] for i in shown(self.times))) for line in self._signal(s, row)]
-        if signal == "e" and row >= 2 * self.size:
+        if differs:
             worked = [line for s in worked for line in self._with_e(s, row)]
         stated = Signal(signal + self.mark, numbers, tuple(worked), self._needs(row % self.size))
         words = self._words(own, signal)

@@ -35,7 +35,7 @@ def _sums(reached: Reached, node: Node) -> Layer:
 
     Or the MultiHeadAttention that begins with it.
     """
-    if (found := attention(reached, node)) is not None:
+    if reached.axes == 3 and (found := attention(reached, node)) is not None:
         return found
     matrix = reached.constant(node.inputs[1]) if node.inputs[0] == reached.value else None
     if matrix is None or matrix.ndim != 2:
@@ -197,7 +197,7 @@ def _copied(reached: Reached, lengths: list[int], copies: bool) -> tuple[int, ..
 
 @reads("Transpose")
 def _transpose(reached: Reached, node: Node) -> Layer:
-    if (found := attention(reached, node) or recurrent(reached, node)) is not None:
+    if reached.axes == 3 and (found := attention(reached, node) or recurrent(reached, node)) is not None:
         return found
     order = node.attributes.get("perm")
     if order is None or not order or order[0] != 0:
