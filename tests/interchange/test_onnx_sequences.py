@@ -159,6 +159,41 @@ def test_what_no_recurrent_layer_computes_is_refused(
     assert_refused(by_hand(operator, tmp_path / "net.onnx", **attributes), message, load)
 
 
+TURNED = node("Transpose", "x", to="turned", perm=[1, 0, 2])
+LAYER = helper.make_node("RNN", ["turned", "w", "r"], ["steps", "h"], hidden_size=2)
+FLAT = node("Squeeze", "steps", "one", to="flat")
+BACK = node("Transpose", "flat", to="back", perm=[1, 0, 2])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "message"),
+    [
+        ([TURNED, LAYER, FLAT], ["flat"], "expected a sequence with the batch first"),
+        ([TURNED, LAYER, node("Squeeze", "h", "zero")], ["y", "steps"], "expected a sequence with the batch first"),
+        ([TURNED, LAYER, FLAT, BACK, node("Squeeze", "h", "zero")], ["back", "y"], "gives the sequence and the last"),
+        ([node("Identity", "x", to="turned"), LAYER, FLAT], ["flat"], "expected a sequence with the batch first"),
+        ([node("Transpose", "x", to="turned", perm=[0, 2, 1]), LAYER, FLAT], ["flat"], "operator RNN, steps, h"),
+        (
+            [
+                TURNED,
+                helper.make_node("RNN", ["turned", "w", "r", "", "", "ones"], ["steps"], hidden_size=2),
+                FLAT,
+                BACK,
+            ],
+            ["back"],
+            "operator Transpose, turned",
+        ),
+    ],
+)
+def test_what_is_arranged_in_another_way_is_refused(
+    nodes: list[Any], outputs: list[str], message: str, tmp_path: Path
+) -> None:
+    constants = {"w": numbers(1, 2, 3), "r": numbers(1, 2, 2), "one": np.array([1]), "zero": np.array([0])}
+    constants["ones"] = np.ones((1, 4, 2), np.float32)
+    path = write(tmp_path / "net.onnx", nodes, [4, 3, 3], outputs=outputs, **constants)
+    assert_refused(path, message, load)
+
+
 def test_an_operator_by_hand_is_read(tmp_path: Path) -> None:
     path = by_hand("RNN", tmp_path / "net.onnx", activations=["Relu"])
     assert repr(load(path)[0]) == "RNN(3, 2, nonlinearity='relu', bias=False)"

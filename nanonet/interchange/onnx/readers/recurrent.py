@@ -28,6 +28,8 @@ def recurrent(reached: Reached, node: Node) -> Layer | None:
         return None
     search = RecurrenceSearch(reached.graph, {**reached.known, reached.value: reached.here}, reached.value)
     ends = search.run(node)
+    if ends is None and search.layers:
+        raise _refusal(search.layers[0])
     if ends is None:
         return None
     for each in search.layers:
@@ -61,7 +63,10 @@ def _give(reached: Reached, layer: Any, first: Node, count: int, ends: Ends) -> 
         reached.shape = shapes[layer.output]
         return
     if "last" in ends.values:
-        raise ValueError(f"{first}: gives the last state of the top layer beside others, which nanonet's does not")
+        raise ValueError(
+            f"{first}: gives the sequence and the last state of the top layer alone; nanonet's {first.operator} gives "
+            "one of them, or the sequence and the states of all layers"
+        )
     names = ("sequence", "h", "c") if first.operator == "LSTM" else ("sequence", "h")
     reached.gives(
         *(Input(ends.values.get(name, f"{first.outputs[0]} ... {name}"), shapes[name], reached.dtype) for name in names)
@@ -82,13 +87,11 @@ def _check(node: Node) -> None:
     if functions not in [each * n for each in allowed for n in {1, directions}]:
         raise ValueError(f"{node}: computes with {', '.join(functions)}; nanonet's {node.operator} does not")
     if attributes["direction"] == "reverse":
-        raise ValueError(f"{node}: reads in reverse alone; nanonet's {node.operator} forward, or both ways")
+        raise ValueError(f"{node}: reads in reverse alone; nanonet's {node.operator} reads forward, or both ways")
     if attributes.get("clip") or attributes.get("input_forget") or (node.operator == "LSTM" and node.inputs[7]):
         raise ValueError(f"{node}: clips, joins its input and forget gates or has peepholes, which nanonet's does not")
     if node.operator == "GRU" and not attributes["linear_before_reset"]:
-        raise ValueError(
-            f"{node}: resets before the product, linear_before_reset=0; nanonet's GRU after it, as PyTorch's"
-        )
+        raise ValueError(f"{node}: resets before the product, linear_before_reset=0; nanonet's GRU resets after it")
 
 
 def _arrays(reached: Reached, layers: list[Node]) -> dict[str, Numbers]:
@@ -118,8 +121,12 @@ def _batch_first(reached: Reached, node: Node) -> Any:
     """Return the layer that an operator is which takes the batch first, layout=1."""
     found = recurrent(reached, node)
     if found is None:
-        raise ValueError(
-            f"{node}: expected a sequence with the batch first, through a Transpose or layout=1, first states that "
-            "come in or are 0, and outputs turned back to the batch first"
-        )
+        raise _refusal(node)
     return found
+
+
+def _refusal(node: Node) -> ValueError:
+    return ValueError(
+        f"{node}: expected a sequence with the batch first, through a Transpose or layout=1, first states that come in "
+        "with the batch first or are 0, and outputs that are turned back to the batch first"
+    )
