@@ -82,9 +82,8 @@ def _functions(node: Node) -> list[str]:
 def _check(node: Node) -> None:
     """Raise ValueError for what nanonet's layer does not compute."""
     attributes, functions = node.attributes, _functions(node)
-    directions = 1 + (attributes["direction"] == "bidirectional")
     allowed = [FUNCTIONS[node.operator], *([["Relu"]] if node.operator == "RNN" else [])]
-    if functions not in [each * n for each in allowed for n in {1, directions}]:
+    if functions not in [each * n for each in allowed for n in (1, 2)]:  # for one direction or both
         raise ValueError(f"{node}: computes with {', '.join(functions)}; nanonet's {node.operator} does not")
     if attributes["direction"] == "reverse":
         raise ValueError(f"{node}: reads in reverse alone; nanonet's {node.operator} reads forward, or both ways")
