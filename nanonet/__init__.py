@@ -37,6 +37,7 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.group_norm import GroupNorm, InstanceNorm
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
 from nanonet.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -52,11 +53,13 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
@@ -99,6 +102,7 @@ if not TYPE_CHECKING:  # type checkers report unknown names themselves
 
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
     "SELU",
@@ -143,6 +147,9 @@ __all__ = [
     "GlorotUniform",
     "GradientError",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "HeNormal",
     "HeUniform",
@@ -159,6 +166,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "Loss",
     "MaxPool1d",
@@ -166,12 +174,14 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Mish",
     "Monitor",
     "Monotone",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
     "Optimizer",
+    "PReLU",
     "Parallel",
     "Parameter",
     "Permute",
@@ -196,6 +206,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "SpectralNorm",
     "SquaredError",

@@ -171,8 +171,8 @@ def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
         (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),
         (lambda: nn.Flatten(2), r"Flatten: expected start_dim=1, got 2"),
         (
-            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.CELU())),
-            r"module 0\.1\.0, CELU\(.*: nanonet has no such",
+            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.RReLU())),
+            r"module 0\.1\.0, RReLU\(.*: nanonet has no such",
         ),
         (lambda: nn.LazyLinear(3), "nanonet has no such layer"),
         (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear"),
@@ -188,12 +188,19 @@ def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], messa
 
 PLAIN_WEIGHT: dict[str, list[Any]] = {"bias": [True, False], "device": ["cpu"], "dtype": []}
 PADDING: dict[str, list[Any]] = {"padding_mode": ["zeros", "reflect", "circular"]}
+NORMS = [f"{kind}Norm{axes}d" for kind in ("Batch", "Instance") for axes in (1, 2, 3)]
 RUNNING: dict[str, list[Any]] = {"momentum": [0.3, None, 1.5], "track_running_stats": [True, False]}
 
 VALUES: dict[str, dict[str, list[Any]]] = {
     "Linear": {"in_features": [3, 5], "out_features": [1, 4], **PLAIN_WEIGHT},
-    **{name: {} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
-    **{name: {"inplace": [False, True]} for name in ("ReLU", "ReLU6", "SELU", "SiLU")},
+    **{name: {} for name in ("Sigmoid", "Tanh", "Identity", "Softsign", "LogSigmoid")},
+    **{
+        name: {"inplace": [False, True]}
+        for name in ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardsigmoid", "Hardswish")
+    },
+    "CELU": {"alpha": [0.5, 2.0], "inplace": [False, True]},
+    **{name: {"lambd": [0, 0.3, 2.0]} for name in ("Hardshrink", "Softshrink")},
+    "PReLU": {"num_parameters": [1, 2], "init": [0.1], "device": ["cpu"], "dtype": []},
     "Hardtanh": {
         **{"min_val": [-2.5, 0, -math.inf], "max_val": [0.3, 1e30, math.inf], "inplace": [False, True]},
         **{"min_value": [-3.0], "max_value": [2.0]},
@@ -245,8 +252,7 @@ VALUES: dict[str, dict[str, list[Any]]] = {
     },
     "ZeroPad2d": {"padding": [1, (1, 2, 0, 3), (-1, 0, 0, 1)]},
     **{
-        name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT}
-        for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")
+        name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT} for name in NORMS
     },
     "GroupNorm": {"num_groups": [1, 4], "num_channels": [6], "eps": [1e-3], "affine": [False], **PLAIN_WEIGHT},
     "LayerNorm": {
@@ -273,7 +279,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{name: {"kernel_size": 3} for name in ("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d")},
     **{name: {"output_size": 1} for name in ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")},
     "ZeroPad2d": {"padding": 1},
-    **{name: {"num_features": 3} for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")},
+    **{name: {"num_features": 3} for name in NORMS},
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
@@ -301,11 +307,13 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(3, channels, 8, 9)).astype(dtype)
     if name in {"Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d", "BatchNorm1d", "InstanceNorm1d"}:
         return rng.normal(size=(3, channels, 9)).astype(dtype)
+    if name in {"BatchNorm3d", "InstanceNorm3d"}:
+        return rng.normal(size=(3, channels, 2, 4, 3)).astype(dtype)
     if name in {"LayerNorm", "RMSNorm"}:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
         return rng.integers(arguments["num_embeddings"], size=(4, 3))
-    features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
+    features = arguments.get("in_features", {"Unflatten": 6, "PReLU": 2}.get(name, 3))
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
 
@@ -363,7 +371,7 @@ def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
     module = nn.Sequential(part).eval().to(getattr(torch, np.dtype(dtype).name))
     model, message = converted(module)
     if model is None:
-        assert re.search(rf"module 0.*{name.rstrip('12d')}.*({option}|rate)", message), message
+        assert re.search(rf"module 0.*{name.rstrip('123d')}.*({option}|rate)", message), message
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
     x = drawn_input(name, arguments, dtype)

@@ -29,6 +29,7 @@ def function_samples() -> Iterator[Sample]:
     import torch
     from torch.testing._internal.common_methods_invocations import op_db
 
+    entry: Any
     for entry in op_db:
         if not (entry.name.startswith("nn.functional.") and any(word in entry.name for word in LOSSES)):
             continue

@@ -1,4 +1,4 @@
-"""A sample of a module beside the layer that from_torch makes of it: values, all gradients and buffers, in both modes."""
+"""A sample of a module beside the layer that from_torch makes of it: values, gradients and buffers, in both modes."""
 
 from __future__ import annotations
 

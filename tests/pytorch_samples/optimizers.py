@@ -7,8 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from nanonet import SGD, Adagrad, Adam, AdamW, Linear, MeanSquaredError, Optimizer, RMSprop, Rprop, Sequential, Tanh
-from nanonet import Trainer
+from nanonet import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Linear,
+    MeanSquaredError,
+    Optimizer,
+    RMSprop,
+    Rprop,
+    Sequential,
+    Tanh,
+    Trainer,
+)
 from nanonet.interchange.torch import to_torch
 from tests.layers.beside_pytorch import close
 from tests.pytorch_samples.samples import Sample
@@ -32,7 +44,7 @@ def optimizer_for(sample: Sample) -> Optimizer:
     if sample.name not in HERE:
         raise TypeError(f"nanonet has no {sample.name}")
     cls, names = HERE[sample.name]
-    names = EVERYWHERE | names
+    names = {**EVERYWHERE, **names}
     settings = {}
     for option, value in sample.options.items():
         if option in names:
@@ -55,7 +67,8 @@ def compare(sample: Sample) -> None:
         x, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
         trainer.step(x, target)
         there.zero_grad()
-        torch.nn.functional.mse_loss(module(torch.tensor(x)), torch.tensor(target)).backward()
+        loss: Any = torch.nn.functional.mse_loss(module(torch.tensor(x)), torch.tensor(target))
+        loss.backward()
         there.step()
         for name, parameter in module.named_parameters():
             close(model.parameters()[name].value, parameter, 1e-10)

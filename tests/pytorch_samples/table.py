@@ -49,12 +49,14 @@ def rows(samples: Iterable[Sample]) -> dict[str, Row]:
         try:
             compare(sample)
         except REFUSED as error:
-            assert why is not None, f"{sample} is refused, for which reasons.py has no reason: {error}"
+            if why is None:
+                raise AssertionError(f"{sample} is refused, and reasons.py does not say why: {error}") from None
             row.missing[why] += 1
         except AssertionError as error:
             raise AssertionError(f"{sample}: {error}") from None
         else:
-            assert why is None, f"{sample} is equal, but in reasons.py not supported: {why}"
+            if why is not None:
+                raise AssertionError(f"{sample} is equal, but reasons.py says: {why}")
             row.equal += 1
     return found
 
@@ -68,7 +70,13 @@ def _part(title: str, table: Mapping[str, Row]) -> str:
     total, equal = (sum(getattr(row, name) for row in table.values()) for name in ("samples", "equal"))
     whole = [f"{_short(name)} {row.samples}" for name, row in table.items() if not row.missing]
     lines = [f"**{title}**: {total:,} samples, {equal:,} equal, {total - equal:,} not supported."]
-    lines += ["", f"All equal: {', '.join(whole)}.", "", "| | samples | equal | not supported |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        f"All equal: {', '.join(whole)}.",
+        "",
+        "| | samples | equal | not supported |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, row in table.items():
         if row.missing:
             why = "; ".join(f"{count}: {reason}" for reason, count in row.missing.items())
