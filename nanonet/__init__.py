@@ -52,6 +52,7 @@ from nanonet.layers.initializers import (
 )
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.prelu import PReLU
 from nanonet.layers.reparametrised import Reparametrised, Rule
@@ -182,6 +183,7 @@ __all__ = [
     "OneCycleRate",
     "Optimizer",
     "PReLU",
+    "Pad",
     "Parallel",
     "Parameter",
     "Permute",

@@ -78,6 +78,7 @@ from nanonet import (
     Monotone,
     Normal,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
@@ -333,6 +334,13 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Upsample(2), (2, 2, 3)),
         LayerCase(lambda: Upsample((1, 3)), (2, 2, 3)),
         LayerCase(lambda: Upsample(2, "bilinear"), (2, 2, 3)),
+    ],
+    Pad: [
+        LayerCase(lambda: Pad((1, 2)), (2, 4)),
+        LayerCase(lambda: Pad((0, 1, 2, 0), value=-1.5), (2, 2, 3)),
+        LayerCase(lambda: Pad((1, 2), "reflect"), (2, 4)),
+        LayerCase(lambda: Pad((1, 0, 0, 2), "replicate"), (1, 2, 3)),
+        LayerCase(lambda: Pad((1, 0, 0, 2, 1, 1), "reflect"), (1, 2, 3, 2)),
     ],
     ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [

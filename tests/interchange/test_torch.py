@@ -188,6 +188,7 @@ def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], messa
 
 PLAIN_WEIGHT: dict[str, list[Any]] = {"bias": [True, False], "device": ["cpu"], "dtype": []}
 PADDING: dict[str, list[Any]] = {"padding_mode": ["zeros", "reflect", "circular"]}
+PADS = ("Reflection", "Replication", "Circular")
 NORMS = [f"{kind}Norm{axes}d" for kind in ("Batch", "Instance") for axes in (1, 2, 3)]
 RUNNING: dict[str, list[Any]] = {"momentum": [0.3, None, 1.5], "track_running_stats": [True, False]}
 
@@ -251,6 +252,10 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"align_corners": [None, False, True], "recompute_scale_factor": [None, True]},
     },
     "ZeroPad2d": {"padding": [1, (1, 2, 0, 3), (-1, 0, 0, 1)]},
+    **{f"{kind}Pad1d": {"padding": [1, (1, 2), (-1, 0)]} for kind in ("Zero", *PADS)},
+    **{f"{kind}Pad2d": {"padding": [1, (1, 2, 0, 1), (-1, 0, 0, 1)]} for kind in PADS},
+    **{f"{kind}Pad3d": {"padding": [1, (1, 2, 0, 1, 1, 0), (-1, 0, 0, 1, 0, 0)]} for kind in ("Zero", *PADS)},
+    **{f"ConstantPad{axes}d": {"padding": [1, 2 * axes * (1,)], "value": [-1.5, 0, math.inf]} for axes in (1, 2, 3)},
     **{
         name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT} for name in NORMS
     },
@@ -279,6 +284,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{name: {"kernel_size": 3} for name in ("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d")},
     **{name: {"output_size": 1} for name in ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")},
     "ZeroPad2d": {"padding": 1},
+    **{f"{kind}Pad{axes}d": {"padding": 1} for kind in ("Zero", *PADS) for axes in (1, 2, 3)},
+    **{f"ConstantPad{axes}d": {"padding": 1, "value": 0.5} for axes in (1, 2, 3)},
     **{name: {"num_features": 3} for name in NORMS},
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
@@ -307,8 +314,9 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(3, channels, 8, 9)).astype(dtype)
     if name in {"Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d", "BatchNorm1d", "InstanceNorm1d"}:
         return rng.normal(size=(3, channels, 9)).astype(dtype)
-    if name in {"BatchNorm3d", "InstanceNorm3d"}:
-        return rng.normal(size=(3, channels, 2, 4, 3)).astype(dtype)
+    if name in {"BatchNorm3d", "InstanceNorm3d"} or "Pad" in name:
+        size = {"1": (9,), "2": (8, 9), "3": (2, 4, 3)}[name[-2]]
+        return rng.normal(size=(3, channels, *size)).astype(dtype)
     if name in {"LayerNorm", "RMSNorm"}:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
@@ -371,7 +379,8 @@ def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
     module = nn.Sequential(part).eval().to(getattr(torch, np.dtype(dtype).name))
     model, message = converted(module)
     if model is None:
-        assert re.search(rf"module 0.*{name.rstrip('123d')}.*({option}|rate)", message), message
+        known = "Pad" if "Pad" in name else name.rstrip("123d")
+        assert re.search(rf"module 0.*{known}.*({option}|rate)", message), message
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
     x = drawn_input(name, arguments, dtype)
