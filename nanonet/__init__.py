@@ -60,8 +60,13 @@ from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.distances import CosineEmbedding, Triplet
+from nanonet.losses.divergence import KLDivergence
+from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
@@ -128,6 +133,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CosineEmbedding",
     "CosineRate",
     "CrossEntropy",
     "Dropout",
@@ -137,6 +143,7 @@ __all__ = [
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNLL",
     "GaussianNoise",
     "GlobalAvgPool",
     "GlorotNormal",
@@ -152,6 +159,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "KLDivergence",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -176,6 +184,7 @@ __all__ = [
     "Parameter",
     "Permute",
     "PoissonNLL",
+    "Quantile",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -207,6 +216,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "Triplet",
     "Uniform",
     "Upsample",
     "Vector",

@@ -1,4 +1,4 @@
-"""Cross-entropies of logits, for targets that are classes or probabilities."""
+"""CrossEntropy: that of logits, for targets that are classes or probabilities."""
 
 from __future__ import annotations
 
@@ -11,55 +11,9 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape, is_finite
 from nanonet.core.checks import as_floats, as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.stable import exp_of_negative, log_softmax, sigmoid, softmax, softmax_and_log
+from nanonet.core.stable import log_softmax, softmax, softmax_and_log
 from nanonet.losses.loss import Loss, float_array
-from nanonet.losses.outputs import mean_over_outputs, outputs
-from nanonet.losses.settings import whole_number
-
-
-class BinaryCrossEntropy(Loss):
-    """Mean over the outputs and the batch of -t log p - (1 - t) log(1 - p), where p = sigmoid(prediction).
-
-    It takes logits, like PyTorch's BCEWithLogitsLoss: omit the Sigmoid from the model. Targets are from 0 to 1.
-
-    Examples
-    --------
-    >>> loss = BinaryCrossEntropy()
-    >>> round(loss([[0.0]], [[1.0]]), 6), loss([[1000.0]], [[0.0]])
-    (0.693147, 1000.0)
-    >>> loss.probabilities([[0.0], [2.0]]).round(3)
-    array([[0.5  ],
-           [0.881]])
-    """
-
-    mixes_samples = False
-    formula = "sum(log(1 + exp(y)) - t * y) / n"
-    derivative_formula = "p = 1 / (1 + exp(-y)); (p - t) / n"
-
-    def function(self, prediction: Array, target: Array) -> Array:
-        """Return the mean of log(1 + exp(aⱼ)) - tⱼ aⱼ over j, as max(a, 0) - t a + log(1 + exp(-|a|))."""
-        size = np.abs(prediction)
-        return mean_over_outputs(np.maximum(prediction, 0) - target * prediction + np.log1p(exp_of_negative(-size)))
-
-    def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return (sigmoid(a) - t) / outputs."""
-        return (sigmoid(prediction) - target) / outputs(prediction)
-
-    def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return random numbers from 0 to 1."""
-        return rng.random(shape)
-
-    def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target, checked to have the shape of prediction and entries from 0 to 1."""
-        array = super().check_target(prediction, target)
-        if not ((array >= 0) & (array <= 1)).all():
-            outside = ~((array >= 0) & (array <= 1))
-            raise ValueError(f"BinaryCrossEntropy: expected targets from 0 to 1, got {stranger(array, outside)}")
-        return array
-
-    def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return sigmoid(logits)."""
-        return sigmoid(float_array(logits, self, "logits"))
+from nanonet.losses.settings import set_reduction, whole_number
 
 
 class CrossEntropy(Loss):
@@ -81,6 +35,8 @@ class CrossEntropy(Loss):
         s from 0 to 1: t becomes (1 - s) t + s / classes (Szegedy et al. 2016).
     class_weight : array, optional
         One weight per class: 0, or from 1e-30 to 1e30. Labels of a class of weight 0 are ignored.
+    reduction : {"mean", "sum"}
+        "sum": the sum over the labels, which is not divided.
 
     Notes
     -----
@@ -115,7 +71,9 @@ class CrossEntropy(Loss):
         ignore_index: int | None = None,
         label_smoothing: float = 0.0,
         class_weight: npt.ArrayLike | None = None,
+        reduction: str = "mean",
     ) -> None:
+        set_reduction(self, reduction)
         self.axis = whole_number(axis, "CrossEntropy", "axis")
         if self.axis == 0:
             raise ValueError("CrossEntropy: expected axis of the classes, -1 or 1, got 0, which is the batch")
@@ -173,10 +131,11 @@ class CrossEntropy(Loss):
         if self.class_weight is not None:
             weights: Array = self.class_weight[self._places(target)]
             if self.ignore_index is not None:
-                weights = np.where(target == self.ignore_index, 0, weights)
+                weights = weights * (target != self.ignore_index)
             return weights
         if self.ignore_index is not None:
-            return (target != self.ignore_index).astype(np.float64)
+            kept: Array = (target != self.ignore_index).astype(np.float64)
+            return kept
         return None if target.ndim == 1 else np.broadcast_to(np.float64(1), target.shape)
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:

@@ -150,7 +150,7 @@ class Feed:
                 if outcome.divisor == 0:  # no step was taken
                     continue
                 strict = False
-                epoch.means.add("loss", outcome.loss, outcome.divisor)
+                epoch.means.add("loss", outcome.loss, outcome.divisor, is_sum=self.loss.reduction == "sum")
                 if look is not None:
                     epoch.metrics = look.after
                 epoch.done = number
