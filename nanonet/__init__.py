@@ -64,8 +64,13 @@ from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.wired import Wired
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.distances import CosineEmbedding, Triplet
+from nanonet.losses.divergence import KLDivergence
+from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
@@ -133,6 +138,7 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CosineEmbedding",
     "CosineRate",
     "CrossEntropy",
     "Dropout",
@@ -142,6 +148,7 @@ __all__ = [
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNLL",
     "GaussianNoise",
     "GlobalAvgPool",
     "GlorotNormal",
@@ -160,6 +167,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "KLDivergence",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -188,6 +196,7 @@ __all__ = [
     "Parameter",
     "Permute",
     "PoissonNLL",
+    "Quantile",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -220,6 +229,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "Triplet",
     "Uniform",
     "Upsample",
     "Vector",

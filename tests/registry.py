@@ -40,12 +40,14 @@ from nanonet import (
     Conv1d,
     Conv2d,
     ConvTranspose2d,
+    CosineEmbedding,
     CrossEntropy,
     Dropout,
     Dropout2d,
     Embedding,
     Flatten,
     Fork,
+    GaussianNLL,
     GaussianNoise,
     GlobalAvgPool,
     GlorotNormal,
@@ -62,6 +64,7 @@ from nanonet import (
     Identity,
     Initializer,
     InstanceNorm,
+    KLDivergence,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -83,6 +86,7 @@ from nanonet import (
     Permute,
     PoissonNLL,
     PReLU,
+    Quantile,
     ReLU,
     ReLU6,
     Reparametrised,
@@ -105,6 +109,7 @@ from nanonet import (
     Standardize,
     Tanh,
     Together,
+    Triplet,
     Uniform,
     Upsample,
     WeightNorm,
@@ -151,6 +156,21 @@ def unit(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
 def probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw rows that sum to 1."""
     return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
+
+
+def positive(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw numbers above 0."""
+    return rng.uniform(0.2, 3, size=shape)
+
+
+def log_probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw logarithms of rows that sum to 1."""
+    return np.log(probabilities(rng, shape))
+
+
+def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw zeros, for a loss that has no target."""
+    return np.zeros(shape)
 
 
 class LayerCase(NamedTuple):
@@ -391,9 +411,32 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
-    PoissonNLL: [LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]],
+    PoissonNLL: [
+        *(LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]),
+        LossCase(lambda: PoissonNLL(log_input=False, full=True, eps=0.1), (3,), positive, counts),
+    ],
+    Quantile: [
+        LossCase(Quantile, (3,)),
+        LossCase(lambda: Quantile(0.9), ()),
+        LossCase(lambda: Quantile((0.1, 0.5, 0.8)), (3,), target_shape=(1,)),
+        LossCase(lambda: Quantile((0.1, 0.5)), (4, 2), target_shape=(4,)),
+    ],
+    GaussianNLL: [
+        LossCase(GaussianNLL, (4,), target_shape=(2,)),
+        LossCase(lambda: GaussianNLL(full=True, eps=0.5), (3, 2), target_shape=(3, 1)),
+        LossCase(lambda: GaussianNLL(log_variance=False, eps=0.1), (2,), positive, target_shape=(1,)),
+    ],
+    KLDivergence: [
+        LossCase(KLDivergence, (3,), draw_target=probabilities),
+        LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
-    BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
+    BinaryCrossEntropy: [
+        *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
+        LossCase(
+            lambda: BinaryCrossEntropy(pos_weight=[2.0, 0.5, 7.0], weight=[1.0, 0.0, 3.0]), (3,), draw_target=unit
+        ),
+    ],
     LabelsCrossEntropy: [LossCase(LabelsCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,)]],
     CrossEntropy: [
         LossCase(CrossEntropy, (3,), draw_target=below(3), target_shape=()),
@@ -408,6 +451,15 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
             draw_target=below(3),
             target_shape=(),
         ),
+        LossCase(CrossEntropy, (5, 3), draw_target=below(3), target_shape=(5,)),
+        LossCase(CrossEntropy, (5, 3), draw_target=probabilities),
+        LossCase(lambda: CrossEntropy(ignore_index=2), (5, 3), draw_target=below(3), target_shape=(5,)),
+        LossCase(
+            lambda: CrossEntropy(axis=1, ignore_index=0, label_smoothing=0.1, class_weight=[1.0, 0.5, 2.5]),
+            (3, 4, 2),
+            draw_target=below(3),
+            target_shape=(4, 2),
+        ),
     ],
 }
 
@@ -415,6 +467,14 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
     Together: [
         LossCase(lambda: Together(SquaredError(), Huber()), ((3,), (2, 2))),
         LossCase(lambda: Together(SquaredError(), MeanSquaredError(), weights=(0.5, 2.0)), ((3,), ())),
+    ],
+    CosineEmbedding: [
+        LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
+        LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
+    ],
+    Triplet: [
+        LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),
+        LossCase(lambda: Triplet(0.5, p=3, swap=True), ((2,), (2,), (2,)), draw_target=nothing, target_shape=()),
     ],
 }
 

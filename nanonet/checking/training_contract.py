@@ -24,7 +24,8 @@ from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
 from nanonet.layers.activations import Sigmoid
 from nanonet.layers.softmax import Softmax
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer, Step
 

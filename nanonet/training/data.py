@@ -41,7 +41,7 @@ class Dataset:
     x, target : array, or tuple of arrays
         Shape (samples, ...).
     weight : array, optional
-        Shape (samples,).
+        Shape (samples,), or for several labels a sample theirs.
     several : Several
         Which of x and target is a tuple.
     chosen : array of int, optional
@@ -77,9 +77,14 @@ class Dataset:
         if self._size == 0:
             raise ValueError(f"fit: {kind}x holds no samples")
         if self.weight is not None:
-            if self.weight.ndim != 1:
+            if self.weight.ndim != 1 and not self._weighs_labels(self.weight):
                 raise ShapeError(f"fit: expected {kind}sample_weight of shape ({self._size},), got {self.weight.shape}")
             as_weights(self.weight, "fit", f"{kind}sample_weight")
+
+    def _weighs_labels(self, weight: npt.NDArray[Any]) -> bool:
+        """Return whether weights may be those of several labels a sample, of which the loss knows more."""
+        own = () if self.several.target else self.target.shape[1:]
+        return weight.shape[1:] in (own, own[:-1], own[1:])
 
     def __len__(self) -> int:
         return self._size if self.chosen is None else len(self.chosen)

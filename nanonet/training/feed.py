@@ -150,7 +150,7 @@ class Feed:
                 if outcome.divisor == 0:  # no step was taken
                     continue
                 strict = False
-                epoch.means.add("loss", outcome.loss, outcome.divisor)
+                epoch.means.add("loss", outcome.loss, outcome.divisor, is_sum=self.loss.reduction == "sum")
                 if look is not None:
                     epoch.metrics = look.after
                 epoch.done = number
@@ -229,8 +229,8 @@ class Feed:
         weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
         size = batch_size_of(target)
         repeated = each(lambda part: np.broadcast_to(part, (size, *part.shape[1:])), prediction)
-        checked, _ = self.loss.check(repeated, target)
-        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weight)
+        checked, weights = self.loss.check(repeated, target, None if weight is None else weight[:size])
+        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weights)
         if not some:
             raise nothing_counts(f"fit: no {which} counts")
 

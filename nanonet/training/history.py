@@ -212,10 +212,13 @@ class Means:
     def __init__(self) -> None:
         self.sums: dict[str, tuple[float, float]] = {}
 
-    def add(self, name: str, value: float, weight: float) -> None:
-        """Add a value with its weight."""
+    def add(self, name: str, value: float, weight: float, *, is_sum: bool = False) -> None:
+        """Add a value with its weight, or if it is a sum the value alone, where its weight is not 0."""
         total, weights = self.sums.get(name, (0.0, 0.0))
-        self.sums[name] = total + weight * value, weights + weight
+        if is_sum:
+            self.sums[name] = total + value, float(weight > 0 or weights > 0)
+        else:
+            self.sums[name] = total + weight * value, weights + weight
 
     def values(self, what: str) -> dict[str, float]:
         """Return the means, or raise ValueError, starting with ``what``, if no sample counts."""

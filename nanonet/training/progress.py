@@ -106,27 +106,30 @@ class Display:
 
 
 class Lines(Display):
-    """Plain lines on stderr; if any was printed, the last epoch is printed too."""
+    """Plain lines on stderr, fewer as time goes on; if any was printed, the last epoch is printed too."""
 
-    pause: ClassVar[float] = 1.0  # seconds between two lines
+    pause: ClassVar[float] = 1.0  # seconds between two lines, at least
+    share: ClassVar[float] = 0.05  # and this part of the time passed, so that the log of a long fit stays short
 
     def fit_begin(self, trainer: Watched) -> None:
         """Start the clock."""
         super().fit_begin(trainer)
-        self.next, self.printed, self.last = self.begun + self.quiet, False, False
+        self.next_batch = self.next_epoch = self.begun + self.quiet
+        self.printed, self.last = False, False
 
     def step_end(self, trainer: Watched) -> None:
         """Report the batch, if due."""
-        if time.monotonic() >= self.next:
+        if time.monotonic() >= self.next_batch:
             of = f"/{trainer.batches}" if trainer.batches else ""
             numbers = {"loss": trainer.batch_loss, "learning_rate": trainer.learning_rate}
             self._report(trainer, f", batch {trainer.batch}{of}", numbers, self.done(trainer, whole=False))
 
     def epoch_end(self, trainer: Watched) -> None:
         """Report the epoch, if due."""
-        self.last = time.monotonic() < self.next
+        self.last = time.monotonic() < self.next_epoch
         if not self.last:
             self._report(trainer, "", self.numbers(trainer), self.done(trainer, whole=True))
+            self.next_epoch = self.next_batch
 
     def fit_end(self, trainer: Watched) -> None:
         """Report the last epoch, if anything was printed before and it was not."""
@@ -143,7 +146,7 @@ class Lines(Display):
         turn = trainer.epoch - self.first if batch else trainer.history.epochs - self.first
         where = f"epoch {turn + self.before}/{self.epochs + self.before}{batch}"
         self.write(f"{where}  {text}  {duration(passed)}{left}")
-        self.next, self.printed = time.monotonic() + self.pause, True
+        self.next_batch, self.printed = time.monotonic() + max(self.pause, self.share * passed), True
 
     def write(self, line: str) -> None:
         """Print a line."""
@@ -166,7 +169,7 @@ class EpochLines(Lines):
 class OneLine(Lines):
     """One line on a terminal, rewritten at most ten times per second."""
 
-    pause = 0.1
+    pause, share = 0.1, 0.0
     shown = ""
 
     def write(self, line: str) -> None:

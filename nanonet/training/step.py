@@ -368,7 +368,8 @@ def gradients(
         one = partial(passes, model, loss, training=training, finite=finite)
         several = Several(isinstance(x, tuple), loss.several_targets)
         try:
-            return added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
+            parts = Dataset(x, target, weight, several=several).batches(rows)
+            return added_up(one, model.vector.grad, parts, loss.reduction == "sum")
         except ShapeError:
             if micro_batch_size is not None:
                 raise  # else again for the whole batch, whose shapes the caller knows

@@ -72,7 +72,10 @@ def described(model: Chain, loss: Loss, optimizer: Optimizer) -> Described | str
 
 def is_plain(loss: Loss) -> bool:
     """Return whether a loss has no settings that the kernels do not know."""
-    return type(loss) is not CrossEntropy or (loss.class_weight is None and not loss.label_smoothing)
+    if type(loss) is CrossEntropy:
+        defaults = loss.axis in (-1, 1) and loss.ignore_index is None and not loss.label_smoothing
+        return defaults and loss.class_weight is None and loss.reduction == "mean"
+    return loss.reduction == "mean"
 
 
 def settings_of(optimizer: Optimizer) -> Any:

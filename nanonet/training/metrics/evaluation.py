@@ -76,7 +76,7 @@ def evaluation(
             value, divisor, _ = mean_loss(loss, prediction, target, weight)
             for metric in seen.values():
                 metric.take(prediction, target, weight)
-        means.add("loss", value, divisor)
+        means.add("loss", value, divisor, is_sum=loss.reduction == "sum")
     return {**means.values(f"{name}: no {data.kind}sample counts"), **values(seen)}
 
 
