@@ -55,6 +55,9 @@ from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.prelu import PReLU
+from nanonet.layers.recurrent.gru import GRU
+from nanonet.layers.recurrent.lstm import LSTM
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
@@ -111,6 +114,9 @@ __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "SGD",
     "Activation",
