@@ -27,6 +27,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
@@ -54,6 +55,7 @@ from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.positional_encoding import PositionalEncoding
 from nanonet.layers.prelu import PReLU
 from nanonet.layers.recurrent.gru import GRU
 from nanonet.layers.recurrent.lstm import LSTM
@@ -66,6 +68,7 @@ from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
 from nanonet.losses.binary import BinaryCrossEntropy
 from nanonet.losses.classification import CrossEntropy
@@ -192,6 +195,7 @@ __all__ = [
     "Mish",
     "Monitor",
     "Monotone",
+    "MultiHeadAttention",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -202,6 +206,7 @@ __all__ = [
     "Parameter",
     "Permute",
     "PoissonNLL",
+    "PositionalEncoding",
     "Quantile",
     "RMSNorm",
     "RMSprop",
@@ -235,6 +240,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "TransformerBlock",
     "Triplet",
     "Uniform",
     "Upsample",

@@ -79,12 +79,14 @@ from nanonet import (
     MeanSquaredError,
     Mish,
     Monotone,
+    MultiHeadAttention,
     Normal,
     Optimizer,
     Pad,
     Parallel,
     Permute,
     PoissonNLL,
+    PositionalEncoding,
     PReLU,
     Quantile,
     ReLU,
@@ -109,6 +111,7 @@ from nanonet import (
     Standardize,
     Tanh,
     Together,
+    TransformerBlock,
     Triplet,
     Uniform,
     Upsample,
@@ -171,6 +174,11 @@ def log_probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any
 def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw zeros, for a loss that has no target."""
     return np.zeros(shape)
+
+
+def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding."""
+    return rng.normal(size=shape) if len(shape) > 2 else rng.uniform(size=shape) < 0.4
 
 
 class LayerCase(NamedTuple):
@@ -380,6 +388,30 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    MultiHeadAttention: [
+        LayerCase(lambda: MultiHeadAttention(4, 2), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 1, dropout=0.3, bias=False, causal=True), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 2, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: MultiHeadAttention(4, 2, inputs=2), ((3, 4), (2, 4))),
+        LayerCase(
+            lambda: MultiHeadAttention(4, 2, kdim=3, vdim=5, inputs=3, causal=True, padding_mask=True),
+            ((3, 4), (2, 3), (2, 5), (2,)),
+            padded,
+        ),
+    ],
+    PositionalEncoding: [
+        LayerCase(lambda: PositionalEncoding(3), (4, 3)),
+        LayerCase(lambda: PositionalEncoding(2, 5, learned=True), (4, 2)),
+        LayerCase(lambda: PositionalEncoding(2, 4, learned=Normal(1.0)), (4, 2)),
+    ],
+    TransformerBlock: [
+        LayerCase(lambda: TransformerBlock(4, 2, 6), (3, 4)),
+        LayerCase(
+            lambda: TransformerBlock(4, 1, 5, dropout=0.0, activation=GELU(), norm_first=True, causal=True, bias=False),
+            (3, 4),
+        ),
+        LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
+    ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
         LayerCase(lambda: Reparametrised(Linear(3, 4), SpectralNorm()), (2, 3)),
