@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanonet import BinaryCrossEntropy, CrossEntropy, Huber, Loss, MeanAbsoluteError, MeanSquaredError, PoissonNLL
+from nanonet import (
+    BinaryCrossEntropy,
+    CosineEmbedding,
+    CrossEntropy,
+    GaussianNLL,
+    Huber,
+    KLDivergence,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PoissonNLL,
+    Triplet,
+)
 from tests.layers.beside_pytorch import close
 from tests.pytorch_samples.samples import Sample
 
@@ -39,28 +52,151 @@ FUNCTIONS = {
 """The module that computes what a function does."""
 
 OLD = ("size_average", "reduce")  # PyTorch's former names of reduction
+Options = Mapping[str, Any]
 
 
 class Translated(NamedTuple):
-    """How a loss is made of the options of PyTorch's, which of these it has, and what its prediction and target are."""
+    """How a loss is made, and what it is given.
 
-    loss: Callable[[Mapping[str, Any]], Loss]
+    Attributes
+    ----------
+    loss : callable
+        The loss for PyTorch's options, the first tensor, and the reduction.
+    options : tuple of str
+        The options that it has, beside reduction.
+    arrays : callable
+        Prediction and target for the tensors of a sample, as tensors.
+    scale : callable
+        What the loss is multiplied by.
+    each : callable
+        What the numbers of ``each`` become.
+    """
+
+    loss: Callable[..., Loss]
     options: tuple[str, ...] = ()
     arrays: Callable[..., tuple[Any, Any]] = lambda prediction, target: (prediction, target)
+    scale: Callable[[Options, Any], float] = lambda options, prediction: 1.0
+    each: Callable[[Any], Any] = lambda numbers: numbers
+
+
+def _plain(cls: Callable[..., Loss], **names: str) -> Translated:
+    """Return the translation to a loss that has all options, by names of its own."""
+    return Translated(
+        lambda options, prediction, reduction: cls(
+            **{ours: options[theirs] for ours, theirs in names.items()}, reduction=reduction
+        ),
+        tuple(names.values()),
+    )
+
+
+def _cross_entropy(cls: Callable[..., Loss]) -> Callable[..., Loss]:
+    def make(options: Options, prediction: Any, reduction: str) -> Loss:
+        labels = {"ignore_index": options["ignore_index"]} if options["of_labels"] else {}
+        smoothing = {"label_smoothing": options["label_smoothing"]} if "label_smoothing" in options else {}
+        return cls(axis=1, class_weight=options["weight"], **labels, **smoothing, reduction=reduction)
+
+    return make
+
+
+def _one_batch(prediction: Any, target: Any) -> tuple[Any, Any]:
+    """Return a prediction without a batch axis as a batch of one."""
+    return (prediction, target) if prediction.dim() > 1 else (prediction[None], target[None])
+
+
+def _mean_and_variance(mean: Any, target: Any, variance: Any) -> tuple[Any, Any]:
+    """Return both side by side on the last axis, all in the shape of the mean, to which PyTorch broadcasts."""
+    import torch
+
+    if variance.dim() == mean.dim() - 1:
+        variance = variance[..., None]
+    mean, target, variance = (each.broadcast_to(mean.shape) for each in (mean, target, variance))
+    if mean.dim() == 1:
+        mean, target, variance = mean[:, None], target[:, None], variance[:, None]
+    return torch.cat((mean, variance), -1), target
+
+
+def _compared(a: Any, b: Any, target: Any) -> tuple[Any, Any]:
+    """Return both inputs of a sample as a tuple."""
+    return ((a, b), target) if a.dim() > 1 else ((a[None], b[None]), target[None])
+
+
+def _triplet(*three: Any) -> tuple[Any, Any]:
+    import torch
+
+    three = three if three[0].dim() > 1 else tuple(each[None] for each in three)
+    return three, torch.zeros(len(three[0]))
+
+
+def _smooth(options: Options, prediction: Any, reduction: str) -> Loss:
+    """Return the Huber loss, whose quotient by beta it is; the absolute error where beta is 0."""
+    return Huber(options["beta"], reduction=reduction) if options["beta"] else MeanAbsoluteError(reduction=reduction)
 
 
 HERE: dict[str, Translated] = {
-    "BCEWithLogitsLoss": Translated(lambda options: BinaryCrossEntropy()),
+    "BCEWithLogitsLoss": _plain(BinaryCrossEntropy, weight="weight", pos_weight="pos_weight"),
+    "CosineEmbeddingLoss": _plain(CosineEmbedding, margin="margin")._replace(arrays=_compared),
     "CrossEntropyLoss": Translated(
-        lambda options: CrossEntropy(label_smoothing=options["label_smoothing"], class_weight=options["weight"]),
-        ("label_smoothing", "weight"),
+        _cross_entropy(CrossEntropy), ("weight", "ignore_index", "label_smoothing"), _one_batch
     ),
-    "HuberLoss": Translated(lambda options: Huber(options["delta"]), ("delta",)),
-    "L1Loss": Translated(lambda options: MeanAbsoluteError()),
-    "MSELoss": Translated(lambda options: MeanSquaredError()),
-    "PoissonNLLLoss": Translated(lambda options: PoissonNLL()),
+    "GaussianNLLLoss": Translated(
+        lambda options, prediction, reduction: GaussianNLL(
+            log_variance=False, full=options["full"], eps=options["eps"], reduction=reduction
+        ),
+        ("full", "eps"),
+        _mean_and_variance,
+    ),
+    "HuberLoss": _plain(Huber, threshold="delta"),
+    "KLDivLoss": _plain(KLDivergence, log_target="log_target")._replace(
+        # its "mean" is that over all numbers
+        scale=lambda options, prediction: (
+            len(prediction) / prediction.numel() if options["reduction"] == "mean" and prediction.dim() else 1.0
+        )
+    ),
+    "L1Loss": _plain(MeanAbsoluteError),
+    "MSELoss": _plain(MeanSquaredError),
+    "MultiLabelSoftMarginLoss": _plain(BinaryCrossEntropy, weight="weight")._replace(
+        # a mean over the classes, whatever becomes of the samples
+        scale=lambda options, prediction: 1.0 if options["reduction"] == "mean" else 1 / prediction.shape[-1],
+        each=lambda numbers: numbers.sum(axis=-1),
+    ),
+    "PoissonNLLLoss": _plain(PoissonNLL, log_input="log_input", full="full", eps="eps"),
+    "SmoothL1Loss": Translated(_smooth, ("beta",), scale=lambda options, prediction: 1 / (options["beta"] or 1)),
+    "SoftMarginLoss": _plain(BinaryCrossEntropy)._replace(  # with classes -1 and 1
+        arrays=lambda prediction, target: (prediction, (target + 1) / 2)
+    ),
+    "TripletMarginLoss": _plain(Triplet, margin="margin", p="p", swap="swap", eps="eps")._replace(arrays=_triplet),
 }
 """The loss for each of PyTorch's modules."""
+
+
+def sensible(sample: Sample) -> Sample:
+    """Return a sample with weights of 0 or more and probabilities that are such, where PyTorch draws any numbers.
+
+    nanonet refuses others. Weights become their absolute values, probabilities are normalized.
+    """
+    import torch
+
+    kind, options, inputs = kind_of(sample), dict(sample.options), list(sample.inputs)
+    for name in ("weight", "pos_weight"):
+        if torch.is_tensor(options.get(name)):
+            options[name] = options[name].detach().abs()
+    prediction, target = (inputs or [options[name] for name in _names(sample)])[:2]
+    if kind == "KLDivLoss":
+        softmax = torch.log_softmax if options["log_target"] else torch.softmax
+        target = softmax(target.detach(), -1) if target.dim() else target.detach().sigmoid()
+        target = target.log() if options["log_target"] and not target.dim() else target
+    elif kind == "CrossEntropyLoss" and target.is_floating_point():
+        target = torch.softmax(target.detach(), 1 if target.dim() > 1 else 0)
+    elif kind in ("MultiLabelSoftMarginLoss", "SoftMarginLoss") and target.is_floating_point():
+        signs = target.detach().sign()
+        target = signs if kind == "SoftMarginLoss" else (signs + 1) / 2
+    if inputs:
+        inputs[1] = target
+        old = dict(zip(inspect.signature(sample.called).parameters, sample.given[0], strict=False))
+        given = {name: options[name] for name in (*old, *sample.given[1])}
+        return dataclasses.replace(sample, options=options, given=((), given), inputs=tuple(inputs))
+    options[_names(sample)[1]] = target
+    return dataclasses.replace(sample, options=options)
 
 
 def is_loss(sample: Sample) -> bool:
@@ -75,46 +211,80 @@ def kind_of(sample: Sample) -> str:
 
 
 def compare(sample: Sample) -> None:
-    """Compare the value to 1e-12, and the gradient to 1e-10.
+    """Compare the value to 1e-12, and the gradients by all that is predicted to 1e-10.
+
+    With reduction="none" it is what ``each`` returns, and the gradients of its sum.
 
     Raises
     ------
-    TypeError
-        If nanonet has no such loss, or not one of its options.
+    TypeError, ValueError
+        If nanonet has no such loss, not one of its options, or refuses what it is given.
     """
     kind = kind_of(sample)
     if kind not in HERE:
         raise TypeError(f"nanonet has no {kind}")
-    translated, options = HERE[kind], dict(sample.options)
-    tensors = sample.inputs or _tensors(sample)
-    extra = [name for name in options if sample.is_set(name) and name not in (*translated.options, *OLD)]
+    translated = HERE[kind]
+    extra = [name for name in sample.options if sample.is_set(name) and name not in (*translated.options, *KNOWN)]
     if extra:
         raise TypeError(f"nanonet's {kind} has no {extra[0]}")
-    values = {name: value.numpy() if hasattr(value, "numpy") else value for name, value in options.items()}
-    loss = translated.loss(values)
-    _compare(loss, sample, tensors, translated.arrays)
+    _compare(translated, sensible(sample))
 
 
-def _tensors(sample: Sample) -> tuple[Any, ...]:
-    """Return the arguments of a function that have no default."""
-    parameters = inspect.signature(sample.called).parameters
-    return tuple(sample.options[name] for name, parameter in parameters.items() if parameter.default is parameter.empty)
+KNOWN = ("reduction", *OLD)
 
 
-def _compare(loss: Loss, sample: Sample, tensors: tuple[Any, ...], arrays: Callable[..., tuple[Any, Any]]) -> None:
+def _compare(translated: Translated, sample: Sample) -> None:
     import torch
 
-    there = [tensor.detach().clone().requires_grad_(tensor.is_floating_point()) for tensor in tensors]
-    arguments, keywords = sample.given
-    if sample.inputs:
-        value_there = sample.called(*arguments, **keywords)(*there)
+    there, here = (_leaves(sample) for _ in range(2))
+    expected = _value_there(sample, there)
+    prediction, target = translated.arrays(*here)
+    prediction = prediction if isinstance(prediction, tuple) or prediction.dim() else prediction[None]
+    target = target if target.dim() or isinstance(prediction, tuple) else target[None]
+    options = {name: _numbers(value) for name, value in sample.options.items()}
+    options["of_labels"] = not target.is_floating_point()
+    reduction, scale = options["reduction"], translated.scale(options, here[0])
+    makes = {"none": "sum", "batchmean": "mean"}
+    loss = translated.loss(options, here[0], makes.get(reduction, reduction))
+    y: Any = tuple(map(_numbers, prediction)) if isinstance(prediction, tuple) else _numbers(prediction)
+    aim = _numbers(target)
+    value, cache = loss.forward(y, *loss.check(y, aim))
+    if reduction == "none":
+        numbers = scale * translated.each(loss.each(y, aim))
+        close(numbers.reshape(tuple(expected.shape)), expected, 1e-12)
     else:
-        names = list(inspect.signature(sample.called).parameters)
-        given = dict(zip(names, arguments, strict=False)) | dict(keywords)
-        value_there = sample.called(**given | dict(zip(names, there, strict=False)))
-    value_there.backward()
-    prediction, target = arrays(*(np.atleast_1d(tensor.detach().numpy()) for tensor in there))
-    value, cache = loss.forward(prediction, *loss.check(prediction, target))
-    close(np.asarray(value), value_there, 1e-12)
-    close(loss.backward(cache).reshape(there[0].shape), there[0].grad, 1e-10)
-    assert torch.is_grad_enabled()
+        close(np.asarray(scale * value), expected, 1e-12)
+    expected.sum().backward()
+    slopes: Any = loss.backward(cache)
+    parts = prediction if isinstance(prediction, tuple) else (prediction,)
+    slopes = slopes if isinstance(slopes, tuple) else (slopes,)
+    torch.autograd.backward(list(parts), [torch.tensor(scale * slope) for slope in slopes])
+    for ours, theirs in zip(here, there, strict=True):
+        if theirs.requires_grad:
+            close(ours.grad.numpy(), theirs.grad, 1e-10)
+
+
+def _leaves(sample: Sample) -> list[Any]:
+    """Return copies of the tensors of a sample, which are to have gradients."""
+    tensors: Any = sample.inputs or [sample.options[name] for name in _names(sample)]
+    named = zip(tensors, _names(sample), strict=True)
+    return [each.detach().clone().requires_grad_(each.is_floating_point() and name != "target") for each, name in named]
+
+
+def _names(sample: Sample) -> list[str]:
+    """Return the names of the tensors: the arguments of a function that have no default."""
+    if sample.inputs:
+        return [name for name in inspect.signature(sample.called.forward).parameters if name != "self"]
+    parameters = inspect.signature(sample.called).parameters
+    return [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+
+
+def _value_there(sample: Sample, tensors: list[Any]) -> Any:
+    if sample.inputs:
+        arguments, keywords = sample.given
+        return sample.called(*arguments, **keywords)(*tensors)
+    return sample.called(**{**sample.options, **dict(zip(_names(sample), tensors, strict=True))})
+
+
+def _numbers(value: Any) -> Any:
+    return value.detach().numpy() if hasattr(value, "detach") else value
