@@ -381,11 +381,14 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
 LOSSES: dict[type[Loss], list[LossCase]] = {
     SquaredError: [LossCase(SquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
-    MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
+    MeanAbsoluteError: [
+        *(LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]),
+        LossCase(lambda: MeanAbsoluteError(reduction="sum"), (3,)),
+    ],
     Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
     PoissonNLL: [
         *(LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]),
-        LossCase(lambda: PoissonNLL(full=True, reduction="sum"), (3,), draw_target=counts),
+        LossCase(lambda: PoissonNLL(full=True), (3,), draw_target=counts),
     ],
     Quantile: [
         LossCase(Quantile, (3,)),
@@ -395,7 +398,7 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
     ],
     GaussianNLL: [
         LossCase(GaussianNLL, (4,), target_shape=(2,)),
-        LossCase(lambda: GaussianNLL(full=True, eps=0.5), (3, 2), target_shape=(3, 1)),
+        LossCase(lambda: GaussianNLL(full=True, eps=0.01), (3, 2), target_shape=(3, 1)),
     ],
     KLDivergence: [
         LossCase(KLDivergence, (3,), draw_target=probabilities),

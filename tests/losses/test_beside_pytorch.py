@@ -86,7 +86,7 @@ def cross_entropies(draw: st.DrawFn) -> Drawn:
         target = np.moveaxis(rng.dirichlet(np.ones(classes), (batch, *inner)), -1, axis)
         aim = torch.moveaxis(torch.tensor(target), axis, 1)
     else:
-        labels = rng.integers(classes, size=(batch, *inner))
+        labels: Any = rng.integers(classes, size=(batch, *inner))
         if (mark := draw(st.sampled_from([None, -100, -1, 0]))) is not None:
             ignored = {"ignore_index": mark}
             labels = np.where(rng.random(labels.shape) < 0.4, mark, labels)
@@ -124,7 +124,7 @@ def of_numbers(draw: st.DrawFn) -> Drawn:
     rng, shape, reduction = np.random.default_rng(draw(seeds)), draw(shapes), draw(reductions)
     prediction, target = rng.normal(0, 3, shape), rng.normal(0, 3, shape)
     aim, threshold = torch.tensor(target), draw(st.floats(0.1, 3))
-    return draw(
+    drawn: Drawn = draw(
         st.sampled_from(
             [
                 Drawn(
@@ -148,6 +148,7 @@ def of_numbers(draw: st.DrawFn) -> Drawn:
             ]
         )
     )
+    return drawn
 
 
 @st.composite

@@ -175,7 +175,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
 LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     SquaredError: lambda loss, y, t: 0.5 * per_sample(functional.mse_loss(y, t, reduction="none")).sum(1),
     MeanSquaredError: lambda loss, y, t: per_sample(functional.mse_loss(y, t, reduction="none")).mean(1),
-    MeanAbsoluteError: lambda loss, y, t: per_sample(functional.l1_loss(y, t, reduction="none")).mean(1),
+    MeanAbsoluteError: lambda loss, y, t: of_outputs(loss, functional.l1_loss(y, t, reduction="none")),
     Huber: lambda loss, y, t: per_sample(functional.huber_loss(y, t, reduction="none", delta=loss.threshold)).mean(1),
     Quantile: "PyTorch has no such loss; test_beside_pytorch.py compares it with the formula",
     GaussianNLL: lambda loss, y, t: per_sample(
