@@ -118,6 +118,7 @@ def test_a_sum_is_that_of_all_entries() -> None:
     assert MeanSquaredError().each(prediction, target, [1, 0, 0, 2])[1:3].any() == False  # noqa: E712  # an array's
 
 
+ONE: Any = 1
 PAIR = (np.ones((2, 3)), np.ones((2, 3)))
 
 
@@ -135,7 +136,7 @@ PAIR = (np.ones((2, 3)), np.ones((2, 3)))
             "got -1.0 at (0, 0); put a Softplus behind them, or write GaussianNLL(log_variance=True)",
         ),
         (lambda: GaussianNLL(eps=0), ValueError, "GaussianNLL: expected eps above 0, got 0"),
-        (lambda: PoissonNLL(full=1), TypeError, "PoissonNLL: expected full as True or False, got 1"),
+        (lambda: PoissonNLL(full=ONE), TypeError, "PoissonNLL: expected full as True or False, got 1"),
         (lambda: KLDivergence()([[0.0]], [[-1.0]]), ValueError, "write KLDivergence(log_target=True)"),
         (lambda: KLDivergence(log_target=True)([[0.0]], [[0.5]]), ValueError, "write KLDivergence()"),
         (lambda: CosineEmbedding()(np.ones((2, 3)), [1, 1]), TypeError, "expected prediction as a tuple of 2 arrays"),
