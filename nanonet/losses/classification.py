@@ -184,7 +184,11 @@ class CrossEntropy(Loss):
     def check_target(self, prediction: Array, target: object) -> npt.NDArray[Any]:
         """Return integer labels, or probabilities in the dtype of prediction, checked."""
         if not -prediction.ndim < self.axis < prediction.ndim or prediction.shape[self.axis] < 2:
-            layout = "(batch, classes)" if prediction.ndim < 3 else f"(batch, ...), classes on axis {self.axis},"
+            layout = (
+                "(batch, classes)"
+                if prediction.ndim < 3 and self.axis == -1
+                else f"(batch, ...), classes on axis {self.axis},"
+            )
             raise ShapeError(
                 f"{self}: expected a prediction of shape {layout} with 2 classes or more, got {prediction.shape}"
             )

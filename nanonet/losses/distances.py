@@ -63,7 +63,8 @@ class CosineEmbedding(_Compared):
     def function(self, prediction: Arrays, target: Array) -> Array:
         """Return 1 - cos, or max(0, cos - margin), one number for each sample."""
         cosine = _cosine(*prediction)[0]
-        return np.where(target > 0, 1 - cosine, np.maximum(cosine - self.margin, 0)).astype(cosine.dtype)
+        each: Array = np.where(target > 0, 1 - cosine, np.maximum(cosine - self.margin, 0))
+        return each
 
     def derivative(self, prediction: Any, target: Array) -> Any:
         """Return the derivatives with respect to both, a tuple."""
@@ -87,7 +88,8 @@ class CosineEmbedding(_Compared):
 
     def draw_target(self, shape: Any, rng: np.random.Generator) -> npt.NDArray[Any]:
         """Return random entries -1 and 1."""
-        return rng.choice([-1, 1], size=shape[0][0])
+        drawn: npt.NDArray[Any] = rng.choice([-1, 1], size=shape[0][0])
+        return drawn
 
 
 def _cosine(a: Array, b: Array) -> tuple[Array, Array, Array, Array]:

@@ -36,9 +36,13 @@ class KLDivergence(Loss):
     """
 
     mixes_samples = False
+    formula = "sum(t * (log(t) - y) if t > 0 else 0)"
+    derivative_formula = "-t"
 
     def __init__(self, *, log_target: bool = False, reduction: str = "mean") -> None:
         self.log_target = true_or_false(log_target, "KLDivergence", "log_target")
+        if self.log_target:
+            self.formula, self.derivative_formula = "sum(exp(t) * (t - y))", "-exp(t)"
         set_reduction(self, reduction)
 
     def function(self, prediction: Array, target: Array) -> Array:
@@ -52,7 +56,8 @@ class KLDivergence(Loss):
         is_possible = t > 0
         log = target if self.log_target else np.log(np.where(is_possible, t, 1))
         apart = np.where(is_possible, log, 0) - np.where(is_possible, prediction, 0)
-        return t * apart
+        each: Array = t * apart
+        return each
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return -t."""

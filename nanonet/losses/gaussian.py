@@ -79,10 +79,11 @@ class GaussianNLL(Loss):
     def deviation(self, prediction: npt.ArrayLike) -> Array:
         """Return the standard deviations, the roots of the variances."""
         log = self._parts(float_array(prediction, self, "prediction"))[1]
-        deviation: Array = np.exp(0.5 * log)
+        with np.errstate(over="ignore"):
+            deviation: Array = np.exp(0.5 * log)
         return deviation
 
-    def _parts(self, prediction: Array) -> tuple[Array, Array, Array, Array]:
+    def _parts(self, prediction: Array) -> tuple[Array, Array, Array, npt.NDArray[np.bool_]]:
         """Return m, log v, 1 / v, and whether v is above eps."""
         mean, second = np.split(prediction, 2, axis=-1)
         if self.log_variance:

@@ -13,6 +13,7 @@ from nanonet.core.objects import called, hinting
 from nanonet.core.parameter import State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
+from nanonet.losses.classification import CrossEntropy
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.optimizers.sgd import SGD
@@ -25,25 +26,39 @@ ACTIVATION = "an activation is a layer of its own: Linear(4, 8), ReLU()"
 LOSSES = {
     "BCELoss": "BinaryCrossEntropy",
     "BCEWithLogitsLoss": "BinaryCrossEntropy",
+    "CosineEmbeddingLoss": "CosineEmbedding",
     "CrossEntropyLoss": "CrossEntropy",
+    "GaussianNLLLoss": "GaussianNLL",
     "HuberLoss": "Huber",
+    "KLDivLoss": "KLDivergence",
+    "KLDivergenceLoss": "KLDivergence",
     "L1Loss": "MeanAbsoluteError",
     "MSE": "MeanSquaredError",
     "MSELoss": "MeanSquaredError",
     "NLLLoss": "CrossEntropy",
+    "PinballLoss": "Quantile",
+    "PoissonNLLLoss": "PoissonNLL",
+    "SmoothL1Loss": "Huber",
+    "TripletMarginLoss": "Triplet",
     "binary_crossentropy": "BinaryCrossEntropy",
     "categorical_crossentropy": "CrossEntropy",
     "cross_entropy": "CrossEntropy",
     "crossentropy": "CrossEntropy",
+    "gaussian_nll": "GaussianNLL",
     "hinge": "Hinge",
     "huber": "Huber",
+    "kl_divergence": "KLDivergence",
     "log_loss": "CrossEntropy",
     "mae": "MeanAbsoluteError",
     "mean_absolute_error": "MeanAbsoluteError",
     "mean_squared_error": "MeanSquaredError",
     "mse": "MeanSquaredError",
+    "pinball": "Quantile",
+    "poisson": "PoissonNLL",
+    "quantile": "Quantile",
     "sparse_categorical_crossentropy": "CrossEntropy",
     "squared_error": "SquaredError",
+    "triplet": "Triplet",
 }
 OPTIMIZERS = {
     "adagrad": "Adagrad",
@@ -128,6 +143,11 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
             "'out_features'": "sizes are explicit: Linear(4, 8) has 4 inputs and 8 outputs",
             "positional arguments but": ACTIVATION,
         },
+    ),
+    (
+        CrossEntropy,
+        "__init__",
+        {"'weight'": "write class_weight=...", "positional arguments but": "such as class_weight=[1.0, 2.0]"},
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
     (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),

@@ -171,6 +171,8 @@ def loss_formulas(loss: Loss, prediction: Array, target: Array) -> tuple[str | N
             row[target[0]] = 1
     elif target.shape == prediction.shape:
         row = target[0]
+    elif target.shape == (*prediction.shape[:-1], 1):
+        row = np.broadcast_to(target[0], prediction.shape[1:])  # one for all outputs, as of several quantiles
     else:
         return formula, derivative, known
     known["t"] = Quantity(word("t", "[#]"), numbers=[*row])
