@@ -83,10 +83,24 @@ from nanonet.models import words
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
@@ -123,9 +137,11 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
@@ -149,6 +165,7 @@ __all__ = [
     "ConvTranspose2d",
     "CosineEmbedding",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
@@ -176,6 +193,7 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
     "KLDivergence",
     "Layer",
     "LayerMonitor",
@@ -184,6 +202,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "LogSigmoid",
     "LogSoftmax",
     "Loss",
@@ -196,6 +215,8 @@ __all__ = [
     "Monitor",
     "Monotone",
     "MultiHeadAttention",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -205,9 +226,12 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
     "PositionalEncoding",
     "Quantile",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",

@@ -61,9 +61,14 @@ LOSSES = {
     "triplet": "Triplet",
 }
 OPTIMIZERS = {
+    "adadelta": "Adadelta",
     "adagrad": "Adagrad",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
+    "lion": "Lion",
+    "nadam": "NAdam",
+    "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
     "sgd": "SGD",
@@ -81,6 +86,7 @@ NAMES = LOSSES | {
     "DataLoader": "batches",
     "Dense": "Linear",
     "Functional": "Composite",
+    "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
     "LayerNormalization": "LayerNorm",
     "MaxPooling2D": "MaxPool2d",
@@ -150,7 +156,18 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         {"'weight'": "write class_weight=...", "positional arguments but": "such as class_weight=[1.0, 2.0]"},
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
-    (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
+    (
+        Optimizer,
+        "__init__",
+        {
+            "setting lr": "write learning_rate=...",
+            "setting eps": "write epsilon=...",
+            "setting alpha": "write smoothing=...",
+            "setting rho": "write smoothing=...",
+            "setting initial_accumulator_value": "write initial_sum=...",
+            "setting decoupled_weight_decay": "write decoupled=True",
+        },
+    ),
     (
         SGD,
         "__init__",

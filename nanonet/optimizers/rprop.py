@@ -32,6 +32,8 @@ class Rprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
+        if self.rates:
+            raise ValueError(f"{name}: rates would change nothing, since each entry has a step size of its own")
         for setting, pair in (("factors", factors), ("sizes", sizes)):
             expect_pair(pair, name, setting)
         self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)

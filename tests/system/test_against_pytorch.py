@@ -19,8 +19,10 @@ from nanonet import (
     GELU,
     SELU,
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     AdaptiveAvgPool2d,
     Add,
@@ -57,6 +59,7 @@ from nanonet import (
     LayerNorm,
     LeakyReLU,
     Linear,
+    Lion,
     LogSigmoid,
     LogSoftmax,
     Loss,
@@ -66,6 +69,7 @@ from nanonet import (
     MeanSquaredError,
     Mish,
     Monotone,
+    NAdam,
     Optimizer,
     Pad,
     Parallel,
@@ -73,6 +77,7 @@ from nanonet import (
     PoissonNLL,
     PReLU,
     Quantile,
+    RAdam,
     ReLU,
     Reparametrised,
     Reshape,
@@ -222,27 +227,98 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
 }
 """One number a sample, for a loss, a prediction and a target; or the reason why PyTorch has nothing like it."""
 
+
+class LionThere:
+    """The paper's algorithm 2 on PyTorch's tensors, since PyTorch has no Lion."""
+
+    def __init__(self, rule: Any, parameters: Any) -> None:
+        self.rule = rule
+        first = {"lr": rule.learning_rate, "weight_decay": rule.weight_decay}
+        groups = [each if isinstance(each, dict) else {"params": [each]} for each in parameters]
+        self.param_groups = [first | group for group in groups]
+        self.m: dict[Any, Any] = {}
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for group in self.param_groups:
+            for theta in group["params"]:
+                theta.grad = None
+
+    def step(self) -> None:
+        """Take a step, with the paper's names."""
+        b1, b2 = self.rule.betas
+        with torch.no_grad():
+            for group in self.param_groups:
+                for theta in group["params"]:
+                    g, m = (-1) ** self.rule.maximize * theta.grad, self.m.get(theta, torch.zeros_like(theta))
+                    c = b1 * m + (1 - b1) * g
+                    theta -= group["lr"] * (torch.sign(c) + group["weight_decay"] * theta)
+                    self.m[theta] = b2 * m + (1 - b2) * g
+
+
 OPTIMIZERS_THERE: dict[type[Optimizer], Callable[[Any, Any], Any] | str] = {
     SGD: lambda rule, parameters: torch.optim.SGD(
-        parameters, rule.learning_rate, rule.momentum, nesterov=rule.nesterov, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        rule.momentum,
+        dampening=rule.dampening,
+        nesterov=rule.nesterov,
+        weight_decay=rule.weight_decay,
+        maximize=rule.maximize,
+    ),
+    Adadelta: lambda rule, parameters: torch.optim.Adadelta(
+        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, maximize=rule.maximize
     ),
     Adagrad: lambda rule, parameters: torch.optim.Adagrad(
-        parameters, rule.learning_rate, eps=rule.epsilon, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        eps=rule.epsilon,
+        weight_decay=rule.weight_decay,
+        initial_accumulator_value=rule.initial_sum,
+        maximize=rule.maximize,
     ),
     RMSprop: lambda rule, parameters: torch.optim.RMSprop(
-        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, rule.momentum
+        parameters,
+        rule.learning_rate,
+        rule.smoothing,
+        rule.epsilon,
+        rule.weight_decay,
+        rule.momentum,
+        centered=rule.centered,
+        maximize=rule.maximize,
     ),
-    Adam: lambda rule, parameters: torch.optim.Adam(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
+    Adam: lambda rule, parameters: adam_there(torch.optim.Adam, rule, parameters, amsgrad=rule.amsgrad),
+    AdamW: lambda rule, parameters: adam_there(torch.optim.AdamW, rule, parameters, amsgrad=rule.amsgrad),
+    Adamax: lambda rule, parameters: adam_there(torch.optim.Adamax, rule, parameters),
+    NAdam: lambda rule, parameters: nadam_there(rule, parameters),
+    RAdam: lambda rule, parameters: adam_there(
+        torch.optim.RAdam, rule, parameters, decoupled_weight_decay=rule.decay_is_decoupled
     ),
-    AdamW: lambda rule, parameters: torch.optim.AdamW(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
-    ),
+    Lion: LionThere,
     Rprop: lambda rule, parameters: torch.optim.Rprop(
-        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most)
+        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most), maximize=rule.maximize
     ),
 }
 """A PyTorch optimizer for ours and a list of parameters; or the reason why there is none."""
+
+
+def adam_there(kind: Any, rule: Any, parameters: Any, **settings: Any) -> Any:
+    """Return one of PyTorch's relatives of Adam, with the settings of ours that they share."""
+    return kind(
+        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay, maximize=rule.maximize, **settings
+    )
+
+
+def nadam_there(rule: Any, parameters: Any) -> Any:
+    """Return PyTorch's NAdam, whose product of momenta is float32 by default, with one of float64."""
+    decay = {"momentum_decay": rule.momentum_decay, "decoupled_weight_decay": rule.decay_is_decoupled}
+    there = adam_there(torch.optim.NAdam, rule, parameters, **decay)
+    for group in there.param_groups:
+        for theta in group["params"]:
+            zeros = {name: torch.zeros_like(theta) for name in ("exp_avg", "exp_avg_sq")}
+            one = torch.ones((), dtype=torch.float64)
+            there.state[theta] = {"step": torch.tensor(0.0), "mu_product": one, **zeros}
+    return there
 
 
 def cross_entropy_settings(loss: Any) -> dict[str, Any]:
