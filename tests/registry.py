@@ -178,8 +178,8 @@ def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
 
 
 def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
-    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding."""
-    return rng.normal(size=shape) if len(shape) > 2 else rng.uniform(size=shape) < 0.4
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
+    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
 
 
 class LayerCase(NamedTuple):
@@ -412,6 +412,7 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
             (3, 4),
         ),
         LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
     ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),

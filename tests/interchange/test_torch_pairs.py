@@ -32,6 +32,7 @@ from nanonet import (
     Parallel,
     Parameter,
     Permute,
+    PositionalEncoding,
     Reparametrised,
     Reshape,
     Residual,
@@ -44,6 +45,7 @@ from nanonet import (
     Wired,
     Zeros,
 )
+from nanonet.core.arrays import each
 from nanonet.core.chain import Chain
 from nanonet.interchange import torch_pairs
 from nanonet.interchange.torch import Only, from_torch, pair, to_torch
@@ -56,7 +58,10 @@ pytestmark = pytest.mark.peer
 nn: Any = torch.nn
 
 COMPUTED = (Reparametrised, WeightNorm, SpectralNorm, Monotone, Wired)  # PyTorch parametrizes a module in place
-NOT_THERE = (Standardize, Permute, GaussianNoise, Residual, Fork, Parallel, Concatenate, Add, Chain, *COMPUTED)
+NOT_THERE = (
+    *(Standardize, Permute, GaussianNoise, PositionalEncoding, Residual, Fork, Parallel, Concatenate, Add, Chain),
+    *COMPUTED,
+)
 """Layers without a module."""
 
 
@@ -89,7 +94,7 @@ def assert_equal(model: Any, module: Any, x: Any, training: bool = False) -> Non
     """See that both give the same, and have the same buffers afterwards."""
     y, _ = model.forward(x, training=training)
     with torch.no_grad():
-        y_there = module.train(training)(torch.tensor(x))
+        y_there = module.train(training)(each(torch.tensor, x))
     np.testing.assert_allclose(y, y_there.numpy(), rtol=1e-12, atol=1e-12)
 
 
