@@ -20,8 +20,8 @@ def module_samples() -> Iterator[Sample]:
         for found in entry.module_inputs_func(entry, **settings):
             made, passed = found.constructor_input, found.forward_input
             options = options_of(entry.module_cls, made.args, made.kwargs)
-            inputs = (*passed.args, *passed.kwargs.values())
-            yield Sample(entry.name, entry.module_cls, options, (made.args, made.kwargs), inputs)
+            given = (made.args, made.kwargs)
+            yield Sample(entry.name, entry.module_cls, options, given, tuple(passed.args), passed.kwargs)
 
 
 def function_samples() -> Iterator[Sample]:

@@ -10,6 +10,7 @@ import numpy as np
 from nanonet import Sequential
 from nanonet.interchange.torch import from_torch
 from tests.layers.beside_pytorch import close
+from tests.pytorch_samples import sequences
 from tests.pytorch_samples.samples import Sample
 
 AXES = {"1d": 3, "2d": 4, "3d": 5, "GLU": 2, "Linear": 2}  # of a batch, by the end of the module's name; else 1
@@ -27,7 +28,10 @@ def compare(sample: Sample) -> None:
 
     arguments, keywords = sample.given
     module = sample.called(*arguments, **keywords).double()
-    (x,) = sample.inputs
+    if sample.name in sequences.HERE:
+        sequences.compare(sample, module)
+        return
+    (x,) = (*sample.inputs, *sample.named.values())
     least = next((axes for end, axes in AXES.items() if type(module).__name__.endswith(end)), 1)
     x = (x[None] if x.dim() < least and "BatchNorm" not in sample.name else x).detach()
     if "Lazy" in sample.name:

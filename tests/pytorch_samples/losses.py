@@ -23,6 +23,7 @@ from nanonet import (
     Triplet,
 )
 from tests.layers.beside_pytorch import close
+from tests.pytorch_samples import linear_cross_entropy
 from tests.pytorch_samples.samples import Sample
 
 FUNCTIONS = {
@@ -156,8 +157,13 @@ HERE: dict[str, Translated] = {
     "MSELoss": _plain(MeanSquaredError),
     "MultiLabelSoftMarginLoss": _plain(BinaryCrossEntropy, weight="weight")._replace(
         # a mean over the classes, whatever becomes of the samples
-        scale=lambda options, prediction: 1.0 if options["reduction"] == "mean" else 1 / prediction.shape[-1],
+        scale=lambda options, prediction: (
+            1.0 if options["reduction"] == "mean" or not prediction.dim() else 1 / prediction.shape[-1]
+        ),
         each=lambda numbers: numbers.sum(axis=-1),
+        arrays=lambda prediction, target: tuple(
+            each.reshape(-1, *each.shape[-1:] or (1,)) for each in (prediction, target)
+        ),
     ),
     "PoissonNLLLoss": _plain(PoissonNLL, log_input="log_input", full="full", eps="eps"),
     "SmoothL1Loss": Translated(_smooth, ("beta",), scale=lambda options, prediction: 1 / (options["beta"] or 1)),
@@ -180,11 +186,15 @@ def sensible(sample: Sample) -> Sample:
     for name in ("weight", "pos_weight"):
         if torch.is_tensor(options.get(name)):
             options[name] = options[name].detach().abs()
-    prediction, target = (inputs or [options[name] for name in _names(sample)])[:2]
+            while options[name].shape[:1] == (1,):  # the same for every sample
+                options[name] = options[name][0]
+    target = (inputs or [options[name] for name in _names(sample)])[1]
     if kind == "KLDivLoss":
-        softmax = torch.log_softmax if options["log_target"] else torch.softmax
-        target = softmax(target.detach(), -1) if target.dim() else target.detach().sigmoid()
-        target = target.log() if options["log_target"] and not target.dim() else target
+        shape, rows = target.shape, target.detach().nan_to_num().reshape(-1, *target.shape[-1:] or (1,))
+        target = torch.softmax(rows, -1).reshape(shape)
+        target = target.log() if options["log_target"] else target
+        if inputs:
+            inputs[0] = inputs[0].detach().nan_to_num()
     elif kind == "CrossEntropyLoss" and target.is_floating_point():
         target = torch.softmax(target.detach(), 1 if target.dim() > 1 else 0)
     elif kind in ("MultiLabelSoftMarginLoss", "SoftMarginLoss") and target.is_floating_point():
@@ -221,6 +231,9 @@ def compare(sample: Sample) -> None:
         If nanonet has no such loss, not one of its options, or refuses what it is given.
     """
     kind = kind_of(sample)
+    if kind == "LinearCrossEntropyLoss":
+        linear_cross_entropy.compare(sample)
+        return
     if kind not in HERE:
         raise TypeError(f"nanonet has no {kind}")
     translated = HERE[kind]

@@ -9,12 +9,17 @@ import numpy as np
 
 from nanonet import (
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    InverseTimeRate,
     Linear,
     MeanSquaredError,
+    NAdam,
     Optimizer,
+    RAdam,
     RMSprop,
     Rprop,
     Sequential,
@@ -26,16 +31,24 @@ from tests.layers.beside_pytorch import close
 from tests.pytorch_samples.samples import Sample
 
 STEPS = 20
+DECOUPLED = {"decoupled_weight_decay": "decoupled"}
 HERE: dict[str, tuple[Callable[..., Optimizer], Mapping[str, str]]] = {
-    "optim.SGD": (SGD, {"momentum": "momentum", "nesterov": "nesterov"}),
-    "optim.Adagrad": (Adagrad, {"eps": "epsilon"}),
-    "optim.RMSprop": (RMSprop, {"alpha": "smoothing", "eps": "epsilon", "momentum": "momentum"}),
-    "optim.Adam": (Adam, {"betas": "betas", "eps": "epsilon"}),
-    "optim.AdamW": (AdamW, {"betas": "betas", "eps": "epsilon"}),
+    "optim.SGD": (SGD, {"momentum": "momentum", "nesterov": "nesterov", "dampening": "dampening"}),
+    "optim.Adadelta": (Adadelta, {"rho": "smoothing", "eps": "epsilon"}),
+    "optim.Adagrad": (Adagrad, {"eps": "epsilon", "initial_accumulator_value": "initial_sum"}),
+    "optim.RMSprop": (
+        RMSprop,
+        {"alpha": "smoothing", "eps": "epsilon", "momentum": "momentum", "centered": "centered"},
+    ),
+    "optim.Adam": (Adam, {"betas": "betas", "eps": "epsilon", "amsgrad": "amsgrad"}),
+    "optim.Adamax": (Adamax, {"betas": "betas", "eps": "epsilon"}),
+    "optim.AdamW": (AdamW, {"betas": "betas", "eps": "epsilon", "amsgrad": "amsgrad"}),
+    "optim.NAdam": (NAdam, {"betas": "betas", "eps": "epsilon", "momentum_decay": "momentum_decay", **DECOUPLED}),
+    "optim.RAdam": (RAdam, {"betas": "betas", "eps": "epsilon", **DECOUPLED}),
     "optim.Rprop": (Rprop, {"etas": "factors", "step_sizes": "sizes"}),
 }
 """The optimizer for each of PyTorch's, and the names of its settings beside those that all have."""
-EVERYWHERE = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+EVERYWHERE = {"weight_decay": "weight_decay", "maximize": "maximize"}
 WITHOUT_EFFECT = ("params", "foreach", "fused", "capturable", "differentiable")  # on the numbers
 
 
@@ -45,11 +58,13 @@ def optimizer_for(sample: Sample) -> Optimizer:
         raise TypeError(f"nanonet has no {sample.name}")
     cls, names = HERE[sample.name]
     names = {**EVERYWHERE, **names}
-    settings = {}
+    rate = float(sample.options["lr"])
+    decay = sample.options.get("lr_decay", 0)  # Adagrad's, which a schedule is here
+    settings: dict[str, Any] = {"learning_rate": InverseTimeRate(rate, decay=decay) if decay else rate}
     for option, value in sample.options.items():
         if option in names:
-            settings[names[option]] = float(value) if option == "lr" else value
-        elif option not in WITHOUT_EFFECT and sample.is_set(option):
+            settings[names[option]] = value
+        elif option not in ("lr", "lr_decay", *WITHOUT_EFFECT) and sample.is_set(option):
             raise TypeError(f"{cls.__name__} has no {option}")
     return cls(**settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -23,7 +23,9 @@ class Sample:
     given : tuple
         The positional and the keyword arguments as they are in the data base.
     inputs : tuple
-        What a module is then called with, or the tensors among a function's arguments.
+        What a module is then called with by position.
+    named : dict
+        What it is called with by name.
     """
 
     name: str
@@ -31,11 +33,12 @@ class Sample:
     options: Mapping[str, Any]
     given: tuple[tuple[Any, ...], Mapping[str, Any]]
     inputs: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         arguments, keywords = self.given
         texts = [*map(_short, arguments), *(f"{name}={_short(value)}" for name, value in keywords.items())]
-        return f"{self.name}({', '.join(texts)}) on {', '.join(map(_short, self.inputs))}"
+        return f"{self.name}({', '.join(texts)}) on {', '.join(map(_short, (*self.inputs, *self.named.values())))}"
 
     def is_set(self, option: str) -> bool:
         """Return whether an option, an argument that has a default, has another value."""
