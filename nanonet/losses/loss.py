@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays, Shape, parts_of
 from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Extensible, called, obey_override
+from nanonet.core.objects import Extensible, called, is_own, obey_override
 
 
 class Loss(Extensible, ABC):
@@ -254,6 +254,23 @@ class Loss(Extensible, ABC):
         if not isinstance(prediction, (tuple, list)):
             return prediction  # which check refuses
         return tuple(float_array(part, self, f"prediction[{k}]") for k, part in enumerate(prediction))
+
+
+def set_reduction(loss: Loss, reduction: str) -> None:
+    """Let a loss be a mean or a sum, and its formulas too."""
+    name = type(loss).__name__
+    if reduction == "none":
+        raise ValueError(
+            f"{name}: training needs one number, so that reduction is 'mean' or 'sum', not 'none'; for what each "
+            f"output or label gives write {name}().each(prediction, target)"
+        )
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
+        raise ValueError(f"{name}: expected reduction as 'mean' or 'sum', got {reduction!r:.40}")
+    if reduction == "sum":
+        loss.reduction = reduction
+        for formula in ("formula", "derivative_formula"):
+            if is_own(type(loss)) and (stated := getattr(loss, formula, None)):
+                setattr(loss, formula, stated.removesuffix(" / n"))
 
 
 def nothing_counts(what: str) -> ValueError:
