@@ -11,9 +11,9 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.stable import exp_of_negative, sigmoid
-from nanonet.losses.loss import Loss, float_array
+from nanonet.losses.loss import Loss, float_array, set_reduction
 from nanonet.losses.outputs import outputs, over_outputs
-from nanonet.losses.settings import factors, set_reduction
+from nanonet.losses.settings import factors
 
 
 class BinaryCrossEntropy(Loss):

@@ -12,8 +12,8 @@ from nanonet.core.arrays import Array, Shape, is_finite
 from nanonet.core.checks import as_floats, as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.stable import log_softmax, softmax, softmax_and_log
-from nanonet.losses.loss import Loss, float_array
-from nanonet.losses.settings import set_reduction, whole_number
+from nanonet.losses.loss import Loss, float_array, set_reduction
+from nanonet.losses.settings import whole_number
 
 
 class CrossEntropy(Loss):
@@ -100,27 +100,30 @@ class CrossEntropy(Loss):
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E and the cache for ``backward``."""
-        aim = self.rows(target)
-        p, logs = softmax_and_log(self.rows(prediction))
+        is_flat = prediction.ndim == 2
+        aim = target if is_flat else self.rows(target)
+        p, logs = softmax_and_log(prediction if is_flat else self.rows(prediction))
         if aim.ndim == 1 and self.class_weight is None and not self.label_smoothing:  # k is 1 at the label, else 0
-            each, k = self._at_labels(logs, aim), None
+            each, k = -logs[np.arange(len(aim)), self._places(aim)], None
+            self._clear_ignored(each, aim)
         else:
             k = self.coefficients(p, aim)
             each = self._each(k, logs)
-        value = self.mean(each.reshape(self.label_shape(prediction)), target, weight)
-        return value, (k, p, target, weight, prediction.shape)
+        if not is_flat:
+            each = each.reshape(self.label_shape(prediction))
+        return self.mean(each, target, weight), (k, p, target, weight, prediction.shape)
 
     def backward(self, cache: Any) -> Array:
         """Return dE/dprediction."""
         k, p, target, weight, shape = cache
-        aim = self.rows(target)
+        aim = target if len(shape) == 2 else self.rows(target)
         if k is None:
             slope = p.copy()
             slope[np.arange(len(aim)), self._places(aim)] -= 1
             self._clear_ignored(slope, aim)
         else:
             slope = self._slope(k, p, aim)
-        grad = self._as_it_came(slope, shape)
+        grad: Array = slope if len(shape) == 2 else self._as_it_came(slope, shape)
         grad *= self.shares(grad, target, weight)
         return grad
 
@@ -279,11 +282,6 @@ class CrossEntropy(Loss):
     def _clear_ignored(self, rows: Array, target: npt.NDArray[Any]) -> None:
         if self.ignore_index is not None and target.ndim == 1:
             rows[target == self.ignore_index] = 0
-
-    def _at_labels(self, logs: Array, labels: npt.NDArray[Any]) -> Array:
-        each: Array = -logs[np.arange(len(labels)), self._places(labels)]
-        self._clear_ignored(each, labels)
-        return each
 
     @staticmethod
     def _each(k: Array, logs: Array) -> Array:

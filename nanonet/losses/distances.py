@@ -10,8 +10,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays
 from nanonet.core.checks import as_numbers, finite_number, stranger, true_or_false
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss
-from nanonet.losses.settings import above_0, set_reduction
+from nanonet.losses.loss import Loss, set_reduction
+from nanonet.losses.settings import above_0
 
 
 class _Compared(Loss):

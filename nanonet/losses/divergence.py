@@ -10,8 +10,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import stranger, true_or_false
 from nanonet.core.stable import log_softmax
-from nanonet.losses.loss import Loss
-from nanonet.losses.settings import set_reduction
+from nanonet.losses.loss import Loss, set_reduction
 
 
 class KLDivergence(Loss):

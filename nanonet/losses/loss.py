@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array, Arrays, Shape, parts_of
+from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Extensible, called, obey_override
+from nanonet.core.objects import Extensible, called, is_own, obey_override
 
 
 class Loss(Extensible, ABC):
@@ -79,7 +79,7 @@ class Loss(Extensible, ABC):
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
         """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
         each = self.function(prediction, target)
-        samples = parts_of(prediction)[0].shape[:1]
+        samples = (prediction[0] if isinstance(prediction, tuple) else prediction).shape[:1]
         if each.shape != samples and each.shape != self._counted(target):
             hint = "; sum over the outputs, axis=1, and keep the batch axis"
             raise ShapeError(
@@ -205,16 +205,16 @@ class Loss(Extensible, ABC):
         ValueError
             If the batch is empty, or a weight is negative or not finite. All weights may be 0: see ``total``.
         """
+        first = prediction
         if isinstance(prediction, tuple) or self.predictions > 1:
-            self._check_parts(prediction)
-        first = parts_of(prediction)[0]
+            first = self._first(prediction)
         if first.ndim == 0 or len(first) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {first.shape}")
         checked = self.check_target(prediction, target)
         return checked, None if weight is None else self._check_weight(first, checked, weight)
 
-    def _check_parts(self, prediction: Any) -> None:
-        """Raise unless the prediction is a tuple of as many arrays as this loss takes."""
+    def _first(self, prediction: Any) -> Array:
+        """Return the first of several predictions, or raise unless there are as many as this loss takes."""
         count = len(prediction) if isinstance(prediction, tuple) else 1
         if self.predictions == 1:
             raise TypeError(
@@ -224,6 +224,8 @@ class Loss(Extensible, ABC):
         if count != self.predictions:
             got = f"{count} arrays" if isinstance(prediction, tuple) else type(prediction).__name__
             raise TypeError(f"{self}: expected prediction as a tuple of {self.predictions} arrays, got {got}")
+        first: Array = prediction[0]
+        return first
 
     def _check_weight(self, prediction: Array, target: Array, weight: npt.ArrayLike) -> Array:
         array, samples = as_weights(weight, self, "weight"), prediction.shape[:1]
@@ -254,6 +256,23 @@ class Loss(Extensible, ABC):
         if not isinstance(prediction, (tuple, list)):
             return prediction  # which check refuses
         return tuple(float_array(part, self, f"prediction[{k}]") for k, part in enumerate(prediction))
+
+
+def set_reduction(loss: Loss, reduction: str) -> None:
+    """Let a loss be a mean or a sum, and its formulas too."""
+    name = type(loss).__name__
+    if reduction == "none":
+        raise ValueError(
+            f"{name}: training needs one number, so that reduction is 'mean' or 'sum', not 'none'; for what each "
+            f"output or label gives write {name}().each(prediction, target)"
+        )
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
+        raise ValueError(f"{name}: expected reduction as 'mean' or 'sum', got {reduction!r:.40}")
+    if reduction == "sum":
+        loss.reduction = reduction
+        for formula in ("formula", "derivative_formula"):
+            if is_own(type(loss)) and (stated := getattr(loss, formula, None)):
+                setattr(loss, formula, stated.removesuffix(" / n"))
 
 
 def nothing_counts(what: str) -> ValueError:

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, as_numbers
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss
+from nanonet.losses.loss import Loss, set_reduction
 from nanonet.losses.outputs import outputs, over_outputs
-from nanonet.losses.settings import set_reduction
 
 
 class Quantile(Loss):

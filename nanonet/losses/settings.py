@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.checks import as_numbers, finite_number
-from nanonet.core.objects import is_own
 
 
 def whole_number(value: object, owner: str, name: str, other: str = "") -> int:
@@ -16,23 +15,6 @@ def whole_number(value: object, owner: str, name: str, other: str = "") -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{owner}: expected {name} as an int{other}, got {value!r:.60}")
     return int(value)
-
-
-def set_reduction(loss: Any, reduction: str) -> None:
-    """Let a loss be a mean or a sum, and its formulas too."""
-    name = type(loss).__name__
-    if reduction == "none":
-        raise ValueError(
-            f"{name}: training needs one number, so that reduction is 'mean' or 'sum', not 'none'; for what each "
-            f"output or label gives write {name}().each(prediction, target)"
-        )
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
-        raise ValueError(f"{name}: expected reduction as 'mean' or 'sum', got {reduction!r:.40}")
-    if reduction == "sum":
-        loss.reduction = reduction
-        for formula in ("formula", "derivative_formula"):
-            if is_own(type(loss)) and (stated := getattr(loss, formula, None)):
-                setattr(loss, formula, stated.removesuffix(" / n"))
 
 
 def above_0(value: Any, owner: str, name: str) -> float:
