@@ -104,6 +104,7 @@ from nanonet.optimizers.schedules import (
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
+from nanonet.training.averaging import AveragedWeights, estimate_statistics
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
@@ -146,6 +147,7 @@ __all__ = [
     "Add",
     "Array",
     "Arrays",
+    "AveragedWeights",
     "AvgPool1d",
     "AvgPool2d",
     "Batch",
@@ -281,6 +283,7 @@ __all__ = [
     "check_gradients",
     "config",
     "confusion_matrix",
+    "estimate_statistics",
     "f1",
     "load",
     "mean_absolute_error",

@@ -76,6 +76,7 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
+    "AveragedModel": "AveragedWeights",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
@@ -85,6 +86,7 @@ NAMES = LOSSES | {
     "ConstantPad2d": "Pad",
     "DataLoader": "batches",
     "Dense": "Linear",
+    "ExponentialMovingAverage": "AveragedWeights",
     "Functional": "Composite",
     "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
@@ -102,6 +104,7 @@ NAMES = LOSSES | {
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "tanh": "Tanh",
+    "update_bn": "estimate_statistics",
 }
 """Names of other libraries, and the nearest one of nanonet."""
 

@@ -171,7 +171,7 @@ class NoamRate(Schedule):
     def __call__(self, step: int) -> float:
         """Return the rate of a step, counted from 0."""
         number = step + 1
-        return self.factor / math.sqrt(self.width) * min(1 / math.sqrt(number), number / self.steps**1.5)
+        return self.factor / math.sqrt(self.width) * min(1 / math.sqrt(number), number / math.pow(self.steps, 1.5))
 
 
 class PiecewiseRate(Schedule):
