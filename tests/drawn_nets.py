@@ -172,7 +172,32 @@ class Standardized(nn.Module):  # type: ignore[misc]  # PyTorch may be missing
         return (x - self.mean) / self.scale
 
 
+class _Sequence:
+    """Before a recurrent module: batch first, and the sequence alone."""
+
+    def __init__(self, *sizes: int, **settings: Any) -> None:
+        super().__init__(*sizes, batch_first=True, **settings)  # type: ignore[call-arg]
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x)[0]  # type: ignore[misc]
+
+
+class RNN(_Sequence, nn.RNN):  # type: ignore[misc]  # PyTorch may be missing
+    pass
+
+
+class LSTM(_Sequence, nn.LSTM):  # type: ignore[misc]
+    pass
+
+
+class GRU(_Sequence, nn.GRU):  # type: ignore[misc]
+    pass
+
+
 THERE: dict[str, Callable[..., Any]] = {
+    "RNN": RNN,
+    "LSTM": LSTM,
+    "GRU": GRU,
     "Wired": WiredModule,
     "Fork": Branches,
     "Parallel": Branches,
@@ -267,9 +292,13 @@ def on_vectors(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
 
 
 def on_series(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
-    """Draw a part for sequences of channels (C, L)."""
+    """Draw a part for sequences of channels (C, L), or of C vectors of L features."""
     channels, length = shape
-    kind = draw(st.sampled_from(["norm", "Conv1d", "Conv1d", "MaxPool1d", "AvgPool1d", "Permute"]))
+    kind = draw(st.sampled_from(["norm", "Conv1d", "Conv1d", "MaxPool1d", "AvgPool1d", "Permute", "recurrent"]))
+    if kind == "recurrent":
+        settings = {"bidirectional": draw(st.booleans()), "bias": draw(st.booleans())}
+        sizes = length, draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        return sized(Part(draw(st.sampled_from(["RNN", "LSTM", "GRU"])), sizes, settings), shape)
     if kind == "norm":
         return normed(draw, shape), shape
     if kind == "Permute":

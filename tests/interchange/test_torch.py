@@ -49,7 +49,8 @@ def assert_close(ours: Array, theirs: Any) -> None:
 
 def output(module: Any, x: Array) -> Any:
     with torch.no_grad():
-        return module(torch.from_numpy(x.copy()))
+        y = module(torch.from_numpy(x.copy()))
+    return y[0] if isinstance(y, tuple) else y  # a recurrent module adds its last state
 
 
 # ---- whole chains
@@ -281,6 +282,14 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"activation": ["relu", "gelu", nn.SiLU(), nn.CELU()], "norm_first": [False, True]},
         **{"batch_first": [True, False], **PLAIN_WEIGHT},
     },
+    **{
+        name: {
+            **{"mode": [], "input_size": [1, 3], "hidden_size": [1, 4], "num_layers": [1, 2], "dropout": [0.0, 0.3]},
+            **{"bidirectional": [False, True], "proj_size": [0, 1] if name == "LSTM" else []},
+            **{"batch_first": [True, False], **PLAIN_WEIGHT},
+        }
+        for name in ("RNN", "LSTM", "GRU")
+    },
 }
 """For each option of each module that is known here, values to try."""
 
@@ -301,6 +310,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
     "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "batch_first": True},
     "TransformerEncoderLayer": {"d_model": 4, "nhead": 2, "dim_feedforward": 6, "batch_first": True},
+    **{
+        name: {"input_size": 2, "hidden_size": 3, "num_layers": 2, "batch_first": True}
+        for name in ("RNN", "LSTM", "GRU")
+    },
 }
 """What a module cannot do without."""
 
@@ -339,7 +352,8 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
     if name == "TransformerEncoderLayer":
         return rng.normal(size=(3, 5, arguments["d_model"])).astype(dtype)
-    features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
+    if name in ("RNN", "LSTM", "GRU"):
+        return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
 

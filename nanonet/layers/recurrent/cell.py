@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nanonet.core.arrays import Array
-
-
-class Weights(NamedTuple):
-    """The numbers of one layer in one direction, by PyTorch's names, or their gradients; without biases None."""
-
-    ih: Array
-    hh: Array
-    bias_ih: Array | None = None
-    bias_hh: Array | None = None
 
 
 class Tape(NamedTuple):
@@ -27,9 +18,9 @@ class Tape(NamedTuple):
     Attributes
     ----------
     inputs : array
-        (T + 1, F + H + 1, N): at each time the input x, the state h before it, and a 1 that the biases multiply.
+        (T + 1, F + 1 + H, N): at each time the input x, a 1 that the biases multiply, and the state h before it.
     gates : array
-        (T, blocks · H, N): what the cell has made of W times the inputs.
+        (T, (gates + apart) · H, N): what the cell has made of a.
     h : array
         (T + 1, H, N), the states within the inputs: h[t] is read at time t, h[t + 1] is its output.
     c : array
@@ -45,13 +36,19 @@ class Tape(NamedTuple):
     kept: Array
 
     @classmethod
-    def empty(cls, times: int, features: int, hidden: int, samples: int, cell: Cell, dtype: np.dtype[Any]) -> Tape:
-        """Return a tape for a pass; its inputs are still to be written."""
-        inputs = np.empty((times + 1, features + hidden + 1, samples), dtype)
-        gates = np.empty((times, cell.blocks * hidden, samples), dtype)
+    def empty(cls, cell: Cell, steps: Array, hidden: int) -> Tape:
+        """Return a tape for a pass over steps, (T, F, N); the inputs are still to be written."""
+        times, features, samples = steps.shape
         second = hidden if cell.has_c else 0
-        c, kept = np.empty((times + 1, second, samples), dtype), np.empty((times, second, samples), dtype)
-        return cls(inputs, gates, inputs[:, features : features + hidden], c, kept)
+        rows = (cell.gates + cell.apart) * hidden
+        shapes = [
+            (times + 1, features + 1 + hidden, samples),
+            (times, rows, samples),
+            (times + 1, second, samples),
+            (times, second, samples),
+        ]
+        inputs, gates, c, kept = (np.empty(shape, steps.dtype) for shape in shapes)
+        return cls(inputs, gates, inputs[:, features + 1 :], c, kept)
 
     def state(self, name: str) -> Array:
         """Return the states "h" or "c"."""
@@ -59,40 +56,30 @@ class Tape(NamedTuple):
 
 
 class Cell(ABC):
-    """What is computed at one time. It has no numbers of its own: they are the layer's."""
+    """What is computed at one time from a = W_ih x + b_ih + W_hh h + b_hh. The numbers of W and b are the layer's."""
 
     gates: int
-    """How many rows of weight_ih and weight_hh there are for each of the H numbers of the state."""
-
-    blocks: int
     """How many rows of W there are for each of the H numbers of the state."""
+
+    apart: int = 0
+    """How many of the gates, the last ones of W, are wanted in two parts: a then begins with their rows of
+    W_hh h + b_hh and ends with those of W_ih x + b_ih.
+    """
 
     has_c: bool = False
     """Whether there is a second state."""
 
-    def joined(self, weights: Weights) -> Array:
-        """Return W, (blocks · H, F + H + 1): what multiplies the input, the state and the 1."""
-        bias = np.zeros((len(weights.ih), 1), weights.ih.dtype)
-        if weights.bias_ih is not None and weights.bias_hh is not None:
-            np.add(weights.bias_ih, weights.bias_hh, out=bias[:, 0])
-        return np.concatenate([weights.ih, weights.hh, bias], axis=1)
-
-    def parted(self, dweight: Array, features: int) -> Weights:
-        """Return dE/dW as the gradients of what ``joined`` was given."""
-        bias = dweight[:, -1]
-        return Weights(dweight[:, :features], dweight[:, features:-1], bias, bias)
-
     def prepared(self, weight: Array) -> Array:
-        """Return W as ``forward`` wants it multiplied."""
+        """Return W and b with the factors that ``forward`` wants in a, the rows in the order of a."""
         return weight
 
     @abstractmethod
     def forward(self, tape: Tape, t: int) -> None:
-        """Take gates[t] as W times the inputs; write the next state, and in gates[t] what ``backward`` needs."""
+        """Read a from gates[t]; write the next states, and in the place of a what ``backward`` needs."""
 
     @abstractmethod
     def backward(self, tape: Tape, t: int, dh: Array, dc: Array, da: Array) -> Array | None:
-        """Take dE/dh[t + 1] and dE/dc[t + 1]; write dE/da for a = W times the inputs, and dE/dc[t] in place of dc.
+        """Read dE/dh[t + 1] and dE/dc[t + 1]; write dE/da, and dE/dc[t] in the place of dc.
 
-        Return what dE/dh[t] has beside Wᵀ da; None if that is all.
+        Return what dE/dh[t] has beside what comes through a; None if that is all.
         """

@@ -5,51 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from nanonet.core.arrays import Array
-from nanonet.layers.recurrent.cell import Cell, Tape, Weights
+from nanonet.layers.recurrent.cell import Cell, Tape
 from nanonet.layers.recurrent.recurrent import Recurrent
 
 
 class GRUCell(Cell):
-    """r, z = σ(a), n = tanh(u + r m), h = (1 - z) n + z h, where m is of the state alone and u of the input alone.
+    """r, z = σ, n = tanh(u + r m), h = (1 - z) n + z h, with m of the state alone and u of the input alone.
 
-    W has the rows of r, z, m and u: those of m are 0 at the input, those of u are 0 at the state.
+    a holds m, r, z and u, one after the other.
     """
 
     gates = 3
-    blocks = 4
-
-    def joined(self, weights: Weights) -> Array:
-        """Return W: PyTorch's rows of r and z, then its rows of n twice, for m and for u."""
-        size, features = len(weights.ih) // 3, weights.ih.shape[1]
-        rz, n, m, u = slice(2 * size), slice(2 * size, None), slice(2 * size, 3 * size), slice(3 * size, None)
-        weight = np.zeros((4 * size, features + size + 1), weights.ih.dtype)
-        weight[rz, :features], weight[rz, features:-1] = weights.ih[rz], weights.hh[rz]
-        weight[m, features:-1], weight[u, :features] = weights.hh[n], weights.ih[n]
-        if weights.bias_ih is not None and weights.bias_hh is not None:
-            weight[rz, -1] = weights.bias_ih[rz] + weights.bias_hh[rz]
-            weight[m, -1], weight[u, -1] = weights.bias_hh[n], weights.bias_ih[n]
-        return weight
-
-    def parted(self, dweight: Array, features: int) -> Weights:
-        """Return the gradients: m belongs to the state, u to the input."""
-        size = len(dweight) // 4
-        hh, ih = dweight[: 3 * size], np.concatenate([dweight[: 2 * size], dweight[3 * size :]])
-        return Weights(ih[:, :features], hh[:, features:-1], ih[:, -1], hh[:, -1])
+    apart = 1
 
     def prepared(self, weight: Array) -> Array:
         """Halve the rows of r and z: σ(a) = (1 + tanh(a / 2)) / 2."""
+        size = len(weight) // 4
         halved = weight.copy()
-        halved[: len(weight) // 2] *= 0.5
+        halved[size : 3 * size] *= 0.5
         return halved
 
     def forward(self, tape: Tape, t: int) -> None:
-        """Write r, z, m and n in the place of a, and h[t + 1]."""
+        """Write m, r, z and n in the place of a, and h[t + 1]."""
         gates, h = tape.gates[t], tape.h[t + 1]
-        sigmoids = gates[: len(gates) // 2]
+        sigmoids = gates[len(h) : 3 * len(h)]
         np.tanh(sigmoids, out=sigmoids)
         sigmoids *= 0.5
         sigmoids += 0.5
-        r, z, m, n = _quarters(gates)
+        m, r, z, n = _quarters(gates)
         n += r * m
         np.tanh(n, out=n)
         np.subtract(tape.h[t], n, out=h)
@@ -58,8 +41,8 @@ class GRUCell(Cell):
 
     def backward(self, tape: Tape, t: int, dh: Array, dc: Array, da: Array) -> Array:
         """Write da; return dh z, which goes straight to the state before."""
-        r, z, m, n = _quarters(tape.gates[t])
-        dr, dz, dm, du = _quarters(da)
+        m, r, z, n = _quarters(tape.gates[t])
+        dm, dr, dz, du = _quarters(da)
         beside: Array = dh * z
         np.subtract(dh, beside, out=du)  # dE/dn = dh (1 - z)
         np.subtract(tape.h[t], n, out=dz)

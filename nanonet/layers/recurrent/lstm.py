@@ -13,7 +13,6 @@ class LSTMCell(Cell):
     """i, f, o = σ and g = tanh of a, in PyTorch's order i, f, g, o; c = f c + i g, h = o tanh(c)."""
 
     gates = 4
-    blocks = 4
     has_c = True
 
     def prepared(self, weight: Array) -> Array:
@@ -46,15 +45,18 @@ class LSTMCell(Cell):
         di *= o
         di *= dh
         dc += di
-        slopes = 1 - gates  # y (1 - y) of a sigmoid y, (1 - y) (1 + y) of a tanh
-        slopes *= gates
-        np.multiply(g, g, out=_quarters(slopes)[2])
-        np.subtract(1, _quarters(slopes)[2], out=_quarters(slopes)[2])
-        np.multiply(dc, g, out=di)
-        np.multiply(dc, tape.c[t], out=df)
-        np.multiply(dc, i, out=dg)
-        np.multiply(dh, tanh_c, out=do)
-        da *= slopes
+        np.multiply(gates, gates, out=da)
+        np.subtract(gates, da, out=da)  # y (1 - y) of a sigmoid y
+        np.multiply(g, g, out=dg)
+        np.subtract(1, dg, out=dg)  # 1 - y² of a tanh y
+        di *= g
+        di *= dc
+        df *= tape.c[t]
+        df *= dc
+        dg *= i
+        dg *= dc
+        do *= tanh_c
+        do *= dh
         dc *= f
 
 

@@ -6,17 +6,17 @@ import numpy as np
 
 from nanonet.core.arrays import Array
 from nanonet.layers.recurrent.cell import Cell, Tape
+from nanonet.layers.recurrent.product import Product, ProductBack, Weights
 from nanonet.layers.recurrent.span import Ended
 
 
-def run(cell: Cell, weight: Array, steps: Array, start: tuple[Array, Array], ended: Ended) -> Tape:
-    """Read inputs from the first to the last.
+def run(cell: Cell, weights: Weights, steps: Array, start: tuple[Array, Array], ended: Ended) -> Tape:
+    """Read the inputs from the first to the last.
 
     Parameters
     ----------
     cell : Cell
-    weight : array
-        (blocks · H, F + H + 1): what multiplies the input, the state and the 1.
+    weights : Weights
     steps : array
         (T, F, N), the inputs.
     start : tuple of array
@@ -24,17 +24,15 @@ def run(cell: Cell, weight: Array, steps: Array, start: tuple[Array, Array], end
     ended : array or None
         (T, N), True where a sequence has ended: its state stands.
     """
-    times, features, samples = steps.shape
-    hidden = weight.shape[1] - features - 1
-    tape = Tape.empty(times, features, hidden, samples, cell, steps.dtype)
+    times, features, _ = steps.shape
+    tape = Tape.empty(cell, steps, weights.weight_hh.shape[1])
     inputs, gates, h, c, _ = tape
-    weight = cell.prepared(weight)
-    inputs[:, -1] = 1
-    inputs[times, :features] = 0  # nothing is read after the last
+    inputs[:, features] = 1
     h[0], c[0] = start
+    product = Product(cell, weights)
     for t in range(times):
         inputs[t, :features] = steps[t]
-        np.dot(weight, inputs[t], out=gates[t])
+        product(inputs[t], gates[t])
         cell.forward(tape, t)
         if ended is not None:
             np.copyto(h[t + 1], h[t], where=ended[t])
@@ -43,9 +41,16 @@ def run(cell: Cell, weight: Array, steps: Array, start: tuple[Array, Array], end
 
 
 def run_back(
-    cell: Cell, weight: Array, tape: Tape, grad: Array, last: tuple[Array, Array], ended: Ended, *, inputs_too: bool
-) -> tuple[Array, Array | None, tuple[Array, Array]]:
-    """Go back from the last time to the first: the article's recursion, with each time as one layer.
+    cell: Cell,
+    weights: Weights,
+    tape: Tape,
+    grad: Array,
+    last: tuple[Array, Array],
+    ended: Ended,
+    *,
+    inputs_too: bool,
+) -> tuple[Weights, Array | None, tuple[Array, Array]]:
+    """Go back from the last time to the first: the article's recursion, each time a layer, all with the same weights.
 
     Parameters
     ----------
@@ -58,37 +63,24 @@ def run_back(
 
     Returns
     -------
-    dweight, dx, (dh, dc)
-        dE/dweight, dE/dx as (T, F, N), or None, and the gradients of the first state.
+    gradients, dx, (dh, dc)
+        Those of the weights, dE/dx as (T, F, N) or None, and those of the first state.
     """
-    times, hidden, samples = grad.shape
-    features = tape.inputs.shape[1] - hidden - 1
-    skipped = 0 if inputs_too else features
-    back = np.ascontiguousarray(weight[:, skipped:-1].T)
-    dx = np.empty((times, features, samples), grad.dtype) if inputs_too else None
-    da = np.empty_like(tape.gates)
-    dinputs = np.empty((features + hidden - skipped, samples), grad.dtype)
+    times, _, samples = grad.shape
+    back = ProductBack(cell, weights, samples)
+    dx = np.empty((times, len(back.to_x), samples), grad.dtype) if inputs_too else None
+    da = np.empty(tape.gates.shape[1:], grad.dtype)
     dh, dc = last[0].copy(), last[1].copy()
     for t in reversed(range(times)):
         dh += grad[t]
-        held = None if ended is None else (dh.copy(), dc.copy())
-        beside = cell.backward(tape, t, dh, dc, da[t])
+        standing = None if ended is None else (dh.copy(), dc.copy())
+        beside = cell.backward(tape, t, dh, dc, da)
         if ended is not None:
-            da[t][:, ended[t]] = 0
-        np.dot(back, da[t], out=dinputs)
-        if dx is not None:
-            dx[t] = dinputs[:features]
-        dh = dinputs[features - skipped :]
+            np.copyto(da, 0, where=ended[t])
+        back(da, tape.inputs[t], None if dx is None else dx[t], dh)
         if beside is not None:
             dh += beside
-        if held is not None and ended is not None:
-            np.copyto(dh, held[0], where=ended[t])
-            np.copyto(dc, held[1], where=ended[t])
-    return _summed(da, tape.inputs[:-1]), dx, (dh, dc)
-
-
-def _summed(da: Array, inputs: Array) -> Array:
-    """Return Σ da inputsᵀ over all times and samples, as one product."""
-    columns = da.transpose(1, 0, 2).reshape(da.shape[1], -1), inputs.transpose(1, 0, 2).reshape(inputs.shape[1], -1)
-    dweight: Array = columns[0].dot(columns[1].T)
-    return dweight
+        if standing is not None and ended is not None:
+            np.copyto(dh, standing[0], where=ended[t])
+            np.copyto(dc, standing[1], where=ended[t])
+    return back.gradients(), dx, (dh, dc)

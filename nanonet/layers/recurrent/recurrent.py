@@ -12,8 +12,9 @@ from nanonet.core.checks import finite_number, positive_int, true_or_false
 from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Buffer, Parameter, Random
 from nanonet.layers.initializers import Uniform, Zeros
-from nanonet.layers.recurrent.cell import Cell, Tape, Weights
+from nanonet.layers.recurrent.cell import Cell, Tape
 from nanonet.layers.recurrent.passes import run, run_back
+from nanonet.layers.recurrent.product import Weights
 from nanonet.layers.recurrent.span import Span, checked_lengths, samples_first
 
 Output = Literal["sequence", "last", "all"]
@@ -182,12 +183,11 @@ class Recurrent(Layer):
         for direction in range(self.directions):
             start = [state[layer * self.directions + direction] for state in first]
             read = span.turned(steps) if direction else steps
-            tapes.append(run(self.cell, self._joined(layer, direction), read, (start[0], start[1]), span.ended))
+            tapes.append(run(self.cell, self._weights(layer, direction), read, (start[0], start[1]), span.ended))
         return tuple(tapes)
 
-    def _joined(self, layer: int, direction: int) -> Array:
-        values = [parameter.value for parameter in self.parameters_of(layer, direction).values()]
-        return self.cell.joined(Weights(*values))
+    def _weights(self, layer: int, direction: int) -> Weights:
+        return Weights(*(parameter.value for parameter in self.parameters_of(layer, direction).values()))
 
     def _first_states(self, sequence: Array, others: list[Any], *, training: bool) -> list[Array]:
         """Return the first h and c, (L · D, H, N) each; for a cell without c that is (L · D, 0, N)."""
@@ -210,9 +210,10 @@ class Recurrent(Layer):
         return np.zeros((self.num_layers * self.directions, size, samples), dtype)
 
     def _mask(self, steps: Array) -> Array:
-        """Return what to multiply the input of a layer by, drawn anew."""
-        kept = self.random.generator.random(steps.shape, dtype=steps.dtype) >= self.dropout
-        mask: Array = kept / steps.dtype.type(1 - self.dropout)
+        """Return what to multiply the input of a layer by, drawn anew, one sample after the other."""
+        times, features, samples = steps.shape
+        kept = self.random.generator.random((samples, times, features), dtype=steps.dtype) >= self.dropout
+        mask: Array = kept.transpose(1, 2, 0) / steps.dtype.type(1 - self.dropout)
         return mask
 
     def backward(self, grad: Arrays, cache: _Cache) -> Arrays:
@@ -238,16 +239,16 @@ class Recurrent(Layer):
             for direction, tape in enumerate(cache.tapes[layer]):
                 i = layer * self.directions + direction
                 part = steps[:, direction * self.hidden_size : (direction + 1) * self.hidden_size]
-                dweight, dx, (last[0][i], last[1][i]) = run_back(
+                gradients, dx, (last[0][i], last[1][i]) = run_back(
                     self.cell,
-                    self._joined(layer, direction),
+                    self._weights(layer, direction),
                     tape,
                     cache.span.turned(part) if direction else part,
                     (last[0][i], last[1][i]),
                     cache.span.ended,
                     inputs_too=inputs_too or layer > 0,
                 )
-                self._assign(layer, direction, dweight)
+                self._assign(layer, direction, gradients)
                 if dx is not None:
                     dx = cache.span.turned(dx) if direction else dx
                     below = dx if below is None else below + dx
@@ -269,11 +270,9 @@ class Recurrent(Layer):
             state[...] = given.transpose(1, 2, 0)
         return cache.span.times_first(parts_of(grad)[0]), last
 
-    def _assign(self, layer: int, direction: int, dweight: Array) -> None:
-        features = self._shapes(layer)["weight_ih"][1]
-        gradients = self.cell.parted(dweight, features)._asdict()
+    def _assign(self, layer: int, direction: int, gradients: Weights) -> None:
         for name, parameter in self.parameters_of(layer, direction).items():
-            parameter.grad = gradients[name.removeprefix("weight_")]
+            parameter.grad = getattr(gradients, name)
 
 
 class _Cache(NamedTuple):

@@ -15,7 +15,6 @@ class TanhCell(Cell):
     """h = tanh(a)."""
 
     gates = 1
-    blocks = 1
 
     def forward(self, tape: Tape, t: int) -> None:
         """Write h[t + 1]; the gates are not needed again."""
@@ -33,7 +32,6 @@ class ReLUCell(Cell):
     """h = max(a, 0)."""
 
     gates = 1
-    blocks = 1
 
     def forward(self, tape: Tape, t: int) -> None:
         """Write h[t + 1]."""
