@@ -56,7 +56,8 @@ class EveryPlace(Loss):
         """Return (p - t) / places."""
         p = softmax(prediction)
         np.put_along_axis(p, target[..., None], np.take_along_axis(p, target[..., None], axis=-1) - 1, axis=-1)
-        return p / target.shape[1]
+        grad: Array = p / target.shape[1]
+        return grad
 
 
 def shuffled(count: int) -> tuple[list[int], random.Random]:

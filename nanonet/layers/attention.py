@@ -103,13 +103,13 @@ class MultiHeadAttention(Layer):
         """Check how many inputs there are, and which features each has."""
         if self.inputs not in FED:
             raise ValueError(
-                f"{name}: expected inputs of 1, x, 2, (query, memory), or 3, (query, key, value), got {self.inputs}"
+                f"{name}: expected inputs as 1 (x), 2 (query, memory) or 3 (query, key, value), got {self.inputs}"
             )
         features = self._features()
         for first, last in FED[self.inputs]:
             if len({*features[first:last]}) > 1:
                 taken = ", ".join(f"{role} of {n}" for role, n in zip(ROLES, features, strict=True))
-                raise ValueError(f"{name}: expected inputs=3 for features that differ, {taken}, got {self.inputs}")
+                raise ValueError(f"{name}: expected inputs=3 for features that differ, {taken}; got {self.inputs}")
         shapes = tuple((None, features[first]) for first, _ in FED[self.inputs])
         self.several_inputs = self.inputs > 1 or self.padding_mask
         self.integer_input = (*[False] * self.inputs, True) if self.padding_mask else False

@@ -71,6 +71,7 @@ class TransformerBlock(Composite):
     ) -> None:
         name = type(self).__name__
         embed_dim = positive_int(embed_dim, name, "embed_dim")
+        dim_feedforward = positive_int(dim_feedforward, name, "dim_feedforward")
         self.norm_first = true_or_false(norm_first, name, "norm_first")
         self.self_attn = MultiHeadAttention(
             embed_dim, num_heads, dropout=dropout, bias=bias, causal=causal, padding_mask=padding_mask
