@@ -69,7 +69,9 @@ def text(tables: Mapping[str, Mapping[str, Row]]) -> str:
 def _part(title: str, table: Mapping[str, Row]) -> str:
     total, equal = (sum(getattr(row, name) for row in table.values()) for name in ("samples", "equal"))
     whole = [f"{_short(name)} {row.samples}" for name, row in table.items() if not row.missing]
-    lines = [f"**{title}**: {total:,} samples, {equal:,} equal, {total - equal:,} not supported."]
+    lines = [
+        f"**{title}**: {total:,} samples, {equal:,} equal, {total - equal:,} not supported.{_without_fused(table)}"
+    ]
     lines += [
         "",
         f"All equal: {', '.join(whole)}.",
@@ -82,6 +84,18 @@ def _part(title: str, table: Mapping[str, Row]) -> str:
             why = "; ".join(f"{count}: {reason}" for reason, count in row.missing.items())
             lines.append(f"| {_short(name)} | {row.samples} | {row.equal} | {why} |")
     return "\n".join(lines)
+
+
+def _without_fused(table: Mapping[str, Row]) -> str:
+    """Return the same without the samples of one module, whose options only say how it is computed."""
+    rest = [row for name, row in table.items() if "linear" not in name.lower() or "entropy" not in name.lower()]
+    if len(rest) == len(table):
+        return ""
+    samples, equal = sum(row.samples for row in rest), sum(row.equal for row in rest)
+    fused = next(name for name, row in table.items() if row not in rest)
+    return (
+        f" Without {_short(fused)}, a Linear and a CrossEntropy in one: {samples:,}, {equal:,} and {samples - equal:,}."
+    )
 
 
 def _short(name: str) -> str:
