@@ -71,6 +71,8 @@ class Translated(NamedTuple):
         What the loss is multiplied by.
     each : callable
         What the numbers of ``each`` become.
+    behind : callable
+        What PyTorch's loss stands behind, where nanonet's has it within.
     """
 
     loss: Callable[..., Loss]
@@ -78,6 +80,7 @@ class Translated(NamedTuple):
     arrays: Callable[..., tuple[Any, Any]] = lambda prediction, target: (prediction, target)
     scale: Callable[[Options, Any], float] = lambda options, prediction: 1.0
     each: Callable[[Any], Any] = lambda numbers: numbers
+    behind: Callable[[Any], Any] = lambda prediction: prediction
 
 
 def _plain(cls: Callable[..., Loss], **names: str) -> Translated:
@@ -116,6 +119,19 @@ def _mean_and_variance(mean: Any, target: Any, variance: Any) -> tuple[Any, Any]
     return torch.cat((mean, variance), -1), target
 
 
+def _logits(probability: Any, target: Any) -> tuple[Any, Any]:
+    """Return the logits whose sigmoids the probabilities are."""
+    import torch
+
+    return torch.logit(probability), target
+
+
+def _log_softmax(prediction: Any) -> Any:
+    import torch
+
+    return torch.log_softmax(prediction, 1 if prediction.dim() > 1 else 0)
+
+
 def _compared(a: Any, b: Any, target: Any) -> tuple[Any, Any]:
     """Return both inputs of a sample as a tuple."""
     return ((a, b), target) if a.dim() > 1 else ((a[None], b[None]), target[None])
@@ -134,6 +150,7 @@ def _smooth(options: Options, prediction: Any, reduction: str) -> Loss:
 
 
 HERE: dict[str, Translated] = {
+    "BCELoss": _plain(BinaryCrossEntropy, weight="weight")._replace(arrays=_logits),
     "BCEWithLogitsLoss": _plain(BinaryCrossEntropy, weight="weight", pos_weight="pos_weight"),
     "CosineEmbeddingLoss": _plain(CosineEmbedding, margin="margin")._replace(arrays=_compared),
     "CrossEntropyLoss": Translated(
@@ -164,6 +181,9 @@ HERE: dict[str, Translated] = {
         arrays=lambda prediction, target: tuple(
             each.reshape(-1, *each.shape[-1:] or (1,)) for each in (prediction, target)
         ),
+    ),
+    "NLLLoss": Translated(  # of log-probabilities; most samples are such already
+        _cross_entropy(CrossEntropy), ("weight", "ignore_index"), _one_batch, behind=_log_softmax
     ),
     "PoissonNLLLoss": _plain(PoissonNLL, log_input="log_input", full="full", eps="eps"),
     "SmoothL1Loss": Translated(_smooth, ("beta",), scale=lambda options, prediction: 1 / (options["beta"] or 1)),
@@ -250,7 +270,7 @@ def _compare(translated: Translated, sample: Sample) -> None:
     import torch
 
     there, here = (_leaves(sample) for _ in range(2))
-    expected = _value_there(sample, there)
+    expected = _value_there(sample, [translated.behind(there[0]), *there[1:]])
     prediction, target = translated.arrays(*here)
     prediction = prediction if isinstance(prediction, tuple) or prediction.dim() else prediction[None]
     target = target if target.dim() or isinstance(prediction, tuple) else target[None]

@@ -72,7 +72,7 @@ REASONS = [
     Reason("LocalResponseNorm", "normalizes neighbouring channels, which later norms have replaced"),
     Reason("Softmax LogSoftmax", "only along the last axis", fits=lambda sample: sample.options["dim"] != -1),
     Reason("Softmax2d", "only along the last axis"),
-    Reason("Softmin", "write a Linear whose logits have the other sign, and Softmax"),
+    Reason("Softmin", "the Softmax of -x: let the layer before it give the other sign"),
     Reason("GLU", "splits its input; write a Composite"),
     Reason("Bilinear", "multiplies two inputs; write a Composite"),
     Reason("Tanhshrink Threshold", "write an Activation of two lines"),
@@ -80,8 +80,6 @@ REASONS = [
     Reason("MultiheadAttention", "no key of zeros beside those of the sequence", ("add_zero_attn",)),
     Reason("LSTM", "no projection of the state", fits=lambda sample: sample.options["kwargs"].get("proj_size", 0) > 0),
     # losses
-    Reason("BCELoss binary_cross_entropy", "takes probabilities; BinaryCrossEntropy takes logits, which stay accurate"),
-    Reason("NLLLoss nll_loss", "takes log-probabilities; CrossEntropy takes logits"),
     Reason("CTCLoss ctc_loss", "no loss over all alignments of a sequence"),
     Reason("HingeEmbeddingLoss hinge_embedding_loss", "takes distances; CosineEmbedding and Triplet take the outputs"),
     Reason("MarginRankingLoss margin_ranking_loss", "no loss of pairs of scores"),
@@ -90,9 +88,10 @@ REASONS = [
     ),
     Reason("triplet_margin_with_distance_loss", "takes a distance as a function; Triplet has the p-norms"),
     Reason(
-        "binary_cross_entropy_with_logits", "a weight is that of an output or of a sample", fits=_has_weight_per_entry
+        "binary_cross_entropy binary_cross_entropy_with_logits multilabel_soft_margin_loss",
+        "a weight is that of an output or of a sample",
+        fits=_has_weight_per_entry,
     ),
-    Reason("multilabel_soft_margin_loss", "a weight is that of an output or of a sample", fits=_has_weight_per_entry),
     # optimizers
     Reason("Adafactor Muon", "needs the shape of each weight; a rule sees one vector"),
     Reason("ASGD", "its averaged weights stand beside the weights; see AveragedWeights"),
