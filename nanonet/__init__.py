@@ -76,6 +76,7 @@ from nanonet.losses.distances import CosineEmbedding, Triplet
 from nanonet.losses.divergence import KLDivergence
 from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.margins import HingeEmbedding, MarginRanking, MultiMargin
 from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
@@ -190,6 +191,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Hinge",
+    "HingeEmbedding",
     "History",
     "Huber",
     "Identity",
@@ -208,6 +210,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Loss",
+    "MarginRanking",
     "MaxPool1d",
     "MaxPool2d",
     "MeanAbsoluteError",
@@ -217,6 +220,7 @@ __all__ = [
     "Monitor",
     "Monotone",
     "MultiHeadAttention",
+    "MultiMargin",
     "NAdam",
     "NoamRate",
     "NonFiniteError",

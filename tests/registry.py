@@ -65,6 +65,7 @@ from nanonet import (
     HeNormal,
     HeUniform,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     Initializer,
@@ -79,6 +80,7 @@ from nanonet import (
     LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
@@ -86,6 +88,7 @@ from nanonet import (
     Mish,
     Monotone,
     MultiHeadAttention,
+    MultiMargin,
     NAdam,
     Normal,
     Optimizer,
@@ -496,6 +499,19 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(KLDivergence, (3,), draw_target=probabilities),
         LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
     ],
+    HingeEmbedding: [
+        *(LossCase(HingeEmbedding, shape, draw_target=signs) for shape in [(3,), (1,), ()]),
+        LossCase(lambda: HingeEmbedding(0.4, reduction="sum"), (2, 3), draw_target=signs),
+    ],
+    MultiMargin: [
+        LossCase(MultiMargin, (3,), draw_target=below(3), target_shape=()),
+        LossCase(
+            lambda: MultiMargin(2, 0.7, class_weight=[1.0, 0.0, 2.5], reduction="sum"),
+            (3,),
+            draw_target=below(3),
+            target_shape=(),
+        ),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [
         *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
@@ -537,6 +553,10 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
     CosineEmbedding: [
         LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
         LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
+    ],
+    MarginRanking: [
+        LossCase(MarginRanking, ((3,), (3,)), draw_target=signs, target_shape=(3,)),
+        LossCase(lambda: MarginRanking(0.5, reduction="sum"), ((), ()), draw_target=signs, target_shape=()),
     ],
     Triplet: [
         LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),

@@ -28,7 +28,7 @@ def tables() -> dict[str, dict[str, Row]]:
 
 
 def test_every_sample_is_equal_or_has_a_reason_and_most_are_equal(tables: dict[str, dict[str, Row]]) -> None:
-    for title, most in (("Modules", 0.16), ("Losses in torch.nn.functional", 0.1)):
+    for title, most in (("Modules", 0.14), ("Losses in torch.nn.functional", 0.05)):
         found = tables[title].values()
         missing, samples = sum(row.missing.total() for row in found), sum(row.samples for row in found)
         assert samples > 500

@@ -14,11 +14,14 @@ from nanonet import (
     CosineEmbedding,
     CrossEntropy,
     GaussianNLL,
+    HingeEmbedding,
     Huber,
     KLDivergence,
     Loss,
+    MarginRanking,
     MeanAbsoluteError,
     MeanSquaredError,
+    MultiMargin,
     PoissonNLL,
     Triplet,
 )
@@ -137,6 +140,21 @@ def _compared(a: Any, b: Any, target: Any) -> tuple[Any, Any]:
     return ((a, b), target) if a.dim() > 1 else ((a[None], b[None]), target[None])
 
 
+def _pair(a: Any, b: Any, target: Any) -> tuple[Any, Any]:
+    """Return two arrays of scores of one shape, to which PyTorch broadcasts."""
+    import torch
+
+    functions: Any = torch
+    shape = functions.broadcast_shapes(a.shape, b.shape, target.shape) or (1,)
+    a, b, target = (part.broadcast_to(shape) for part in (a, b, target))
+    return (a, b), target
+
+
+def _rows(prediction: Any) -> Any:
+    """Return a prediction for one sample as a batch of one."""
+    return prediction.reshape(-1, *prediction.shape[-1:] or (1,))
+
+
 def _triplet(*three: Any) -> tuple[Any, Any]:
     import torch
 
@@ -163,6 +181,7 @@ HERE: dict[str, Translated] = {
         ("full", "eps"),
         _mean_and_variance,
     ),
+    "HingeEmbeddingLoss": _plain(HingeEmbedding, margin="margin"),
     "HuberLoss": _plain(Huber, threshold="delta"),
     "KLDivLoss": _plain(KLDivergence, log_target="log_target")._replace(
         # its "mean" is that over all numbers
@@ -172,6 +191,10 @@ HERE: dict[str, Translated] = {
     ),
     "L1Loss": _plain(MeanAbsoluteError),
     "MSELoss": _plain(MeanSquaredError),
+    "MarginRankingLoss": _plain(MarginRanking, margin="margin")._replace(arrays=_pair),
+    "MultiMarginLoss": _plain(MultiMargin, p="p", margin="margin", class_weight="weight")._replace(
+        arrays=lambda prediction, target: (_rows(prediction), target.reshape(-1))
+    ),
     "MultiLabelSoftMarginLoss": _plain(BinaryCrossEntropy, weight="weight")._replace(
         # a mean over the classes, whatever becomes of the samples
         scale=lambda options, prediction: (
@@ -195,10 +218,13 @@ HERE: dict[str, Translated] = {
 """The loss for each of PyTorch's modules."""
 
 
-def sensible(sample: Sample) -> Sample:
-    """Return a sample with weights of 0 or more and probabilities that are such, where PyTorch draws any numbers.
+SIGNS = ("HingeEmbeddingLoss", "MarginRankingLoss", "SoftMarginLoss")  # whose targets are -1 and 1
 
-    nanonet refuses others. Weights become their absolute values, probabilities are normalized.
+
+def sensible(sample: Sample) -> Sample:
+    """Return a sample with weights of 0 or more, probabilities and signs, where PyTorch draws any numbers.
+
+    nanonet refuses others. Weights become their absolute values, probabilities are normalized, targets become signs.
     """
     import torch
 
@@ -208,7 +234,8 @@ def sensible(sample: Sample) -> Sample:
             options[name] = options[name].detach().abs()
             while options[name].shape[:1] == (1,):  # the same for every sample
                 options[name] = options[name][0]
-    target = (inputs or [options[name] for name in _names(sample)])[1]
+    at = _names(sample).index("target") if "target" in _names(sample) else 1
+    target = (inputs or [options[name] for name in _names(sample)])[at]
     if kind == "KLDivLoss":
         shape, rows = target.shape, target.detach().nan_to_num().reshape(-1, *target.shape[-1:] or (1,))
         target = torch.softmax(rows, -1).reshape(shape)
@@ -217,15 +244,16 @@ def sensible(sample: Sample) -> Sample:
             inputs[0] = inputs[0].detach().nan_to_num()
     elif kind == "CrossEntropyLoss" and target.is_floating_point():
         target = torch.softmax(target.detach(), 1 if target.dim() > 1 else 0)
-    elif kind in ("MultiLabelSoftMarginLoss", "SoftMarginLoss") and target.is_floating_point():
-        signs = target.detach().sign()
-        target = signs if kind == "SoftMarginLoss" else (signs + 1) / 2
+    elif kind in SIGNS:
+        target = torch.where(target.detach() < 0, -1.0, 1.0).to(torch.float64)
+    elif kind == "MultiLabelSoftMarginLoss" and target.is_floating_point():
+        target = (target.detach() > 0).to(torch.float64)
     if inputs:
-        inputs[1] = target
+        inputs[at] = target
         old = dict(zip(inspect.signature(sample.called).parameters, sample.given[0], strict=False))
         given = {name: options[name] for name in (*old, *sample.given[1])}
         return dataclasses.replace(sample, options=options, given=((), given), inputs=tuple(inputs))
-    options[_names(sample)[1]] = target
+    options[_names(sample)[at]] = target
     return dataclasses.replace(sample, options=options)
 
 

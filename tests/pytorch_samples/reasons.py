@@ -70,8 +70,12 @@ REASONS = [
     Reason("InstanceNorm1d InstanceNorm2d InstanceNorm3d", NO_BIAS, ("bias",)),
     Reason("InstanceNorm1d InstanceNorm2d InstanceNorm3d", "no running statistics", ("track_running_stats",)),
     Reason("LocalResponseNorm", "normalizes neighbouring channels, which later norms have replaced"),
-    Reason("Softmax LogSoftmax", "only along the last axis", fits=lambda sample: sample.options["dim"] != -1),
-    Reason("Softmax2d", "only along the last axis"),
+    Reason(
+        "Softmax LogSoftmax",
+        "only along the last axis: put a Permute before and behind",
+        fits=lambda sample: sample.options["dim"] != -1,
+    ),
+    Reason("Softmax2d", "only along the last axis: put a Permute before and behind"),
     Reason("Softmin", "the Softmax of -x: let the layer before it give the other sign"),
     Reason("GLU", "splits its input; write a Composite"),
     Reason("Bilinear", "multiplies two inputs; write a Composite"),
@@ -81,11 +85,12 @@ REASONS = [
     Reason("LSTM", "no projection of the state", fits=lambda sample: sample.options["kwargs"].get("proj_size", 0) > 0),
     # losses
     Reason("CTCLoss ctc_loss", "no loss over all alignments of a sequence"),
-    Reason("HingeEmbeddingLoss hinge_embedding_loss", "takes distances; CosineEmbedding and Triplet take the outputs"),
-    Reason("MarginRankingLoss margin_ranking_loss", "no loss of pairs of scores"),
     Reason(
-        "MultiMarginLoss multi_margin_loss MultiLabelMarginLoss multilabel_margin_loss", "no hinge of several classes"
+        "multi_margin_loss",
+        "a margin is above 0, and classes are two or more",
+        fits=lambda sample: sample.options["margin"] <= 0 or sample.options["input"].dim() == 0,
     ),
+    Reason("MultiLabelMarginLoss multilabel_margin_loss", "no hinge of several labels; see BinaryCrossEntropy"),
     Reason("triplet_margin_with_distance_loss", "takes a distance as a function; Triplet has the p-norms"),
     Reason(
         "binary_cross_entropy binary_cross_entropy_with_logits multilabel_soft_margin_loss",

@@ -54,6 +54,7 @@ from nanonet import (
     Hardsigmoid,
     Hardswish,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     InstanceNorm,
@@ -66,6 +67,7 @@ from nanonet import (
     LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
@@ -73,6 +75,7 @@ from nanonet import (
     Mish,
     Monotone,
     MultiHeadAttention,
+    MultiMargin,
     NAdam,
     Optimizer,
     Pad,
@@ -229,6 +232,9 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     LabelsCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).sum(1),
+    **{
+        kind: "compared with options drawn, in test_margins.py" for kind in (HingeEmbedding, MarginRanking, MultiMargin)
+    },
     Together: "it is a sum of others; see test_together.py",
     CrossEntropy: lambda loss, y, t: per_sample(
         functional.cross_entropy(*classes_on_1(loss, y, t), **cross_entropy_settings(loss), reduction="none")
