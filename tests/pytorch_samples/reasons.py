@@ -40,6 +40,7 @@ def reason_for(sample: Sample) -> str | None:
     return None
 
 
+LAST_AXIS = "only along the last axis: put a Permute before and behind"
 NO_BIAS = "weight and bias of a norm come together"
 
 
@@ -70,12 +71,8 @@ REASONS = [
     Reason("InstanceNorm1d InstanceNorm2d InstanceNorm3d", NO_BIAS, ("bias",)),
     Reason("InstanceNorm1d InstanceNorm2d InstanceNorm3d", "no running statistics", ("track_running_stats",)),
     Reason("LocalResponseNorm", "normalizes neighbouring channels, which later norms have replaced"),
-    Reason(
-        "Softmax LogSoftmax",
-        "only along the last axis: put a Permute before and behind",
-        fits=lambda sample: sample.options["dim"] != -1,
-    ),
-    Reason("Softmax2d", "only along the last axis: put a Permute before and behind"),
+    Reason("Softmax LogSoftmax", LAST_AXIS, fits=lambda sample: sample.options["dim"] != -1),
+    Reason("Softmax2d", LAST_AXIS),
     Reason("Softmin", "the Softmax of -x: let the layer before it give the other sign"),
     Reason("GLU", "splits its input; write a Composite"),
     Reason("Bilinear", "multiplies two inputs; write a Composite"),

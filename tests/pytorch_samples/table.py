@@ -12,6 +12,7 @@ from tests.pytorch_samples.reasons import reason_for
 from tests.pytorch_samples.samples import Sample
 
 REFUSED = (TypeError, ValueError)
+FUSED = ("nn.LinearCrossEntropyLoss", "nn.functional.linear_cross_entropy")
 
 
 @dataclass
@@ -69,16 +70,9 @@ def text(tables: Mapping[str, Mapping[str, Row]]) -> str:
 def _part(title: str, table: Mapping[str, Row]) -> str:
     total, equal = (sum(getattr(row, name) for row in table.values()) for name in ("samples", "equal"))
     whole = [f"{_short(name)} {row.samples}" for name, row in table.items() if not row.missing]
-    lines = [
-        f"**{title}**: {total:,} samples, {equal:,} equal, {total - equal:,} not supported.{_without_fused(table)}"
-    ]
-    lines += [
-        "",
-        f"All equal: {', '.join(whole)}.",
-        "",
-        "| | samples | equal | not supported |",
-        "| --- | --- | --- | --- |",
-    ]
+    counts = f"{total:,} samples, {equal:,} equal, {total - equal:,} not supported"
+    lines = [f"**{title}**: {counts}.{_without_fused(table)}", "", f"All equal: {', '.join(whole)}.", ""]
+    lines += ["| | samples | equal | not supported |", "| --- | --- | --- | --- |"]
     for name, row in table.items():
         if row.missing:
             why = "; ".join(f"{count}: {reason}" for reason, count in row.missing.items())
@@ -88,24 +82,13 @@ def _part(title: str, table: Mapping[str, Row]) -> str:
 
 def _without_fused(table: Mapping[str, Row]) -> str:
     """Return the same without the samples of one module, whose options only say how it is computed."""
-    rest = [row for name, row in table.items() if "linear" not in name.lower() or "entropy" not in name.lower()]
-    if len(rest) == len(table):
+    names = [name for name in table if name not in FUSED]
+    if len(names) == len(table):
         return ""
-    samples, equal = sum(row.samples for row in rest), sum(row.equal for row in rest)
-    fused = next(name for name, row in table.items() if row not in rest)
-    return (
-        f" Without {_short(fused)}, a Linear and a CrossEntropy in one: {samples:,}, {equal:,} and {samples - equal:,}."
-    )
-
-
-def _without_fused(table: Mapping[str, Row]) -> str:
-    """Return the same without the samples of one module, whose options only say how it is computed."""
-    rest = [row for name, row in table.items() if "linear" not in name.lower() or "entropy" not in name.lower()]
-    if len(rest) == len(table):
-        return ""
-    samples, equal = sum(row.samples for row in rest), sum(row.equal for row in rest)
-    fused = next(name for name, row in table.items() if row not in rest)
-    return f" Without {_short(fused)}, a Linear and a CrossEntropy in one: {samples:,}, {equal:,} and {samples - equal:,}."
+    samples, equal = (sum(getattr(table[name], what) for name in names) for what in ("samples", "equal"))
+    (fused,) = {*table} - {*names}
+    counts = f"{samples:,}, {equal:,} and {samples - equal:,}"
+    return f" Without {_short(fused)}, a Linear and a CrossEntropy in one: {counts}."
 
 
 def _short(name: str) -> str:
