@@ -81,7 +81,9 @@ from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
+from nanonet.models.ensemble import Ensemble
 from nanonet.models.files import load, read_arrays, save
+from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
 from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
@@ -174,6 +176,7 @@ __all__ = [
     "Dropout2d",
     "EarlyStopping",
     "Embedding",
+    "Ensemble",
     "ExponentialRate",
     "Flatten",
     "Fork",
@@ -289,6 +292,7 @@ __all__ = [
     "confusion_matrix",
     "estimate_statistics",
     "f1",
+    "least_squares",
     "load",
     "mean_absolute_error",
     "plot_decision_boundary",

@@ -129,6 +129,8 @@ class CrossEntropy(Loss):
 
     def counts(self, target: Array) -> Array | None:
         """Return the class weight of each label, 0 if it is ignored; 1 for each row of probabilities."""
+        if self.class_weight is None and self.ignore_index is None and target.ndim == 1:
+            return None
         if target.dtype.kind == "f":
             return None if target.ndim == 2 else np.broadcast_to(np.float64(1), self.label_shape(target))
         if self.class_weight is not None:
@@ -139,7 +141,7 @@ class CrossEntropy(Loss):
         if self.ignore_index is not None:
             kept: Array = (target != self.ignore_index).astype(np.float64)
             return kept
-        return None if target.ndim == 1 else np.broadcast_to(np.float64(1), target.shape)
+        return np.broadcast_to(np.float64(1), target.shape)
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
         """Return what each entry of the gradient is multiplied by; a weight of a label is that of its classes."""
@@ -147,7 +149,18 @@ class CrossEntropy(Loss):
         return share if weight is None or weight.ndim == 1 else np.moveaxis(share, -1, self.axis)
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return softmax(logits) along the axis of the classes."""
+        """Return softmax(logits) along the axis of the classes.
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ..., classes).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         array = float_array(logits, self, "logits")
         if array.ndim == 1:
             return softmax(array)

@@ -24,6 +24,15 @@ class Adam(Optimizer):
     m and s are discounted sums; m / c1 and s / c2 are the paper's bias-corrected means, which it computes from
     (1 - b) m and (1 - b) s. With ``amsgrad`` the largest s so far takes the place of s, so that the step sizes never
     grow again (Reddi et al. 2018), as in PyTorch.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -96,6 +105,11 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: each step begins with w <- (1 - learning_rate weight_decay) w.
 
     Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The default ``weight_decay`` is 0.01.
+
+    Parameters
+    ----------
+    learning_rate, betas, epsilon, **settings
+        As for :class:`Adam` and :class:`Optimizer`.
     """
 
     decay_is_decoupled = True

@@ -23,6 +23,13 @@ class Adagrad(Optimizer):
 
     s begins with ``initial_sum``. For a rate that falls too, as by PyTorch's lr_decay, give an
     :class:`InverseTimeRate` as the learning rate.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -73,6 +80,17 @@ class RMSprop(Optimizer):
 
     With ``centered`` the mean c <- a c + (1 - a) g is kept too, and s - c^2, an estimate of the variance, takes the
     place of s; where rounding makes it negative it is 0.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    smoothing : float
+        a, from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
+    momentum : float
+        m; 0 for none.
     """
 
     def __init__(
@@ -151,7 +169,7 @@ class Adadelta(Optimizer):
     ::
 
         s <- a s + (1 - a) g^2
-        d <- g sqrt(u + epsilon) / sqrt(s + epsilon)
+        d <- g sqrt((u + epsilon) / (s + epsilon))
         u <- a u + (1 - a) d^2
         w <- w - learning_rate d
     """
@@ -178,9 +196,9 @@ class Adadelta(Optimizer):
         w: Any, g: Any, square: Any, step_square: Any, smoothing: float, rest: float, epsilon: float, rate: float
     ) -> tuple[Any, ...]:
         """Return the new w and mean squares."""
-        square = smoothing * square + rest * (g * g)
-        change = g * (np.sqrt(step_square + epsilon) / np.sqrt(square + epsilon))
-        return w - rate * change, square, smoothing * step_square + rest * (change * change)
+        square = smoothing * square + rest * g * g
+        change = g * np.sqrt((step_square + epsilon) / (square + epsilon))
+        return w - rate * change, square, smoothing * step_square + rest * change * change
 
     def factors(self, step: Step) -> tuple[float, float, float, float]:
         """Return a, 1 - a, epsilon and the learning rate."""

@@ -126,8 +126,8 @@ class Optimizer(Extensible):
         self.weight_decay = finite_number(settings.get("weight_decay", 0.0), name, "weight_decay", low=0)
         if "decoupled" in settings:
             self.decay_is_decoupled = true_or_false(settings["decoupled"], name, "decoupled")
-        self.decays = expect_factors(settings.get("decays", {}), name, "decays")
-        self.rates = expect_factors(settings.get("rates", {}), name, "rates")
+        self.decays: Factors = expect_factors(settings["decays"], name, "decays") if "decays" in settings else {}
+        self.rates: Factors = expect_factors(settings["rates"], name, "rates") if "rates" in settings else {}
         self.clip_norm = _limit(settings.get("clip_norm"), name, "clip_norm")
         self.clip_value = _limit(settings.get("clip_value"), name, "clip_value")
         self.maximize = true_or_false(settings.get("maximize", False), name, "maximize")
@@ -145,6 +145,14 @@ class Optimizer(Extensible):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -164,7 +172,12 @@ class Optimizer(Extensible):
         return finite_number(number, f"{type(self).__name__}: schedule {schedule} at step {step}", "rate", low=0)
 
     def states(self) -> dict[str, float]:
-        """Return the names of the state vectors and the initial value of each."""
+        """Return the names of the state vectors and the initial value of each.
+
+        Returns
+        -------
+        dict of float
+        """
         return {}
 
     # `*state: Any, **nothing: Any` lets a subclass name its state vectors: update(self, value, grad, step, velocity).
@@ -172,6 +185,15 @@ class Optimizer(Extensible):
         """Update value and the state vectors, in the order of ``states``, in place; do not change grad.
 
         Default: by ``rule``, with arrays in the place of numbers.
+
+        Parameters
+        ----------
+        value, grad : array
+            Parameters and their gradients: a block of the model's vector.
+        step : Step
+            Its number and learning rate.
+        *state : array
+            The state vectors of the block.
         """
         for array, numbers in zip((value, *state), self.by_rule(value, grad, step, state), strict=True):
             array[:] = numbers
@@ -183,11 +205,35 @@ class Optimizer(Extensible):
         All are numbers of the model's dtype. Arithmetic and NumPy's functions of one number, such as ``np.sqrt``, serve
         for arrays as well. A rule with ``if``, ``min`` or ``max`` does not, and needs an ``update`` beside it; the
         compiled ``np.where`` would be slow.
+
+        Parameters
+        ----------
+        *numbers : float
+            w, g, the states and the factors.
+
+        Returns
+        -------
+        tuple of float
+            The new w and states.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class has no rule.
         """
         raise NotImplementedError
 
     def factors(self, step: Step) -> tuple[float, ...]:
-        """Return the last arguments of ``rule``, the same for all entries. Default: the learning rate."""
+        """Return the last arguments of ``rule``, the same for all entries. Default: the learning rate.
+
+        Parameters
+        ----------
+        step : Step
+
+        Returns
+        -------
+        tuple of float
+        """
         return (step.learning_rate,)
 
     def states_rule(self) -> bool:
@@ -224,6 +270,17 @@ class Optimizer(Extensible):
         The arguments are such bounds before the update, and one for the gradient. A finite bound saves every step the
         backup from which it would be undone after an overflow. They must not shrink when the learning rate grows, since
         that of ``step`` is the largest of all parameters. Default: infinity, nothing is known.
+
+        Parameters
+        ----------
+        value, grad : float
+        state : list of float
+        step : Step
+
+        Returns
+        -------
+        value : float
+        state : list of float
         """
         return math.inf, []
 
@@ -264,6 +321,16 @@ class Optimizer(Extensible):
 
 def weights_only(name: str, parameter: Parameter) -> bool:
     """Return whether a parameter has two axes or more: biases and the gains of norms do not decay.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, such as "0.weight".
+    parameter : Parameter
+
+    Returns
+    -------
+    bool
 
     Examples
     --------

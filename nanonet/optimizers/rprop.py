@@ -20,6 +20,15 @@ class Rprop(Optimizer):
 
         d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
         w <- w - d sign(g);  g' <- g
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    factors : (float, float)
+        down and up.
+    sizes : (float, float)
+        least and most, the bounds of d.
     """
 
     def __init__(

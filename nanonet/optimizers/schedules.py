@@ -23,7 +23,16 @@ class Schedule(Recorded, ABC):
 
     @abstractmethod
     def __call__(self, step: int) -> float:
-        """Return the rate of a step, counted from 0."""
+        """Return the rate of a step, counted from 0.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
+        """
 
 
 def _rate(rate: float, owner: object, name: str = "rate") -> float:
@@ -32,6 +41,14 @@ def _rate(rate: float, owner: object, name: str = "rate") -> float:
 
 class StepRate(Schedule):
     """rate * factor^(step // every).
+
+    Parameters
+    ----------
+    rate : float
+        Of the first steps.
+    every : int
+        Number of steps between two reductions.
+    factor : float
 
     Examples
     --------
@@ -52,6 +69,13 @@ class StepRate(Schedule):
 class ExponentialRate(Schedule):
     """rate * factor^step.
 
+    Parameters
+    ----------
+    rate : float
+        Of step 0.
+    factor : float
+        From one step to the next.
+
     Examples
     --------
     >>> ExponentialRate(0.1, factor=0.5)(2)
@@ -68,6 +92,13 @@ class ExponentialRate(Schedule):
 
 class CosineRate(Schedule):
     """Cosine annealing from rate to end, then constant (Loshchilov and Hutter 2017, without restarts).
+
+    Parameters
+    ----------
+    rate, end : float
+        The first and the last rate.
+    steps : int
+        After how many steps the last is reached.
 
     Examples
     --------
@@ -212,6 +243,14 @@ class WarmUp(Schedule):
 
     ``then`` counts its steps from the end of the warm-up.
 
+    Parameters
+    ----------
+    steps : int
+        Length of the warm-up.
+    then : float or callable
+    start : float
+        The rate of step 0.
+
     Examples
     --------
     >>> schedule = WarmUp(4, then=0.1)
@@ -241,6 +280,14 @@ class OneCycleRate(Schedule):
 
     PyTorch's OneCycleLR with its defaults: the last step has number steps - 1, and the maximum is reached after the
     fraction ``up`` of the steps.
+
+    Parameters
+    ----------
+    most : float
+        The maximum.
+    steps : int
+        Of the whole training.
+    up, divide, end_divide : float
 
     Examples
     --------

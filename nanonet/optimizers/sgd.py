@@ -20,6 +20,15 @@ class SGD(Optimizer):
     Without momentum w <- w - learning_rate g. As in PyTorch, v does not include the learning rate, and with
     ``dampening`` d it is m v + (1 - d) g from step 2 on.
 
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    momentum : float
+        m; 0 for none.
+    nesterov : bool
+        Whether to look ahead; needs a momentum.
+
     Examples
     --------
     >>> SGD(0.5, momentum=0.9)

@@ -1,4 +1,7 @@
-"""What makes a step atomic: Blocks, which can be restored; Bounds, by which they need not be; Shield, for signals."""
+"""What makes a step atomic: Blocks, which can be restored; Bounds, by which they need not be; Shield, for signals.
+
+``on_all_ranks`` is the same for a fit in several processes: it ends in all of them, or is interrupted in all.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -19,6 +24,10 @@ from nanonet.core.vector import Vector
 from nanonet.optimizers.compiled import Sweep, prepare, why_not
 from nanonet.optimizers.factors import factors_of
 from nanonet.optimizers.optimizer import Optimizer, Step
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
 SHARED = 2**18  # entries of a block that a compiled rule passes over, where threads share them
@@ -94,11 +103,12 @@ class Blocks:
 
     def _cut(self) -> list[Block]:
         optimizer, parameters = self._optimizer, self._parameters
-        name = type(optimizer).__name__
-        rates = factors_of(optimizer.rates, parameters, name, "rates")
-        flags = factors_of(optimizer.decays, parameters, name, "decays")
-        self.fastest, self.most_decay = max(rates, default=1.0), max(flags, default=1.0)
-        decays = _spread(flags, self._value, parameters)
+        rates, shares = (
+            factors_of(given, parameters, type(optimizer).__name__, setting) if given else [1.0] * len(parameters)
+            for setting, given in (("rates", optimizer.rates), ("decays", optimizer.decays))
+        )
+        self.fastest, self.most_decay = max(rates, default=1.0), max(shares, default=1.0)
+        decays = _spread(shares, self._value, parameters)
         return [
             Block(
                 self._value[span],
@@ -331,3 +341,19 @@ def _is_in_shield(frame: FrameType | None) -> bool:
     return frame is not None and any(
         each is not None and each.f_code.co_filename == __file__ for each in (frame, frame.f_back)
     )
+
+
+def on_all_ranks(fit: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Let a fit of a trainer begin and end on all ranks, if there are several, and end its threads."""
+
+    @wraps(fit)
+    def together(trainer: Any, /, *arguments: P.args, **keywords: P.kwargs) -> R:
+        ranks, workers = trainer.stepper.ranks, trainer.stepper.workers
+        try:
+            with nullcontext() if ranks is None else ranks.together(until_done=True):
+                return fit(trainer, *arguments, **keywords)
+        finally:
+            if workers is not None:
+                workers.rest()
+
+    return together

@@ -85,8 +85,19 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-WIRED = ["autoencoder.py", "gan.py", "lenet.py", "siamese.py", "two_inputs.py", "unet.py"]  # images, and any wiring
-SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
+WIRED = [
+    "autoencoder.py",
+    "gan.py",
+    "lenet.py",
+    "pinn.py",
+    "siamese.py",
+    "two_inputs.py",
+    "unet.py",
+]  # images, and any wiring
+SLOW = {
+    name: [pytest.mark.slow]
+    for name in ["forecasting.py", "lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]
+}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,7 @@ def found(pattern: str, text: str) -> list[float]:
     return [float(group) for group in match.groups()]
 
 
-@pytest.mark.parametrize("name", WIRED)
+@pytest.mark.parametrize("name", [*WIRED, "forecasting.py"])
 def test_an_example_has_fewer_than_100_lines(name: str) -> None:
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 100
 
@@ -174,12 +185,30 @@ def test_the_generator_finds_every_cluster() -> None:
 
 
 @pytest.mark.slow
+def test_an_lstm_forecasts_chaos_far_better_than_the_best_linear_function_and_a_kicked_pendulum_no_better() -> None:
+    output = output_of("forecasting.py")
+    last, linear, recurrent = found(r"Glass +(\S+) +(\S+) +(\S+)", output)
+    assert 4 * recurrent < linear < last / 2
+    last, linear, recurrent = found(r"pendulum +(\S+) +(\S+) +(\S+)", output)
+    assert 0.98 * linear < recurrent < 1.1 * linear < last
+
+
+@pytest.mark.slow
 def test_the_siamese_net_knows_pairs_of_the_digits_that_it_was_trained_on() -> None:
     output = output_of("siamese.py")
     assert "Siamese: backward is the derivative of forward" in output
     known, strange = found(r"new images of 0 to 7: (\S+)%\n.*never seen: (\S+)%", output)
     assert known > 95
     assert 45 < strange < known
+
+
+@pytest.mark.slow
+def test_the_equation_is_solved_to_six_digits() -> None:
+    (residual,) = found(r"(\S+) at the end", output_of("pinn.py"))
+    value, slope = found(r"u - sin\(pi x\)\|: (\S+); .*by jacobian: (\S+)", output_of("pinn.py"))
+    assert residual < 1e-8
+    assert value < 1e-5
+    assert slope < 1e-4
 
 
 @pytest.mark.slow
