@@ -27,6 +27,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
@@ -52,6 +53,7 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.positional_encoding import PositionalEncoding
 from nanonet.layers.recurrent.gru import GRU
 from nanonet.layers.recurrent.lstm import LSTM
 from nanonet.layers.recurrent.rnn import RNN
@@ -62,22 +64,45 @@ from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.distances import CosineEmbedding, Triplet
+from nanonet.losses.divergence import KLDivergence
+from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
+from nanonet.models.ensemble import Ensemble
 from nanonet.models.files import load, read_arrays, save
+from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
+from nanonet.training.averaging import AveragedWeights, estimate_statistics
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
@@ -110,13 +135,16 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
     "Arrays",
+    "AveragedWeights",
     "AvgPool1d",
     "AvgPool2d",
     "Batch",
@@ -134,15 +162,19 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CosineEmbedding",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
     "EarlyStopping",
     "Embedding",
+    "Ensemble",
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNLL",
     "GaussianNoise",
     "GlobalAvgPool",
     "GlorotNormal",
@@ -158,6 +190,8 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
+    "KLDivergence",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -165,6 +199,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "LogSoftmax",
     "Loss",
     "MaxPool1d",
@@ -174,6 +209,9 @@ __all__ = [
     "Metric",
     "Monitor",
     "Monotone",
+    "MultiHeadAttention",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -181,7 +219,12 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
+    "PositionalEncoding",
+    "Quantile",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -213,6 +256,8 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "TransformerBlock",
+    "Triplet",
     "Uniform",
     "Upsample",
     "Vector",
@@ -228,7 +273,9 @@ __all__ = [
     "check_gradients",
     "config",
     "confusion_matrix",
+    "estimate_statistics",
     "f1",
+    "least_squares",
     "load",
     "mean_absolute_error",
     "plot_decision_boundary",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import is_several, unseeded
+from nanonet.core.checks import is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
@@ -20,9 +19,12 @@ from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models import advice
+from nanonet.models.derivatives import Derivatives
 from nanonet.models.loading import load_states
+from nanonet.models.sampling import sampled
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
+from nanonet.training.described import described_by
 from nanonet.training.history import History
 from nanonet.training.metrics.evaluation import CHUNK, evaluate
 from nanonet.training.metrics.named import Metrics
@@ -31,27 +33,7 @@ from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
 
-@contextmanager
-def seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Make each Sequential that is built without rng within the block use this one; it holds for this thread alone.
-
-    Examples
-    --------
-    >>> from nanonet import Linear, Sequential
-    >>> def weight() -> float:
-    ...     with seeded(np.random.default_rng(0)):
-    ...         return Sequential(Sequential(Linear(1, 1))).vector.value[0]
-    >>> weight() == weight()
-    np.True_
-    """
-    token = unseeded.set(rng)
-    try:
-        yield
-    finally:
-        unseeded.reset(token)
-
-
-class Sequential(Chain):
+class Sequential(Derivatives):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
     Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.
@@ -106,6 +88,10 @@ class Sequential(Chain):
         input_shape : tuple of int, optional
             Without the batch axis; needed only if the first layer does not determine it.
 
+        Returns
+        -------
+        str
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Sigmoid
@@ -124,6 +110,27 @@ class Sequential(Chain):
     def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.
 
+        Parameters
+        ----------
+        x, target : array
+            Shape (batch, ...), as ``fit`` takes them.
+        loss : Loss
+        training : bool
+            Whether the pass is one of training, with dropout and the batch's own statistics.
+
+        Returns
+        -------
+        loss : float
+        grad : array
+            In the order of ``vector.value``.
+
+        Raises
+        ------
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If no sample of the batch counts.
+
         Examples
         --------
         >>> from nanonet import Constant, Linear, Sequential, SquaredError
@@ -140,6 +147,55 @@ class Sequential(Chain):
             raise nothing_counts(f"{loss}: no sample of this batch counts")
         return outcome.loss, self.vector.grad.copy()
 
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        *,
+        samples: int | None = None,
+        rng: int | np.random.Generator | None = None,
+    ) -> Array:
+        """Return the prediction for x, shape (batch, ...); with samples, several with dropout, (samples, batch, ...).
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays
+            Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction.
+        batch_size : int, optional
+            Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
+            layer may mix samples.
+        samples : int, optional
+            Predict so often, with layers that draw at random, such as Dropout, as in training, and all others as in
+            inference: how far the results spread says how sure the model is (Gal and Ghahramani 2016).
+        rng : int or Generator, optional
+            What such layers draw from; default: copies of their own generators, so that each call gives the same.
+
+        Returns
+        -------
+        array
+            In the model's dtype; of a model with several outputs a tuple.
+
+        Raises
+        ------
+        ShapeError
+            If x does not have the first layer's input shape.
+        TypeError
+            If x is not numeric.
+        ValueError
+            If samples are asked for, and no layer draws at random.
+
+        Examples
+        --------
+        >>> from nanonet import Dropout, Linear, Sequential
+        >>> model = Sequential(Linear(2, 8), Dropout(0.5), Linear(8, 1), rng=0)
+        >>> model.predict([[1, 2]]).shape, model.predict([[1, 2]], samples=100).shape
+        ((1, 1), (100, 1, 1))
+        """
+        if samples is None:
+            return super().predict(x, batch_size)
+        found: Array = sampled(self, x, samples, rng, batch_size)
+        return found
+
     def trace(self, x: npt.ArrayLike, target: npt.ArrayLike | None = None, loss: Loss | None = None) -> Trace:
         """Return every number of a forward pass and, with target and loss, a backward pass, in inference mode.
 
@@ -153,6 +209,10 @@ class Sequential(Chain):
             As the loss takes it.
         loss : Loss, optional
             Required with target.
+
+        Returns
+        -------
+        Trace
 
         Raises
         ------
@@ -187,6 +247,11 @@ class Sequential(Chain):
             Whether everything has to fit; if not, what fits is loaded, and the result, ``loaded``, ``missing``,
             ``unexpected`` and ``misfits``, names that and the rest.
 
+        Returns
+        -------
+        tuple or None
+            The report; None if strict.
+
         Raises
         ------
         ShapeError
@@ -210,6 +275,15 @@ class Sequential(Chain):
 
         Their buffers, such as BatchNorm's running statistics, still change in training.
 
+        Parameters
+        ----------
+        until : int, optional
+
+        Raises
+        ------
+        TypeError
+            If until is no integer.
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Tanh
@@ -219,6 +293,11 @@ class Sequential(Chain):
         ['2.weight', '2.bias']
         >>> model.unfreeze()
         """
+        if not isinstance(until, int | np.integer | None):
+            raise TypeError(
+                f"freeze: expected until as a number of layers, as in model[:until], got {until!r}; "
+                "for one layer write model[0].freeze()"
+            )
         for layer in self.layers[:until]:
             layer.freeze()
         if until is None:
@@ -230,6 +309,7 @@ class Sequential(Chain):
             recheck(self, x, training, backward=backward)
         raise error
 
+    @described_by(Trainer, Trainer.fit)
     def fit(
         self,
         x: Any,
@@ -254,8 +334,18 @@ class Sequential(Chain):
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
-        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise; but for
-        ``until_epoch``, since every such fit begins at epoch 1.
+        It is :meth:`nanonet.Trainer.fit` of a new :class:`nanonet.Trainer`, so every such fit begins at epoch 1. Ctrl-C
+        ends it after the last completed step; the history is returned, with ``interrupted`` set.
+
+        Parameters
+        ----------
+        epochs : int
+            Number of passes over all samples.
+
+        Raises
+        ------
+        TypeError
+            If loss, optimizer or epochs is missing, or not of such a kind.
 
         Examples
         --------
@@ -281,6 +371,7 @@ class Sequential(Chain):
             verbose=verbose,
         )
 
+    @described_by(evaluate)
     def evaluate(
         self,
         x: Any,
@@ -292,25 +383,6 @@ class Sequential(Chain):
         sample_weight: npt.ArrayLike | None = None,
     ) -> Any:
         """Return the loss on data in inference mode, in batches; with metrics, a dict of the loss and their values.
-
-        Parameters
-        ----------
-        x, target : array
-            As ``fit`` takes them; with target=None, x is an iterable of batches.
-        loss : Loss
-        metrics : sequence, or mapping from names, of metrics, optional
-            As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
-        batch_size : int
-            Number of samples per forward pass, to limit memory.
-        sample_weight : array, optional
-            Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
-
-        Raises
-        ------
-        ShapeError
-            If shapes do not match.
-        ValueError
-            If the total weight is 0.
 
         Examples
         --------

@@ -270,6 +270,15 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         }
         for name in ("RNN", "LSTM", "GRU")
     },
+    "MultiheadAttention": {
+        **{"embed_dim": [2, 8], "num_heads": [1, 4], "dropout": [0.3], "kdim": [None, 3], "vdim": [4, 5]},
+        **{"add_bias_kv": [False, True], "add_zero_attn": [False, True], "batch_first": [True, False], **PLAIN_WEIGHT},
+    },
+    "TransformerEncoderLayer": {
+        **{"d_model": [2, 8], "nhead": [1, 4], "dim_feedforward": [3], "dropout": [0.3], "layer_norm_eps": [1e-3]},
+        **{"activation": ["relu", "gelu", nn.SiLU(), nn.CELU()], "norm_first": [False, True]},
+        **{"batch_first": [True, False], **PLAIN_WEIGHT},
+    },
 }
 """For each option of each module that is known here, values to try."""
 
@@ -290,6 +299,8 @@ NEEDED: dict[str, dict[str, Any]] = {
         name: {"input_size": 2, "hidden_size": 3, "num_layers": 2, "batch_first": True}
         for name in ("RNN", "LSTM", "GRU")
     },
+    "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "batch_first": True},
+    "TransformerEncoderLayer": {"d_model": 4, "nhead": 2, "dim_feedforward": 6, "batch_first": True},
 }
 """What a module cannot do without."""
 
@@ -320,6 +331,12 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.integers(arguments["num_embeddings"], size=(4, 3))
     if name in ("RNN", "LSTM", "GRU"):
         return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
+    if name == "MultiheadAttention":
+        sizes = arguments["embed_dim"], arguments.get("kdim"), arguments.get("vdim")
+        shapes = [(3, 4 if i else 5, size or sizes[0]) for i, size in enumerate(sizes)]
+        return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
+    if name == "TransformerEncoderLayer":
+        return rng.normal(size=(3, 5, arguments["d_model"])).astype(dtype)
     features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
@@ -382,9 +399,11 @@ def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
     x = drawn_input(name, arguments, dtype)
-    there = output(module, x).numpy()
+    there = (part(*map(torch.tensor, x))[0].detach() if isinstance(x, tuple) else output(module, x)).numpy()
     rounding = float(np.finfo(dtype).eps)
-    cancelled = {"GELU": 8, "Linear": 60, "Hardtanh": 1}.get(name, 8 if part.state_dict() else 1)  # in sums; by 1 + erf
+    cancelled = {"GELU": 8, "Linear": 60, "Hardtanh": 1, "MultiheadAttention": 300, "TransformerEncoderLayer": 300}.get(
+        name, 8 if part.state_dict() else 1
+    )  # in sums; by 1 + erf
     np.testing.assert_allclose(model(x), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
 
 

@@ -32,6 +32,7 @@ from nanonet import (
     Parallel,
     Parameter,
     Permute,
+    PositionalEncoding,
     Reparametrised,
     Reshape,
     Residual,
@@ -57,7 +58,10 @@ pytestmark = pytest.mark.peer
 nn: Any = torch.nn
 
 COMPUTED = (Reparametrised, WeightNorm, SpectralNorm, Monotone, Wired)  # PyTorch parametrizes a module in place
-NOT_THERE = (Standardize, Permute, GaussianNoise, Residual, Fork, Parallel, Concatenate, Add, Chain, *COMPUTED)
+NOT_THERE = (
+    *(Standardize, Permute, GaussianNoise, PositionalEncoding, Residual, Fork, Parallel, Concatenate, Add, Chain),
+    *COMPUTED,
+)
 """Layers without a module."""
 
 

@@ -85,7 +85,16 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
     assert float(after[1]) > 98
 
 
-WIRED = ["autoencoder.py", "gan.py", "lenet.py", "siamese.py", "two_inputs.py", "unet.py"]  # images, and any wiring
+WIRED = [
+    "autoencoder.py",
+    "gan.py",
+    "gpt.py",
+    "lenet.py",
+    "pinn.py",
+    "siamese.py",
+    "two_inputs.py",
+    "unet.py",
+]  # images, and any wiring
 SLOW = {
     name: [pytest.mark.slow]
     for name in ["forecasting.py", "lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]
@@ -195,12 +204,30 @@ def test_the_siamese_net_knows_pairs_of_the_digits_that_it_was_trained_on() -> N
 
 
 @pytest.mark.slow
+def test_the_equation_is_solved_to_six_digits() -> None:
+    (residual,) = found(r"(\S+) at the end", output_of("pinn.py"))
+    value, slope = found(r"u - sin\(pi x\)\|: (\S+); .*by jacobian: (\S+)", output_of("pinn.py"))
+    assert residual < 1e-8
+    assert value < 1e-5
+    assert slope < 1e-4
+
+
+@pytest.mark.slow
 def test_two_inputs_lead_to_both_outputs() -> None:
     digits, off, guess = found(
         r"right: (\S+)%\n +products off by (\S+)[^\n]*\n.* off by (\S+) on average", output_of("two_inputs.py")
     )
     assert digits > 97
     assert off < guess / 5
+
+
+def test_the_small_gpt_learns_and_writes() -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "gpt.py"), "--steps", "30"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
+    assert len(losses) == 5
+    assert losses[-1] < 3 < losses[0] < 4.6
+    assert "\nThe statement " in output
 
 
 @pytest.mark.slow

@@ -81,7 +81,16 @@ class Reached:
     # ---- for readers
 
     def constant(self, name: str) -> Numbers | None:
-        """Return the array of a constant, or None if the name is empty or the value depends on an input."""
+        """Return the array of a constant, or None if the name is empty or the value depends on an input.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        array or None
+        """
         return self.graph.constant(name) if name else None
 
     def floats(self, node: Node, i: int, what: str, *shape: int | None) -> Numbers:
@@ -99,13 +108,34 @@ class Reached:
         return None if array is None or array.size != 1 or array.ndim > 1 else float(array.reshape(()))
 
     def fill(self, layer: L, **arrays: Numbers) -> L:
-        """Return a layer whose parameters and buffers of these names get the arrays once the model is built."""
+        """Return a layer whose parameters and buffers of these names get the arrays once the model is built.
+
+        Parameters
+        ----------
+        layer : Layer
+        **arrays : array
+
+        Returns
+        -------
+        Layer
+        """
         self.graph.account(sum(array.size * array.itemsize for array in arrays.values()))
         self.fills[id(layer)] = Fill(layer, arrays)
         return layer
 
     def next(self, value: str, *operators: str) -> Node | None:
-        """Return the only operator that takes a value, if it is one of these and the value is no output."""
+        """Return the only operator that takes a value, if it is one of these and the value is no output.
+
+        Parameters
+        ----------
+        value : str
+            Its name.
+        *operators : str
+
+        Returns
+        -------
+        Node or None
+        """
         users = self.graph.users(value)
         if len(users) != 1 or users[0].operator not in operators or value in self.graph.outputs:
             return None
@@ -117,7 +147,12 @@ class Reached:
         return others[0] if len(node.inputs) == 2 and len(others) == 1 else None
 
     def take(self, *nodes: Node) -> None:
-        """Say that the layer stands for these operators too, of which the last computes its output."""
+        """Say that the layer stands for these operators too, of which the last computes its output.
+
+        Parameters
+        ----------
+        *nodes : Node
+        """
         self._also += nodes
 
     # ---- for traversals

@@ -1,0 +1,378 @@
+"""Program: the C file that is being written, layer by layer: its constants, its memory and its statements."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from nanonet.core.arrays import Array, Shape
+from nanonet.core.checks import known
+from nanonet.core.layer import Layer
+from nanonet.core.objects import called
+from nanonet.interchange.overridden import inherited, replaced
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WRITERS: dict[type[Layer], Callable[..., str]] = {}
+"""The writer of each layer."""
+
+LINE = 100  # columns of a line of numbers
+
+
+def writes(*classes: type[Any]) -> Callable[[F], F]:
+    """Register a function that writes a layer as C, for :func:`export`; nanonet's own are registered so.
+
+    It is called as ``function(program, layer, x, shape)`` and returns the name of the output: ``x`` is the name of the
+    input, an array of floats in C order, ``shape`` its shape without the batch axis. See :class:`Program`. A subclass
+    inherits it unless it overrides ``forward``, or anything else on which the output may depend.
+
+    Parameters
+    ----------
+    *classes : subclasses of Layer
+
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If one is not a subclass of Layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nanonet import Activation
+    >>> from nanonet.interchange import c
+    >>> class Square(Activation):
+    ...     def function(self, a):
+    ...         return a * a
+    ...
+    ...     def derivative(self, a, y):
+    ...         return 2 * a
+    >>> @c.writes(Square)
+    ... def write_square(program, layer, x, shape):
+    ...     return program.each("a * a", x, shape)
+    """
+    for cls in classes or (None,):
+        if not (isinstance(cls, type) and issubclass(cls, Layer)):
+            raise TypeError(f"writes: expected subclasses of Layer, got {cls!r:.60}; write @writes(Conv2d)")
+
+    def register(function: F) -> F:
+        WRITERS.update(dict.fromkeys(classes, function))
+        return function
+
+    return register
+
+
+class Matrix(NamedTuple):
+    """Weights in the file: the name of their array, and how an entry and a whole sum over a row are written.
+
+    Attributes
+    ----------
+    name : str
+    scales : str
+        The name of the array that has a factor for each row; empty for floats.
+    """
+
+    name: str
+    scales: str
+
+    def entry(self, index: str) -> str:
+        """Return an entry as an expression; of int8, times its row's factor still to come.
+
+        Parameters
+        ----------
+        index : str
+            An expression in C.
+
+        Returns
+        -------
+        str
+        """
+        return f"(float){self.name}[{index}]" if self.scales else f"{self.name}[{index}]"
+
+    def scaled(self, total: str, row: str) -> str:
+        """Return a sum over a row's entries, with the row's factor.
+
+        Parameters
+        ----------
+        total, row : str
+            Expressions in C: the sum, and the index of the row.
+
+        Returns
+        -------
+        str
+        """
+        return f"{total} * {self.scales}[{row}]" if self.scales else total
+
+
+class _Value(NamedTuple):
+    """An array in memory: its size, and from which statement on it is used."""
+
+    size: int
+    born: int
+
+
+class Program:
+    """The parts of a C file: constants, statements, and the arrays that the statements fill.
+
+    Attributes
+    ----------
+    place : str
+        The path of the layer that is being written, such as "2.inner".
+    int8 : bool
+        Whether matrices are held as int8.
+    weight_bytes : int
+        Of all constants.
+    """
+
+    def __init__(self, *, int8: bool = False) -> None:
+        self.int8, self.place, self.weight_bytes = int8, "", 0
+        self.constants: list[str] = []
+        self.statements: list[str] = []
+        self._values: dict[str, _Value] = {}
+
+    # ---- layers
+
+    def write(self, layer: Layer, x: str, shape: Shape, name: str) -> str:
+        """Add a layer inside the one being written, by its name in it, and return the name of its output.
+
+        Parameters
+        ----------
+        layer : Layer
+            Of the one being written.
+        x : str
+            The name of its input.
+        shape : tuple of int
+            Of x, without the batch axis.
+        name : str
+            Of the attribute that holds the layer.
+
+        Returns
+        -------
+        str
+        """
+        outside, self.place = self.place, f"{self.place}.{name}" if self.place and name else self.place or name
+        try:
+            return self._writer(layer)(self, layer, x, shape)
+        finally:
+            self.place = outside
+
+    def _writer(self, layer: Layer) -> Callable[..., str]:
+        own = replaced(layer, type(layer))
+        if own:
+            raise TypeError(f"{self._whose(layer)}: its {own[0]} is overridden on the instance, which is not exported")
+        writer = inherited(type(layer), WRITERS)
+        if writer is None:
+            raise TypeError(
+                f"{self._whose(layer)}: no C form is known for it; register a function that writes it: "
+                f"@nanonet.interchange.c.writes({type(layer).__name__})"
+            )
+        return writer
+
+    def _whose(self, layer: Layer) -> str:
+        return f"export: layer {self.place}, {called(layer)}" if self.place else f"export: {called(layer)}"
+
+    def shape_after(self, layer: Layer, shape: Shape) -> Shape:
+        """Return a layer's output shape; for one that does not know it, by running it on zeros.
+
+        Parameters
+        ----------
+        layer : Layer
+        shape : tuple of int
+            Of its input, without the batch axis.
+
+        Returns
+        -------
+        tuple of int
+        """
+        out = layer.output_shape(shape)
+        found = None if out is None else known(out)
+        if found is None:
+            found = layer.forward(np.zeros((1, *shape), np.float32))[0].shape[1:]
+        return tuple(found)
+
+    # ---- constants
+
+    def constant(self, name: str, array: Array) -> str:
+        """Add numbers that belong to the layer, such as its "bias", and return the name of their array.
+
+        Parameters
+        ----------
+        name : str
+        array : array
+
+        Returns
+        -------
+        str
+        """
+        label = self._label(name)
+        numbers = np.asarray(array, np.float32).ravel()
+        self._hold("float", label, map(number, numbers), numbers.nbytes, np.shape(array))
+        return label
+
+    def matrix(self, name: str, array: Array) -> Matrix:
+        """Add weights, shape (rows, ...): as floats, or as int8 with a factor for each row if the file has such.
+
+        Parameters
+        ----------
+        name : str
+        array : array
+
+        Returns
+        -------
+        Matrix
+        """
+        if not self.int8:
+            return Matrix(self.constant(name, array), "")
+        whole, scales = quantized(array)
+        label = self._label(name)
+        self._hold("signed char", label, map(str, whole.ravel()), whole.size, np.shape(array))
+        return Matrix(label, self.constant(f"{name}_scale", scales))
+
+    def _label(self, name: str) -> str:
+        return re.sub(r"\W", "_", f"{name}_{self.place}" if self.place else name)
+
+    def _hold(self, kind: str, label: str, numbers: Iterable[str], nbytes: int, shape: Shape) -> None:
+        rows = "\n".join(_wrapped(list(numbers)))
+        size = math.prod(shape)
+        comment = f" /* {' x '.join(map(str, shape))} */" if len(shape) > 1 else ""
+        self.constants.append(f"static const {kind} {label}[{size}] = {{{comment}\n{rows}\n}};")
+        self.weight_bytes += nbytes
+
+    # ---- statements
+
+    def array(self, size: int) -> str:
+        """Return the name of a new array of floats in memory.
+
+        Parameters
+        ----------
+        size : int
+
+        Returns
+        -------
+        str
+        """
+        name = f"v{len(self._values)}"
+        self._values[name] = _Value(size, len(self.statements))
+        return name
+
+    def add(self, text: str) -> None:
+        """Add statements; the first of a layer begin with a comment that names it.
+
+        Parameters
+        ----------
+        text : str
+            In C.
+        """
+        self.statements.append(text)
+
+    def comment(self, layer: Layer) -> None:
+        """Name the layer whose statements follow.
+
+        Parameters
+        ----------
+        layer : Layer
+        """
+        text = called(layer).replace("*/", "* /")
+        self.add(f"/* {self.place}: {text} */" if self.place else f"/* {text} */")
+
+    def each(self, expression: str, x: str, shape: Shape) -> str:
+        """Compute each number by an expression of a, and return the name of the array of results.
+
+        Parameters
+        ----------
+        expression : str
+            Of a, in C.
+        x : str
+            The name of the input.
+        shape : tuple of int
+            Of x, without the batch axis.
+
+        Returns
+        -------
+        str
+        """
+        size = math.prod(shape)
+        y = self.array(size)
+        self.add(f"for (int i = 0; i < {size}; i++) {{\n    const float a = {x}[i];\n    {y}[i] = {expression};\n}}")
+        return y
+
+    # ---- the whole
+
+    def body(self, result: str, size: int) -> tuple[str, int]:
+        """Return the statements, which leave a result in y, and how many floats of memory they use."""
+        if result not in self._values:  # a layer that changes nothing
+            copied, result = result, self.array(size)
+            self.add(f"for (int i = 0; i < {size}; i++) {result}[i] = {copied}[i];")
+        values = {name: value for name, value in self._values.items() if name != result}
+        places, needed = _placed(values, self._ends())
+        text = "\n".join(self.statements)
+        declared = [f"float *const {name} = memory + {place};" for name, place in places.items()]
+        return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, text])), needed
+
+    def _ends(self) -> dict[str, int]:
+        """Return the last statement in which each array is used."""
+        return {
+            name: max((i for i, text in enumerate(self.statements) if re.search(rf"\b{name}\b", text)), default=0)
+            for name in self._values
+        }
+
+
+def _placed(values: dict[str, _Value], ends: dict[str, int]) -> tuple[dict[str, int], int]:
+    """Return where each array lies, so that two lie apart if they are in use at the same time, and the whole size."""
+    places: dict[str, int] = {}
+    for name, value in values.items():
+        busy = sorted(
+            (places[other], places[other] + values[other].size)
+            for other in places
+            if ends[other] >= value.born and values[other].born <= ends[name]
+        )
+        at = 0
+        for start, stop in busy:
+            if at + value.size <= start:
+                break
+            at = max(at, stop)
+        places[name] = at
+    return places, max((places[name] + value.size for name, value in values.items()), default=0)
+
+
+def number(value: Any) -> str:
+    """Return a float as C writes it.
+
+    Examples
+    --------
+    >>> number(1), number(0.1), number(1e-20), number(-np.inf)
+    ('1.0f', '0.1f', '1e-20f', '-INFINITY')
+    """
+    single = np.float32(value)
+    if np.isinf(single):
+        return "INFINITY" if single > 0 else "-INFINITY"
+    return f"{single!s}f"  # the fewest digits from which the same float32 is read
+
+
+def quantized(array: Array) -> tuple[Any, Array]:
+    """Return weights as int8 and a factor for each row, whose products are nearest to them."""
+    rows = np.asarray(array, np.float64).reshape(len(array), -1)
+    scales = np.abs(rows).max(axis=1) / 127
+    scales[scales == 0] = 1
+    whole = np.rint(rows / scales[:, None]).astype(np.int8).reshape(np.shape(array))
+    return whole, scales.astype(np.float32)
+
+
+def _wrapped(words: list[str]) -> Iterable[str]:
+    """Yield lines of words with commas between them."""
+    line = "   "
+    for i, word in enumerate(words):
+        piece = word + ("," if i + 1 < len(words) else "")
+        if len(line) + 1 + len(piece) > LINE:
+            yield line
+            line = "   "
+        line += " " + piece
+    yield line
