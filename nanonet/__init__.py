@@ -66,22 +66,43 @@ from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
+from nanonet.losses.distances import CosineEmbedding, Triplet
+from nanonet.losses.divergence import KLDivergence
+from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
 from nanonet.models import words
+from nanonet.models.ensemble import Ensemble
 from nanonet.models.files import load, read_arrays, save
 from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
+from nanonet.training.averaging import AveragedWeights, estimate_statistics
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
@@ -114,13 +135,16 @@ __all__ = [
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
     "Arrays",
+    "AveragedWeights",
     "AvgPool1d",
     "AvgPool2d",
     "Batch",
@@ -138,15 +162,19 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
+    "CosineEmbedding",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
     "EarlyStopping",
     "Embedding",
+    "Ensemble",
     "ExponentialRate",
     "Flatten",
     "Fork",
+    "GaussianNLL",
     "GaussianNoise",
     "GlobalAvgPool",
     "GlorotNormal",
@@ -162,6 +190,8 @@ __all__ = [
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
+    "KLDivergence",
     "Layer",
     "LayerMonitor",
     "LayerNorm",
@@ -169,6 +199,7 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "LogSoftmax",
     "Loss",
     "MaxPool1d",
@@ -179,6 +210,8 @@ __all__ = [
     "Monitor",
     "Monotone",
     "MultiHeadAttention",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
@@ -186,8 +219,12 @@ __all__ = [
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
     "PositionalEncoding",
+    "Quantile",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -220,6 +257,7 @@ __all__ = [
     "Trace",
     "Trainer",
     "TransformerBlock",
+    "Triplet",
     "Uniform",
     "Upsample",
     "Vector",
@@ -235,6 +273,7 @@ __all__ = [
     "check_gradients",
     "config",
     "confusion_matrix",
+    "estimate_statistics",
     "f1",
     "least_squares",
     "load",

@@ -27,8 +27,10 @@ from nanonet import (
     RNN,
     SELU,
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     AdaptiveAvgPool2d,
     Add,
@@ -42,12 +44,14 @@ from nanonet import (
     Conv1d,
     Conv2d,
     ConvTranspose2d,
+    CosineEmbedding,
     CrossEntropy,
     Dropout,
     Dropout2d,
     Embedding,
     Flatten,
     Fork,
+    GaussianNLL,
     GaussianNoise,
     GlobalAvgPool,
     GlorotNormal,
@@ -61,11 +65,13 @@ from nanonet import (
     Identity,
     Initializer,
     InstanceNorm,
+    KLDivergence,
     Layer,
     LayerNorm,
     LeakyReLU,
     LeCunNormal,
     Linear,
+    Lion,
     LogSoftmax,
     Loss,
     MaxPool1d,
@@ -74,12 +80,15 @@ from nanonet import (
     MeanSquaredError,
     Monotone,
     MultiHeadAttention,
+    NAdam,
     Normal,
     Optimizer,
     Parallel,
     Permute,
     PoissonNLL,
     PositionalEncoding,
+    Quantile,
+    RAdam,
     ReLU,
     ReLU6,
     Reparametrised,
@@ -102,6 +111,7 @@ from nanonet import (
     Tanh,
     Together,
     TransformerBlock,
+    Triplet,
     Uniform,
     Upsample,
     WeightNorm,
@@ -154,6 +164,17 @@ def probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
 def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw sequences (N, T, F), and for a shape (N, T) where they are padding."""
     return rng.normal(size=shape) if len(shape) > 2 else rng.uniform(size=shape) < 0.4
+
+
+def log_probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw logarithms of rows that sum to 1."""
+    log: npt.NDArray[Any] = np.log(probabilities(rng, shape))
+    return log
+
+
+def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw zeros, for a loss that has no target."""
+    return np.zeros(shape)
 
 
 def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
@@ -427,11 +448,36 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
 LOSSES: dict[type[Loss], list[LossCase]] = {
     SquaredError: [LossCase(SquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
     MeanSquaredError: [LossCase(MeanSquaredError, shape) for shape in [(3,), (1,), (), (2, 3)]],
-    MeanAbsoluteError: [LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]],
+    MeanAbsoluteError: [
+        *(LossCase(MeanAbsoluteError, shape) for shape in [(3,), (1,), (), (2, 3)]),
+        LossCase(lambda: MeanAbsoluteError(reduction="sum"), (3,)),
+    ],
     Huber: [LossCase(Huber, (3,)), LossCase(lambda: Huber(0.4), (2, 3)), LossCase(Huber, ())],
-    PoissonNLL: [LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]],
+    PoissonNLL: [
+        *(LossCase(PoissonNLL, shape, draw_target=counts) for shape in [(3,), (1,), (), (2, 3)]),
+        LossCase(lambda: PoissonNLL(full=True), (3,), draw_target=counts),
+    ],
+    Quantile: [
+        LossCase(Quantile, (3,)),
+        LossCase(lambda: Quantile(0.9), ()),
+        LossCase(lambda: Quantile((0.1, 0.5, 0.8)), (3,), target_shape=(1,)),
+        LossCase(lambda: Quantile((0.1, 0.5)), (4, 2), target_shape=(4,)),
+    ],
+    GaussianNLL: [
+        LossCase(GaussianNLL, (4,), target_shape=(2,)),
+        LossCase(lambda: GaussianNLL(full=True, eps=0.01), (3, 2), target_shape=(3, 1)),
+    ],
+    KLDivergence: [
+        LossCase(KLDivergence, (3,), draw_target=probabilities),
+        LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
-    BinaryCrossEntropy: [LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]],
+    BinaryCrossEntropy: [
+        *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
+        LossCase(
+            lambda: BinaryCrossEntropy(pos_weight=[2.0, 0.5, 7.0], weight=[1.0, 0.0, 3.0]), (3,), draw_target=unit
+        ),
+    ],
     LabelsCrossEntropy: [LossCase(LabelsCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,)]],
     CrossEntropy: [
         LossCase(CrossEntropy, (3,), draw_target=below(3), target_shape=()),
@@ -446,6 +492,15 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
             draw_target=below(3),
             target_shape=(),
         ),
+        LossCase(CrossEntropy, (5, 3), draw_target=below(3), target_shape=(5,)),
+        LossCase(CrossEntropy, (5, 3), draw_target=probabilities),
+        LossCase(lambda: CrossEntropy(ignore_index=2), (5, 3), draw_target=below(3), target_shape=(5,)),
+        LossCase(
+            lambda: CrossEntropy(axis=1, ignore_index=0, label_smoothing=0.1, class_weight=[1.0, 0.5, 2.5]),
+            (3, 4, 2),
+            draw_target=below(3),
+            target_shape=(4, 2),
+        ),
     ],
 }
 
@@ -454,6 +509,14 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(lambda: Together(SquaredError(), Huber()), ((3,), (2, 2))),
         LossCase(lambda: Together(SquaredError(), MeanSquaredError(), weights=(0.5, 2.0)), ((3,), ())),
     ],
+    CosineEmbedding: [
+        LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
+        LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
+    ],
+    Triplet: [
+        LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),
+        LossCase(lambda: Triplet(0.5, p=3, swap=True), ((2,), (2,), (2,)), draw_target=nothing, target_shape=()),
+    ],
 }
 
 OPTIMIZERS: dict[type[Optimizer], list[OptimizerCase]] = {
@@ -461,15 +524,29 @@ OPTIMIZERS: dict[type[Optimizer], list[OptimizerCase]] = {
         OptimizerCase(lambda: SGD(0.1)),
         OptimizerCase(lambda: SGD(0.02, momentum=0.9)),
         OptimizerCase(lambda: SGD(0.02, momentum=0.9, nesterov=True)),
+        OptimizerCase(lambda: SGD(0.05, momentum=0.9, dampening=0.6)),
         OptimizerCase(lambda: SGD(0.1, weight_decay=0.1)),
     ],
-    Adagrad: [OptimizerCase(Adagrad), OptimizerCase(lambda: Adagrad(0.1, epsilon=1e-3, weight_decay=0.1))],
+    Adadelta: [OptimizerCase(lambda: Adadelta(0.5, smoothing=0.8, epsilon=1e-3))],
+    Adagrad: [
+        OptimizerCase(Adagrad),
+        OptimizerCase(lambda: Adagrad(0.1, epsilon=1e-3, weight_decay=0.1, initial_sum=0.5)),
+    ],
     RMSprop: [
         OptimizerCase(RMSprop),
         OptimizerCase(lambda: RMSprop(1e-3, smoothing=0.9, epsilon=1e-6, momentum=0.9, weight_decay=0.1)),
+        OptimizerCase(lambda: RMSprop(1e-3, smoothing=0.9, epsilon=1e-2, momentum=0.8, centered=True)),
     ],
-    Adam: [OptimizerCase(Adam), OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), epsilon=1e-4, weight_decay=0.1))],
+    Adam: [
+        OptimizerCase(Adam),
+        OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), epsilon=1e-4, weight_decay=0.1)),
+        OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), amsgrad=True)),
+    ],
     AdamW: [OptimizerCase(AdamW), OptimizerCase(lambda: AdamW(0.01, betas=(0.8, 0.9), weight_decay=0.3))],
+    Adamax: [OptimizerCase(lambda: Adamax(0.01, betas=(0.8, 0.9), epsilon=1e-4))],
+    NAdam: [OptimizerCase(lambda: NAdam(0.01, betas=(0.8, 0.9), momentum_decay=0.1))],
+    RAdam: [OptimizerCase(lambda: RAdam(0.01, betas=(0.8, 0.95), epsilon=1e-4))],
+    Lion: [OptimizerCase(lambda: Lion(0.01, betas=(0.8, 0.9), weight_decay=0.3))],
     Rprop: [OptimizerCase(Rprop), OptimizerCase(lambda: Rprop(0.02, factors=(0.4, 1.3), sizes=(1e-4, 0.05)))],
 }
 

@@ -207,21 +207,27 @@ class _LossCheck:
     def run(self, shape: Patterns | None, x: Any, target: Any) -> GradientReport:
         """Return the report, or raise the first error found."""
         main = (
-            self._drawn_prediction(shape or (FEATURES,)) if x is None else each(lambda part: np.array(part, FLOAT), x)
+            self._drawn_prediction(shape or self._usual()) if x is None else each(lambda part: np.array(part, FLOAT), x)
         )
         aim = self._drawn_target(main) if target is None else target
         found = self._check(main, aim)
         one = each(lambda part: part[:1].copy(), main)
         one_aim = self._drawn_target(one) if target is None else each(lambda part: np.asarray(part)[:1], aim)
         self._check(one, one_aim, "on a batch of 1")
-        if x is None and target is None and not isinstance(main, tuple):
+        anything = type(self.loss).draw_prediction is Loss.draw_prediction
+        if x is None and target is None and anything and not isinstance(main, tuple):
             self._check_far_out(far_out(main.shape[1:], self.rng))
         return GradientReport(self.name, found, self.notes)
+
+    def _usual(self) -> Patterns:
+        """Return the shape of the predictions of a loss that takes any."""
+        count = self.loss.predictions
+        return (FEATURES,) if count == 1 else tuple([(FEATURES,)] * count)
 
     def _drawn_prediction(self, shape: Patterns) -> Any:
         if is_several(shape):
             return tuple(map(self._drawn_prediction, shape))
-        return self.rng.normal(size=(BATCH, *shape))
+        return self.loss.draw_prediction((BATCH, *shape), self.rng)
 
     def _drawn_target(self, prediction: Arrays) -> Any:
         return self.loss.draw_target(each(lambda part: part.shape, prediction), self.rng)

@@ -24,7 +24,8 @@ from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
 from nanonet.layers.activations import Sigmoid
 from nanonet.layers.softmax import Softmax
-from nanonet.losses.classification import BinaryCrossEntropy, CrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
+from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer, Step
 
@@ -96,6 +97,13 @@ def warn_of_outputs(model: Layer, loss: Loss) -> None:
             f"{called(last)}: leave that out in training, and apply it to predictions",
             stacklevel=2,
         )
+
+
+def warn_of_frozen(tree: Tree) -> None:
+    """Warn about a fit that changes nothing: all parameters are frozen, and there is no buffer."""
+    states = tree.states.values()
+    if states and all(isinstance(state, Parameter) and not state.trainable for state in states):
+        warnings.warn("fit: all parameters are frozen, so nothing is trained; write model.unfreeze()", stacklevel=2)
 
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:

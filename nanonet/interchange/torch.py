@@ -46,6 +46,10 @@ def to_torch(model: Chain, input_shape: Patterns | None = None) -> Any:
         Without the batch axis; needed only where PyTorch has modules for one number of axes each, as for BatchNorm, and
         the layers before do not determine it. After a Linear, BatchNorm becomes BatchNorm1d unless told otherwise.
 
+    Returns
+    -------
+    torch.nn.Sequential
+
     Raises
     ------
     TypeError
@@ -83,6 +87,14 @@ def from_torch(module: Any) -> Sequential:
 
     It has the module's dtype, and parameters with ``requires_grad=False`` are frozen. ``model(x)`` equals
     ``module.eval()(x)``, in which Dropout is inactive.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential
+
+    Returns
+    -------
+    Sequential
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nanonet.core.arrays import Array
-from nanonet.losses.classification import BinaryCrossEntropy
+from nanonet.losses.binary import BinaryCrossEntropy
 from nanonet.losses.outputs import outputs
 
 
@@ -24,10 +24,10 @@ class LabelsCrossEntropy(BinaryCrossEntropy):
 
     def function(self, prediction: Array, target: Array) -> Array:
         """Return the sum over the labels."""
-        each: Array = outputs(prediction) * super().function(prediction, target)
+        each: Array = outputs(prediction, self) * super().function(prediction, target)
         return each
 
     def derivative(self, prediction: Array, target: Array) -> Array:
         """Return p - t."""
-        slope: Array = outputs(prediction) * super().derivative(prediction, target)
+        slope: Array = outputs(prediction, self) * super().derivative(prediction, target)
         return slope

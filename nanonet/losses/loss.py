@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays, Shape
 from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Extensible, called, obey_override
+from nanonet.core.objects import Extensible, called, is_own, obey_override
 
 
 class Loss(Extensible, ABC):
@@ -40,6 +40,10 @@ class Loss(Extensible, ABC):
 
     Attributes
     ----------
+    reduction : {"mean", "sum"}
+        "sum": E = Σ wᵢ eᵢ, which is not divided; a subclass sets it in its ``__init__``, if it offers the choice.
+    predictions : int
+        Of how many arrays the prediction is a tuple, as of two inputs that are compared; 1: it is one array.
     integer_target : bool
         Whether the target holds integers, such as class labels: one for each row of the prediction.
     several_targets : bool
@@ -49,7 +53,9 @@ class Loss(Extensible, ABC):
         which is always right.
     """
 
+    reduction: str = "mean"
     integer_target: ClassVar[bool] = False
+    predictions: ClassVar[int] = 1
     several_targets: ClassVar[bool] = False
     mixes_samples: ClassVar[bool] = True
 
@@ -64,27 +70,89 @@ class Loss(Extensible, ABC):
 
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return eᵢ, one number per sample, shape (batch,)."""
+        """Return eᵢ, one number per sample, shape (batch,); or more of them, in the shape of :meth:`counts`.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...), as :meth:`check` returns them.
+
+        Returns
+        -------
+        array
+            Shape (batch,), or that of :meth:`counts`.
+        """
 
     @abstractmethod
     def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return deᵢ/dprediction, of the shape of prediction."""
+        """Return deᵢ/dprediction, of the shape of prediction.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for ``function``.
+
+        Returns
+        -------
+        array
+            In the shape of prediction.
+        """
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
+        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...).
+        weight : array or None
+            Shape (batch,).
+
+        Returns
+        -------
+        value : float
+        cache : object
+
+        Raises
+        ------
+        ShapeError
+            If ``function`` does not return one number per sample.
+        """
         each = self.function(prediction, target)
-        if each.shape != prediction.shape[:1]:
+        samples = (prediction[0] if isinstance(prediction, tuple) else prediction).shape[:1]
+        if each.shape != samples and each.shape != self._counted(target):
             hint = "; sum over the outputs, axis=1, and keep the batch axis"
             raise ShapeError(
-                f"{self}: function must return one number per sample, shape {prediction.shape[:1]}, "
-                f"got {each.shape}{hint}"
+                f"{self}: function must return one number per sample, shape {samples}, got {each.shape}{hint}"
             )
         return self.mean(each, target, weight), (prediction, target, weight)
 
     def backward(self, cache: Any) -> Array:
-        """Return dE/dprediction."""
+        """Return dE/dprediction.
+
+        Parameters
+        ----------
+        cache : object
+            As ``forward`` returned it.
+
+        Returns
+        -------
+        array
+            In the shape and dtype of prediction.
+
+        Raises
+        ------
+        ShapeError
+            If ``derivative`` does not return the shape of prediction.
+        """
         prediction, target, weight = cache
         grad = self.derivative(prediction, target)
+        if isinstance(prediction, tuple):
+            pairs: Any = zip(grad, prediction, strict=True)
+            return tuple(self._scaled(g, y, target, weight) for g, y in pairs)  # type: ignore[return-value]
+        return self._scaled(grad, prediction, target, weight)
+
+    def _scaled(self, grad: Array, prediction: Array, target: Array, weight: Array | None) -> Array:
         if grad.shape != prediction.shape:
             raise ShapeError(
                 f"{self}: derivative must return the shape of prediction, {prediction.shape}, got {grad.shape}"
@@ -92,12 +160,50 @@ class Loss(Extensible, ABC):
         scaled: Array = grad * self.shares(grad, target, weight)
         return scaled.astype(prediction.dtype, copy=False)
 
+    def elements(self, prediction: Array, target: Array) -> Array:
+        """Return what :meth:`each` returns without weights: what ``function`` does, or the numbers it is a mean of."""
+        return self.function(prediction, target)
+
+    def each(self, prediction: Any, target: Any, weight: npt.ArrayLike | None = None) -> Array:
+        """Return the numbers that E is the mean or the sum of: what PyTorch gives with reduction="none".
+
+        For losses that are a mean over the outputs one number for each output, for a cross-entropy one for each label,
+        0 where it is ignored, and else one for each sample; times the weights, if there are any.
+        """
+        checked = self._entered(prediction)
+        aim, weights = self.check(checked, target, weight)
+        numbers = self.elements(checked, aim)
+        if weights is None:
+            return numbers
+        spread = weights.reshape(*weights.shape, *[1] * (numbers.ndim - weights.ndim))
+        return (numbers * spread).astype(numbers.dtype, copy=False)
+
     def counts(self, target: Array) -> Array | None:
-        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each."""
+        """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each.
+
+        Where ``function`` returns several numbers a sample, such as one for each label of a sequence, shape
+        (batch, time), it is of that shape, and so may be the weights; a weight of a sample then is that of all of them.
+
+        Parameters
+        ----------
+        target : array
+
+        Returns
+        -------
+        array or None
+            Shape (batch,), or that of the labels.
+        """
         return None
 
+    def _counted(self, target: Array) -> Shape | None:
+        """Return the shape of what counts, None if that is the samples."""
+        counts = self.counts(target)
+        return None if counts is None else counts.shape
+
     def divisor(self, target: Array, weight: Array | None) -> float:
-        """Return Σ wᵢ cᵢ, the divisor of the sum over the samples, or raise ValueError if it is 0."""
+        """Return Σ wᵢ cᵢ, the divisor of the sum over the samples, or raise ValueError if it is 0; 1 of a sum."""
+        if self.reduction == "sum":
+            return 1.0
         total = self.total(target, weight)
         if total == 0:
             raise nothing_counts(f"{self}: no sample of this batch counts")
@@ -108,13 +214,16 @@ class Loss(Extensible, ABC):
         counts = self.counts(target)
         if counts is None:
             return float(len(target) if weight is None else weight.sum())
-        return float(counts.sum() if weight is None else np.dot(weight, counts))
+        if weight is None:
+            return float(counts.sum())
+        return float(np.dot(weight, counts) if counts.ndim == 1 else np.vdot(_spread(weight, counts.shape), counts))
 
     def mean(self, each: Array, target: Array, weight: Array | None) -> float:
         """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ in float64; a sample of weight 0 is ignored, even if its eᵢ is not finite."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return float(each.sum(dtype=np.float64)) / divisor
+        weight = _spread(weight, each.shape)
         value = float(np.vdot(weight / divisor, each))
         if math.isfinite(value):
             return value
@@ -126,10 +235,29 @@ class Loss(Extensible, ABC):
         divisor = self.divisor(target, weight)
         if weight is None:
             return 1 / divisor
-        return (weight / divisor).astype(grad.dtype, copy=False).reshape(-1, *[1] * (grad.ndim - 1))
+        return (
+            (weight / divisor).astype(grad.dtype, copy=False).reshape(*weight.shape, *[1] * (grad.ndim - weight.ndim))
+        )
 
     def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
+        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ...).
+        target : array
+            As the user gave it.
+
+        Returns
+        -------
+        array
+
+        Raises
+        ------
+        ShapeError
+            If target does not have the shape that belongs to prediction.
+        """
         if self.integer_target:
             array: npt.NDArray[Any] = as_integers(target, self, "target")
             expected = prediction.shape[:-1]
@@ -140,8 +268,24 @@ class Loss(Extensible, ABC):
         return array
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones."""
+        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the prediction, with the batch axis.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+        """
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
+
+    def draw_prediction(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Return a random prediction of such a shape, for gradient checks; override where not all numbers are valid."""
+        return rng.normal(size=shape)
 
     def check(
         self, prediction: Array, target: object, weight: npt.ArrayLike | None = None
@@ -155,20 +299,33 @@ class Loss(Extensible, ABC):
         ValueError
             If the batch is empty, or a weight is negative or not finite. All weights may be 0: see ``total``.
         """
-        if isinstance(prediction, tuple):
-            raise TypeError(
-                f"{self}: the model has {len(prediction)} outputs; give each a loss of its own: "
-                f"Together({', '.join([repr(self)] * len(prediction))})"
-            )
-        if prediction.ndim == 0 or len(prediction) == 0:
-            raise ValueError(f"{self}: expected a batch of one sample or more, got shape {prediction.shape}")
+        first = prediction
+        if isinstance(prediction, tuple) or self.predictions > 1:
+            first = self._first(prediction)
+        if first.ndim == 0 or len(first) == 0:
+            raise ValueError(f"{self}: expected a batch of one sample or more, got shape {first.shape}")
         checked = self.check_target(prediction, target)
-        return checked, None if weight is None else self._check_weight(prediction, weight)
+        return checked, None if weight is None else self._check_weight(first, checked, weight)
 
-    def _check_weight(self, prediction: Array, weight: npt.ArrayLike) -> Array:
-        array = as_weights(weight, self, "weight")
-        if array.shape != prediction.shape[:1]:
-            raise ShapeError(f"{self}: expected one weight per sample, shape {prediction.shape[:1]}, got {array.shape}")
+    def _first(self, prediction: Any) -> Array:
+        """Return the first of several predictions, or raise unless there are as many as this loss takes."""
+        count = len(prediction) if isinstance(prediction, tuple) else 1
+        if self.predictions == 1:
+            raise TypeError(
+                f"{self}: the model has {count} outputs; give each a loss of its own: "
+                f"Together({', '.join([repr(self)] * count)})"
+            )
+        if count != self.predictions:
+            got = f"{count} arrays" if isinstance(prediction, tuple) else type(prediction).__name__
+            raise TypeError(f"{self}: expected prediction as a tuple of {self.predictions} arrays, got {got}")
+        first: Array = prediction[0]
+        return first
+
+    def _check_weight(self, prediction: Array, target: Array, weight: npt.ArrayLike) -> Array:
+        array, samples = as_weights(weight, self, "weight"), prediction.shape[:1]
+        if array.shape != samples and array.shape != (counted := self._counted(target)):
+            each = f", or one per label, shape {counted}" if counted not in (None, samples) else ""
+            raise ShapeError(f"{self}: expected one weight per sample, shape {samples}{each}, got {array.shape}")
         return array
 
     def _misfit(self, prediction: Array, target: npt.NDArray[Any], given: str) -> ShapeError:
@@ -183,8 +340,33 @@ class Loss(Extensible, ABC):
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
         """Return E for a prediction and its target, with the batch as axis 0; in float64 unless they are float32."""
-        checked = float_array(prediction, self, "prediction")
+        checked = self._entered(prediction)
         return self.forward(checked, *self.check(checked, target, weight))[0]
+
+    def _entered(self, prediction: Any) -> Any:
+        """Return predictions of the user as floats."""
+        if self.predictions == 1:
+            return float_array(prediction, self, "prediction")
+        if not isinstance(prediction, (tuple, list)):
+            return prediction  # which check refuses
+        return tuple(float_array(part, self, f"prediction[{k}]") for k, part in enumerate(prediction))
+
+
+def set_reduction(loss: Loss, reduction: str) -> None:
+    """Let a loss be a mean or a sum, and its formulas too."""
+    name = type(loss).__name__
+    if reduction == "none":
+        raise ValueError(
+            f"{name}: training needs one number, so that reduction is 'mean' or 'sum', not 'none'; for what each "
+            f"output or label gives write {name}().each(prediction, target)"
+        )
+    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
+        raise ValueError(f"{name}: expected reduction as 'mean' or 'sum', got {reduction!r:.40}")
+    if reduction == "sum":
+        loss.reduction = reduction
+        for formula in ("formula", "derivative_formula"):
+            if is_own(type(loss)) and (stated := getattr(loss, formula, None)):
+                setattr(loss, formula, stated.removesuffix(" / n"))
 
 
 def nothing_counts(what: str) -> ValueError:
@@ -200,6 +382,13 @@ def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike
         return 0.0, 0.0, None
     value, cache = loss.forward(prediction, checked, weights)
     return value, divisor, cache
+
+
+def _spread(weight: Array, shape: Shape) -> Array:
+    """Return the weights of what counts, where those of samples are given."""
+    if weight.shape == shape:
+        return weight
+    return np.broadcast_to(weight.reshape(-1, *[1] * (len(shape) - 1)), shape)
 
 
 def as_weights(data: object, owner: object, name: str) -> Array:

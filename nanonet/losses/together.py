@@ -35,8 +35,9 @@ class Together(Loss):
 
     Notes
     -----
-    Each Eₖ is the mean of its own batch. A loss with class weights has a divisor of its own, so that the mean over
-    several batches or micro-batches, which are weighted by their samples, is then not that of one large batch.
+    Each Eₖ is the mean of its own batch. A loss with class weights or an ignore_index has a divisor of its own, and one
+    with reduction="sum" none, so that the mean over several batches or micro-batches, which are weighted by their
+    samples, is then not that of one large batch.
 
     Examples
     --------

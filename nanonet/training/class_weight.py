@@ -15,6 +15,7 @@ from nanonet.training.data import Dataset
 from nanonet.training.metrics.reading import winners
 from nanonet.training.stream import Stream
 
+OTHERWISE = "give sample_weight, or for several labels a sample loss=CrossEntropy(class_weight=[...])"
 ClassWeights = Mapping[Any, float] | Literal["balanced"] | None
 
 
@@ -79,9 +80,9 @@ def _checked(given: Any) -> dict[Any, float]:
 def labels_of(target: Any) -> npt.NDArray[Any]:
     """Return the label of each sample: of one-hot rows the place of the 1, of one column its number."""
     if isinstance(target, tuple) or target.ndim > 2:
-        raise ShapeError("fit: class_weight is for a target of one class a sample; for others give sample_weight")
+        raise ShapeError(f"fit: class_weight is for a target of one class a sample; {OTHERWISE}")
     if target.ndim == 2 and target.shape[1] > 1:
-        return winners(target, "fit: class_weight", "give sample_weight")
+        return winners(target, "fit: class_weight", OTHERWISE)
     labels: npt.NDArray[Any] = target.ravel()
     if labels.dtype.kind == "f" and not (labels == np.rint(labels)).all():
         raise ValueError(

@@ -41,7 +41,7 @@ class Dataset:
     x, target : array, or tuple of arrays
         Shape (samples, ...).
     weight : array, optional
-        Shape (samples,).
+        Shape (samples,), or for several labels a sample theirs.
     several : Several
         Which of x and target is a tuple.
     chosen : array of int, optional
@@ -77,9 +77,14 @@ class Dataset:
         if self._size == 0:
             raise ValueError(f"fit: {kind}x holds no samples")
         if self.weight is not None:
-            if self.weight.ndim != 1:
+            if self.weight.ndim != 1 and not self._weighs_labels(self.weight):
                 raise ShapeError(f"fit: expected {kind}sample_weight of shape ({self._size},), got {self.weight.shape}")
             as_weights(self.weight, "fit", f"{kind}sample_weight")
+
+    def _weighs_labels(self, weight: npt.NDArray[Any]) -> bool:
+        """Return whether weights may be those of several labels a sample, of which the loss knows more."""
+        own = () if self.several.target else self.target.shape[1:]
+        return weight.shape[1:] in (own, own[:-1], own[1:])
 
     def __len__(self) -> int:
         return self._size if self.chosen is None else len(self.chosen)
@@ -179,8 +184,11 @@ def check_finite(x: Arrays, target: Arrays, kind: str) -> None:
     """Raise ValueError, with the index, if x or target holds NaN or infinity."""
     for name, array in (named_parts("x", x) | named_parts("target", target)).items():
         if array.dtype.kind == "f" and not is_finite(array):
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            hint = ""
+            strange = ~np.isfinite(array)
+            place = tuple(int(i) for i in np.argwhere(strange)[0])
+            count = np.count_nonzero(strange.reshape(len(array), -1).any(axis=1))
+            filled = "" if name.startswith("target") else ", or fill them in"
+            hint = f"; leave out such samples, {count} of {len(array)}{filled}"
             if np.isinf(array[place]) and array.dtype == np.float32:
                 hint = "; numbers beyond 3.4e38 need a model with dtype=np.float64"
             raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}{hint}")
@@ -214,6 +222,11 @@ def batches(
         As for Sequential.
     sample_weight : array, optional
         Shape (samples,).
+
+    Yields
+    ------
+    Batch
+        (x, target, weight), of which weight is None without sample_weight.
 
     Examples
     --------

@@ -166,12 +166,13 @@ class Division:
         total = float(sum(losses[:, 1]))
         if total == 0:
             return Outcome(0.0, 0.0, None)
-        shares = losses[:, 1] / total
+        portions = losses[:, 1] / total
+        shares = (portions > 0).astype(np.float64) if loss.reduction == "sum" else portions
         value = float(sum(share * part for share, part in zip(shares, losses[:, 0], strict=True) if share))
         if not math.isfinite(value):
             raise of_loss(loss, value, self._model)
         self._add_up([float(share) for share in shares], own)
-        self._settle_buffers(shares, own)
+        self._settle_buffers(portions, own)
         return Outcome(value, total, None if look is None else self._prediction(outcomes))
 
     def _run(self, numbered: tuple[int, Twin], loss: Loss, batches: dict[int, Batch]) -> Outcome:

@@ -24,7 +24,7 @@ from nanonet.training.metrics.evaluation import Look
 from nanonet.training.metrics.metric import Metric
 from nanonet.training.step import Stepper
 from nanonet.training.stream import Stream, is_stream
-from nanonet.training.tables import as_target
+from nanonet.training.tables import as_target, refuse_reordered
 
 Validation = float | tuple[Any, ...] | Iterable[Any] | None
 FIRST = itemgetter(slice(1))  # the first sample alone
@@ -150,7 +150,7 @@ class Feed:
                 if outcome.divisor == 0:  # no step was taken
                     continue
                 strict = False
-                epoch.means.add("loss", outcome.loss, outcome.divisor)
+                epoch.means.add("loss", outcome.loss, outcome.divisor, is_sum=self.loss.reduction == "sum")
                 if look is not None:
                     epoch.metrics = look.after
                 epoch.done = number
@@ -214,6 +214,7 @@ class Feed:
             check_finite(data.x, data.target, kind)
         prediction = self._prediction(self.model.enter(each(FIRST, data.x)))
         if type(target) is not np.ndarray:
+            refuse_reordered(x, target, kind)
             data.target = as_target(target, data.target, prediction)
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction
@@ -229,8 +230,8 @@ class Feed:
         weight = None if data.weight is None else np.asarray(data.weight[chosen], np.float64)
         size = batch_size_of(target)
         repeated = each(lambda part: np.broadcast_to(part, (size, *part.shape[1:])), prediction)
-        checked, _ = self.loss.check(repeated, target)
-        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weight)
+        checked, weights = self.loss.check(repeated, target, None if weight is None else weight[:size])
+        some = (weight is None or weight.any()) if data.on_disk else self.loss.total(checked, weights)
         if not some:
             raise nothing_counts(f"fit: no {which} counts")
 

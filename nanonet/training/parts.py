@@ -21,8 +21,8 @@ class Outcome(NamedTuple):
     prediction: Any
 
 
-def added_up(one: Callable[..., Outcome], grad: Array, parts: Iterable[Any]) -> Outcome:
-    """Add up the gradients of parts of a batch, in order, each weighted by its share of the batch."""
+def added_up(one: Callable[..., Outcome], grad: Array, parts: Iterable[Any], is_sum: bool = False) -> Outcome:
+    """Add up the gradients of parts of a batch, in order, each weighted by its share; of a loss that is a sum, by 1."""
     total, value, divisor, predictions = np.zeros_like(grad), 0.0, 0.0, []
     for part in parts:
         outcome = one(*part)
@@ -30,9 +30,10 @@ def added_up(one: Callable[..., Outcome], grad: Array, parts: Iterable[Any]) -> 
         if outcome.divisor:
             divisor += outcome.divisor
             share = outcome.divisor / divisor  # of this part in all so far; a sum might overflow
-            total *= 1 - share
+            rest, share = (1.0, 1.0) if is_sum else (1 - share, share)
+            total *= rest
             total += share * grad
-            value = (1 - share) * value + share * outcome.loss
+            value = rest * value + share * outcome.loss
     grad[:] = total
     return Outcome(value, divisor, joined(predictions))
 

@@ -217,14 +217,15 @@ class Stepper:
             apply = optimizer.apply if self._cut.sweep is None else self._cut.sweep(optimizer)
             if threads is not None:
                 change = partial(Block.change, apply=apply, step=step, scale=scale)
-            if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
+            if self.shield.up and self.bounds.admit(self.optimizer, norm, step, self._cut):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
                 if threads is not None:
                     threads.map(change, self._blocks)
                 else:
                     for block in self._blocks:
-                        apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        at = step if block.rate is None else block.own(step)
+                        apply(block.value, block.grad, at, block.state, scale, block.decays)
                 self.bounds.follow()
             elif threads is not None:
                 self.shield.closed = True
@@ -239,7 +240,8 @@ class Stepper:
                 for block in self._blocks:
                     block.save()
                     touched += 1  # only now, so that an interrupt within save restores no incomplete copy
-                    apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    at = step if block.rate is None else block.own(step)
+                    apply(block.value, block.grad, at, block.state, scale, block.decays)
                     if not block.is_finite():
                         raise of_update(self.tree)
                 self.shield.closed = True
@@ -368,7 +370,8 @@ def gradients(
         one = partial(passes, model, loss, training=training, finite=finite)
         several = Several(isinstance(x, tuple), loss.several_targets)
         try:
-            return added_up(one, model.vector.grad, Dataset(x, target, weight, several=several).batches(rows))
+            parts = Dataset(x, target, weight, several=several).batches(rows)
+            return added_up(one, model.vector.grad, parts, loss.reduction == "sum")
         except ShapeError:
             if micro_batch_size is not None:
                 raise  # else again for the whole batch, whose shapes the caller knows

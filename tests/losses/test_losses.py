@@ -95,11 +95,20 @@ class TestPoissonNLL:
 
 
 def counts(loss: Loss, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return how much each sample counts in the mean: 1, or the weight of its class."""
-    if isinstance(loss, CrossEntropy) and loss.class_weight is not None and target.ndim == 1:
-        weights: npt.NDArray[Any] = loss.class_weight[target]
-        return weights
-    return np.ones(len(target))
+    """Return how much each sample counts in the mean: 1, or of its labels the sum of the weights of their classes."""
+    if not isinstance(loss, CrossEntropy):
+        return np.ones(len(target))
+    if target.dtype.kind == "f":
+        return np.full(len(target), target.size / len(target) / target.shape[loss.axis])
+    of_class = np.ones(9) if loss.class_weight is None else loss.class_weight
+    rows = target.reshape(len(target), -1)
+    weights: npt.NDArray[Any] = (of_class[rows] * (rows != loss.ignore_index)).sum(axis=1)
+    return weights
+
+
+def alone_in(loss: Loss, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the share of each sample's own loss in that of all of them."""
+    return np.ones(len(target)) if loss.reduction == "sum" else counts(loss, target) / counts(loss, target).sum()
 
 
 @every_loss
@@ -107,17 +116,17 @@ def test_the_value_is_the_mean_of_what_each_sample_gives(case: LossCase) -> None
     loss, prediction, target = case.make(), case.prediction(), case.target()
     each = [loss(prediction[i : i + 1], target[i : i + 1]) for i in range(len(prediction))]
     assert len(set(each)) > 1
-    assert loss(prediction, target) == pytest.approx(np.average(each, weights=counts(loss, target)), rel=1e-12)
+    assert loss(prediction, target) == pytest.approx(float(alone_in(loss, target) @ each), rel=1e-12)
 
 
 @every_loss
 def test_the_gradient_of_a_sample_is_its_own_divided_by_the_batch(case: LossCase) -> None:
     loss, prediction, target = case.make(), case.prediction(), case.target()
-    grad, counted = grad_of(loss, prediction, target), counts(loss, target)
+    grad, share = grad_of(loss, prediction, target), alone_in(loss, target)
     assert grad.any()
     for i in range(len(prediction)):
         alone = grad_of(loss, prediction[i : i + 1], target[i : i + 1])
-        np.testing.assert_allclose(grad[i : i + 1], alone * counted[i] / counted.sum(), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(grad[i : i + 1], alone * share[i], rtol=1e-12, atol=1e-15)
 
 
 @every_loss
@@ -133,13 +142,12 @@ def test_a_sample_of_weight_2_counts_as_two_samples(case: LossCase) -> None:
 
 @every_loss
 @pytest.mark.parametrize("weight", [1, 5.0, 1e-3])
-def test_equal_weights_change_nothing(case: LossCase, weight: float) -> None:
+def test_equal_weights_change_nothing_of_a_mean_and_are_factors_of_a_sum(case: LossCase, weight: float) -> None:
     loss, prediction, target = case.make(), case.prediction(), case.target()
-    weights = [weight] * len(prediction)
-    assert loss(prediction, target, weights) == pytest.approx(loss(prediction, target), rel=1e-12)
-    np.testing.assert_allclose(
-        grad_of(loss, prediction, target, weights), grad_of(loss, prediction, target), rtol=1e-12, atol=1e-15
-    )
+    weights, factor = [weight] * len(prediction), weight if loss.reduction == "sum" else 1
+    assert loss(prediction, target, weights) == pytest.approx(factor * loss(prediction, target), rel=1e-12)
+    weighted, plain = grad_of(loss, prediction, target, weights), grad_of(loss, prediction, target)
+    np.testing.assert_allclose(weighted, factor * plain, rtol=1e-12, atol=1e-15)
 
 
 @every_loss
@@ -281,8 +289,11 @@ def test_bad_weights_are_refused(case: LossCase, weight: list[float]) -> None:
 
 
 @every_loss
-def test_a_mean_over_samples_none_of_which_counts_is_refused(case: LossCase) -> None:
+def test_of_samples_none_of_which_counts_a_mean_is_refused_and_a_sum_is_0(case: LossCase) -> None:
     loss = case.make()
+    if loss.reduction == "sum":
+        assert loss(case.prediction(2), case.target(2), [0.0, 0.0]) == 0
+        return
     with pytest.raises(ValueError, match=re.escape(f"{loss}: no sample of this batch counts: the weight of each")):
         loss(case.prediction(2), case.target(2), [0.0, 0.0])
 

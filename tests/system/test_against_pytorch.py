@@ -21,8 +21,10 @@ from nanonet import (
     RNN,
     SELU,
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     AdaptiveAvgPool2d,
     Add,
@@ -36,12 +38,14 @@ from nanonet import (
     Conv1d,
     Conv2d,
     ConvTranspose2d,
+    CosineEmbedding,
     CrossEntropy,
     Dropout,
     Dropout2d,
     Embedding,
     Flatten,
     Fork,
+    GaussianNLL,
     GaussianNoise,
     GlobalAvgPool,
     GroupNorm,
@@ -49,10 +53,12 @@ from nanonet import (
     Huber,
     Identity,
     InstanceNorm,
+    KLDivergence,
     Layer,
     LayerNorm,
     LeakyReLU,
     Linear,
+    Lion,
     LogSoftmax,
     Loss,
     MaxPool1d,
@@ -60,10 +66,13 @@ from nanonet import (
     MeanAbsoluteError,
     MeanSquaredError,
     Monotone,
+    NAdam,
     Optimizer,
     Parallel,
     Permute,
     PoissonNLL,
+    Quantile,
+    RAdam,
     ReLU,
     Reparametrised,
     Reshape,
@@ -83,6 +92,7 @@ from nanonet import (
     Tanh,
     Together,
     Trainer,
+    Triplet,
     Upsample,
     WeightNorm,
     Wired,
@@ -174,56 +184,166 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
 LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     SquaredError: lambda loss, y, t: 0.5 * per_sample(functional.mse_loss(y, t, reduction="none")).sum(1),
     MeanSquaredError: lambda loss, y, t: per_sample(functional.mse_loss(y, t, reduction="none")).mean(1),
-    MeanAbsoluteError: lambda loss, y, t: per_sample(functional.l1_loss(y, t, reduction="none")).mean(1),
+    MeanAbsoluteError: lambda loss, y, t: of_outputs(loss, functional.l1_loss(y, t, reduction="none")),
     Huber: lambda loss, y, t: per_sample(functional.huber_loss(y, t, reduction="none", delta=loss.threshold)).mean(1),
-    PoissonNLL: lambda loss, y, t: per_sample(functional.poisson_nll_loss(y, t, reduction="none")).mean(1),
+    Quantile: "PyTorch has no such loss; test_beside_pytorch.py compares it with the formula",
+    GaussianNLL: lambda loss, y, t: per_sample(
+        functional.gaussian_nll_loss(*gaussian_arguments(loss, y, t), loss.full, loss.eps, "none")
+    ).mean(1),
+    KLDivergence: lambda loss, y, t: per_sample(
+        functional.kl_div(y, t, reduction="none", log_target=loss.log_target)
+    ).sum(1),
+    **{kind: "it has several predictions; see test_beside_pytorch.py" for kind in (CosineEmbedding, Triplet)},
+    PoissonNLL: lambda loss, y, t: of_outputs(
+        loss, functional.poisson_nll_loss(y, t, loss.log_input, loss.full, reduction="none")
+    ),
     Hinge: lambda loss, y, t: per_sample(torch.relu(1 - t * y)).sum(1),
     BinaryCrossEntropy: lambda loss, y, t: per_sample(
-        functional.binary_cross_entropy_with_logits(y, t, reduction="none")
+        functional.binary_cross_entropy_with_logits(
+            y, t, as_tensor(loss.weight), pos_weight=as_tensor(loss.pos_weight), reduction="none"
+        )
     ).mean(1),
     LabelsCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).sum(1),
     Together: "it is a sum of others; see test_together.py",
-    CrossEntropy: lambda loss, y, t: functional.cross_entropy(y, t, **cross_entropy_settings(loss), reduction="none"),
+    CrossEntropy: lambda loss, y, t: per_sample(
+        functional.cross_entropy(*classes_on_1(loss, y, t), **cross_entropy_settings(loss), reduction="none")
+    ).sum(1),
 }
 """One number a sample, for a loss, a prediction and a target; or the reason why PyTorch has nothing like it."""
 
+
+class LionThere:
+    """The paper's algorithm 2 on PyTorch's tensors, since PyTorch has no Lion."""
+
+    def __init__(self, rule: Any, parameters: Any) -> None:
+        self.rule = rule
+        first = {"lr": rule.learning_rate, "weight_decay": rule.weight_decay}
+        groups = [each if isinstance(each, dict) else {"params": [each]} for each in parameters]
+        self.param_groups = [first | group for group in groups]
+        self.m: dict[Any, Any] = {}
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for group in self.param_groups:
+            for theta in group["params"]:
+                theta.grad = None
+
+    def step(self) -> None:
+        """Take a step, with the paper's names."""
+        b1, b2 = self.rule.betas
+        with torch.no_grad():
+            for group in self.param_groups:
+                for theta in group["params"]:
+                    g, m = (-1) ** self.rule.maximize * theta.grad, self.m.get(theta, torch.zeros_like(theta))
+                    c = b1 * m + (1 - b1) * g
+                    theta -= group["lr"] * (torch.sign(c) + group["weight_decay"] * theta)
+                    self.m[theta] = b2 * m + (1 - b2) * g
+
+
 OPTIMIZERS_THERE: dict[type[Optimizer], Callable[[Any, Any], Any] | str] = {
     SGD: lambda rule, parameters: torch.optim.SGD(
-        parameters, rule.learning_rate, rule.momentum, nesterov=rule.nesterov, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        rule.momentum,
+        dampening=rule.dampening,
+        nesterov=rule.nesterov,
+        weight_decay=rule.weight_decay,
+        maximize=rule.maximize,
+    ),
+    Adadelta: lambda rule, parameters: torch.optim.Adadelta(
+        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, maximize=rule.maximize
     ),
     Adagrad: lambda rule, parameters: torch.optim.Adagrad(
-        parameters, rule.learning_rate, eps=rule.epsilon, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        eps=rule.epsilon,
+        weight_decay=rule.weight_decay,
+        initial_accumulator_value=rule.initial_sum,
+        maximize=rule.maximize,
     ),
     RMSprop: lambda rule, parameters: torch.optim.RMSprop(
-        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, rule.momentum
+        parameters,
+        rule.learning_rate,
+        rule.smoothing,
+        rule.epsilon,
+        rule.weight_decay,
+        rule.momentum,
+        centered=rule.centered,
+        maximize=rule.maximize,
     ),
-    Adam: lambda rule, parameters: torch.optim.Adam(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
+    Adam: lambda rule, parameters: adam_there(torch.optim.Adam, rule, parameters, amsgrad=rule.amsgrad),
+    AdamW: lambda rule, parameters: adam_there(torch.optim.AdamW, rule, parameters, amsgrad=rule.amsgrad),
+    Adamax: lambda rule, parameters: adam_there(torch.optim.Adamax, rule, parameters),
+    NAdam: lambda rule, parameters: nadam_there(rule, parameters),
+    RAdam: lambda rule, parameters: adam_there(
+        torch.optim.RAdam, rule, parameters, decoupled_weight_decay=rule.decay_is_decoupled
     ),
-    AdamW: lambda rule, parameters: torch.optim.AdamW(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
-    ),
+    Lion: LionThere,
     Rprop: lambda rule, parameters: torch.optim.Rprop(
-        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most)
+        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most), maximize=rule.maximize
     ),
 }
 """A PyTorch optimizer for ours and a list of parameters; or the reason why there is none."""
 
 
+def adam_there(kind: Any, rule: Any, parameters: Any, **settings: Any) -> Any:
+    """Return one of PyTorch's relatives of Adam, with the settings of ours that they share."""
+    return kind(
+        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay, maximize=rule.maximize, **settings
+    )
+
+
+def nadam_there(rule: Any, parameters: Any) -> Any:
+    """Return PyTorch's NAdam, whose product of momenta is float32 by default, with one of float64."""
+    decay = {"momentum_decay": rule.momentum_decay, "decoupled_weight_decay": rule.decay_is_decoupled}
+    there = adam_there(torch.optim.NAdam, rule, parameters, **decay)
+    for group in there.param_groups:
+        for theta in group["params"]:
+            zeros = {name: torch.zeros_like(theta) for name in ("exp_avg", "exp_avg_sq")}
+            one = torch.ones((), dtype=torch.float64)
+            there.state[theta] = {"step": torch.tensor(0.0), "mu_product": one, **zeros}
+    return there
+
+
 def cross_entropy_settings(loss: Any) -> dict[str, Any]:
     """Return the settings of our CrossEntropy as PyTorch's."""
-    weight = None if loss.class_weight is None else torch.tensor(loss.class_weight)
-    return {"label_smoothing": loss.label_smoothing, "weight": weight}
+    ignored = {} if loss.ignore_index is None else {"ignore_index": loss.ignore_index}
+    return {"label_smoothing": loss.label_smoothing, "weight": as_tensor(loss.class_weight), **ignored}
+
+
+def classes_on_1(loss: Any, y: Any, t: Any) -> tuple[Any, Any]:
+    """Return a prediction and its target with the classes on axis 1."""
+    return torch.moveaxis(y, loss.axis, 1), torch.moveaxis(t, loss.axis, 1) if t.shape == y.shape else t
+
+
+def gaussian_arguments(loss: Any, y: Any, t: Any) -> tuple[Any, Any, Any]:
+    """Return mean, target and variance."""
+    mean, second = y.chunk(2, -1)
+    return mean, t, second.exp() if loss.log_variance else second
+
+
+def of_outputs(loss: Loss, each: Any) -> Any:
+    """Return the mean, or the sum, of the outputs of each sample."""
+    return per_sample(each).mean(1) if loss.reduction == "mean" else per_sample(each).sum(1)
+
+
+def as_tensor(array: Any) -> Any:
+    """Return a setting as a tensor."""
+    return None if array is None else torch.tensor(array)
 
 
 def counts(loss: Loss, target: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return how much each sample counts in the mean: 1, or the weight of its class."""
-    if isinstance(loss, CrossEntropy) and loss.class_weight is not None and target.ndim == 1:
-        weights: npt.NDArray[Any] = loss.class_weight[target]
-        return weights
-    return np.ones(len(target))
+    """Return how much each sample counts in the mean: 1, or of its labels the sum of the weights of their classes."""
+    if not isinstance(loss, CrossEntropy):
+        return np.ones(len(target))
+    if target.dtype.kind == "f":
+        return np.full(len(target), target.size / len(target) / target.shape[loss.axis])
+    of_class = np.ones(9) if loss.class_weight is None else loss.class_weight
+    rows = target.reshape(len(target), -1)
+    weights: npt.NDArray[Any] = (of_class[rows] * (rows != loss.ignore_index)).sum(axis=1)
+    return weights
 
 
 def module_for(layer: Layer) -> Any:
@@ -308,7 +428,8 @@ def test_a_loss_has_the_value_and_the_gradient_of_its_counterpart(case: LossCase
     prediction_there = tensor(prediction, grad=True)
     each = there(loss, prediction_there, tensor(target))
     weight_there = tensor(np.ones(len(prediction)) if weight is None else weight)
-    value_there = (weight_there * each).sum() / (weight_there * tensor(counts(loss, target))).sum()
+    divisor = (weight_there * tensor(counts(loss, target))).sum() if loss.reduction == "mean" else 1
+    value_there = (weight_there * each).sum() / divisor
     value_there.backward()
     assert_equal(value, value_there)
     assert_equal(loss(prediction, target, weight), value_there)
@@ -318,7 +439,9 @@ def test_a_loss_has_the_value_and_the_gradient_of_its_counterpart(case: LossCase
 @pytest.mark.parametrize("case", with_counterpart({CrossEntropy: LOSSES[CrossEntropy]}, LOSSES_THERE))
 def test_the_mean_of_cross_entropy_is_pytorchs_own(case: LossCase) -> None:
     loss, prediction, target = case.make(), case.prediction(), case.target()
-    there = functional.cross_entropy(tensor(prediction), tensor(target), **cross_entropy_settings(loss))
+    there = functional.cross_entropy(
+        *classes_on_1(loss, tensor(prediction), tensor(target)), **cross_entropy_settings(loss)
+    )
     assert_equal(loss(prediction, target), there)
 
 

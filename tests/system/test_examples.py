@@ -94,7 +94,10 @@ WIRED = [
     "two_inputs.py",
     "unet.py",
 ]  # images, and any wiring
-SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
+SLOW = {
+    name: [pytest.mark.slow]
+    for name in ["forecasting.py", "lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]
+}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def found(pattern: str, text: str) -> list[float]:
     return [float(group) for group in match.groups()]
 
 
-@pytest.mark.parametrize("name", WIRED)
+@pytest.mark.parametrize("name", [*WIRED, "forecasting.py"])
 def test_an_example_has_fewer_than_100_lines(name: str) -> None:
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 100
 
@@ -179,6 +182,15 @@ def test_the_generator_finds_every_cluster() -> None:
     (possible,) = found(r"^real points +(\d+\.\d)%", real)
     assert 75 < share < possible
     assert min(map(int, last.split("%")[1].split())) > 40  # of 125
+
+
+@pytest.mark.slow
+def test_an_lstm_forecasts_chaos_far_better_than_the_best_linear_function_and_a_kicked_pendulum_no_better() -> None:
+    output = output_of("forecasting.py")
+    last, linear, recurrent = found(r"Glass +(\S+) +(\S+) +(\S+)", output)
+    assert 4 * recurrent < linear < last / 2
+    last, linear, recurrent = found(r"pendulum +(\S+) +(\S+) +(\S+)", output)
+    assert 0.98 * linear < recurrent < 1.1 * linear < last
 
 
 @pytest.mark.slow

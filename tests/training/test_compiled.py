@@ -381,6 +381,18 @@ REFUSED: dict[str, tuple[Callable[[], Trainer], str]] = {
         lambda: Trainer(net(3, 2), loss=CrossEntropy(label_smoothing=0.1), optimizer=SGD(0.1), fast=True),
         "the loss has settings",
     ),
+    "ignored labels of the loss": (
+        lambda: Trainer(net(3, 2), loss=CrossEntropy(ignore_index=-1), optimizer=SGD(0.1), fast=True),
+        "the loss has settings",
+    ),
+    "a sum of the loss": (
+        lambda: Trainer(net(3, 2), loss=CrossEntropy(reduction="sum"), optimizer=SGD(0.1), fast=True),
+        "the loss has settings",
+    ),
+    "a sum of squares of the loss": (
+        lambda: Trainer(net(3, 2), loss=SquaredError(reduction="sum"), optimizer=SGD(0.1), fast=True),
+        "the loss has settings",
+    ),
     "optimizer": (
         lambda: Trainer(net(3, 2), loss=SquaredError(), optimizer=RMSprop(0.1), fast=True),
         "the optimizer is RMSprop",

@@ -138,7 +138,8 @@ def test_a_metric_never_broadcasts(prediction: tuple[int, ...], target: tuple[in
         (np.eye(3), [0, 1, 2], {"threshold": 0.5}, ValueError, "of 3 the largest wins"),
         ([1.0], [1], {"threshold": NAN}, ValueError, "expected a finite threshold"),
         (np.zeros((0, 2)), np.zeros(0), {}, ValueError, "expected one sample or more, got none"),
-        (np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), {}, ShapeError, "expected prediction of shape (batch, classes) or"),
+        (np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), {}, ValueError, "rows of target with a unique maximum"),
+        (np.zeros((2, 3, 4)), np.zeros((2, 4)), {}, ShapeError, "(2, 3); if its classes are on axis 1"),
         (np.eye(3), ["a", "b", "c"], {}, TypeError, "target: expected numbers, got text"),
     ],
 )

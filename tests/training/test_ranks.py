@@ -178,6 +178,23 @@ def test_ranks_train_as_one_process_does(ranks: int) -> None:
         assert trainer.history["accuracy"] == alone.history["accuracy"]
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_ranks_of_which_each_ignores_other_labels_train_as_one_process_does(reduction: str) -> None:
+    labels = np.where(np.arange(50) % 14 < 6, -1, LABELS)  # a whole part of two and of three, and some of the others
+
+    def run(reducer: Reducer | None) -> Trainer:
+        model = Sequential(Linear(6, 5), Tanh(), Linear(5, 3), dtype=np.float64, rng=0)
+        loss = CrossEntropy(ignore_index=-1, class_weight=[1.0, 2.0, 0.1], reduction=reduction)
+        trainer = Trainer(model, loss=loss, optimizer=Adam(0.01), reducer=reducer)
+        trainer.fit(X, labels, epochs=2, batch_size=14, shuffle=False, verbose=0)
+        return trainer
+
+    alone = run(None)
+    for trainer in on_ranks(3, run):
+        np.testing.assert_allclose(trainer.model.vector.value, alone.model.vector.value, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(trainer.history["loss"], alone.history["loss"], rtol=1e-9)
+
+
 def test_a_batch_with_fewer_samples_than_ranks_is_taken_by_some_of_them() -> None:
     def run(reducer: Reducer | None) -> Array:
         trainer = new(reducer)

@@ -39,6 +39,10 @@ class Explanation:
         From the loss to the parameter; each has a title and lines.
     gradient : float
         The gradient of the entry in the pass.
+    phrases : mapping
+        The words of its language.
+    dtype : str
+        Of the pass.
 
     Examples
     --------

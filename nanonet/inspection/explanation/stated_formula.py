@@ -167,9 +167,12 @@ def loss_formulas(loss: Loss, prediction: Array, target: Array) -> tuple[str | N
     known = {"n": Quantity(word("n"), Decimal(prediction.shape[1]))}
     if is_label(prediction, target):
         row = np.zeros_like(prediction[0])
-        row[target[0]] = 1
+        if 0 <= target[0] < len(row):  # else it is ignored
+            row[target[0]] = 1
     elif target.shape == prediction.shape:
         row = target[0]
+    elif target.shape == (*prediction.shape[:-1], 1):
+        row = np.broadcast_to(target[0], prediction.shape[1:])  # one for all outputs, as of several quantiles
     else:
         return formula, derivative, known
     known["t"] = Quantity(word("t", "[#]"), numbers=[*row])

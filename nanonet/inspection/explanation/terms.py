@@ -221,6 +221,11 @@ def explains(*classes: type[Layer], sums: bool = False) -> Callable[[Explained],
         Whether the output is a sum of products with a weight, as Linear's is: it is written a, and dE/da is the error
         signal g.
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
     Examples
     --------
     >>> from nanonet import Constant, Layer, Parameter, Sequential, SquaredError

@@ -55,8 +55,8 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns 
     shape = _pinned(model) if input_shape is None else _given(model, input_shape)
     if shape is None:
         raise ValueError(
-            "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)), "
-            "for example, for rows of 3 numbers"
+            "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)) "
+            "for rows of 3 numbers, or input_shape=(1, 28, 28) for images of one channel"
         )
     made = package.helper.make_model(
         graph_of(package, model, shape),
@@ -94,6 +94,10 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
         The value to stop at, if not all outputs are wanted, or if the file ends in operators that are not layers:
         scikit-learn's classifiers end in labels, but their
         chain in ``output="probabilities"`` or ``"out_activations_result"``.
+
+    Returns
+    -------
+    Sequential
 
     Raises
     ------

@@ -86,7 +86,16 @@ class Reached:
     # ---- for readers
 
     def constant(self, name: str) -> Numbers | None:
-        """Return the array of a constant, or None if the name is empty or the value depends on an input."""
+        """Return the array of a constant, or None if the name is empty or the value depends on an input.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        array or None
+        """
         return self.graph.constant(name) if name else None
 
     def floats(self, node: Node, i: int, what: str, *shape: int | None) -> Numbers:
@@ -104,13 +113,34 @@ class Reached:
         return None if array is None or array.size != 1 or array.ndim > 1 else float(array.reshape(()))
 
     def fill(self, layer: L, **arrays: Numbers) -> L:
-        """Return a layer whose parameters and buffers of these names get the arrays once the model is built."""
+        """Return a layer whose parameters and buffers of these names get the arrays once the model is built.
+
+        Parameters
+        ----------
+        layer : Layer
+        **arrays : array
+
+        Returns
+        -------
+        Layer
+        """
         self.graph.account(sum(array.size * array.itemsize for array in arrays.values()))
         self.fills[id(layer)] = Fill(layer, arrays)
         return layer
 
     def next(self, value: str, *operators: str) -> Node | None:
-        """Return the only operator that takes a value, if it is one of these and the value is no output."""
+        """Return the only operator that takes a value, if it is one of these and the value is no output.
+
+        Parameters
+        ----------
+        value : str
+            Its name.
+        *operators : str
+
+        Returns
+        -------
+        Node or None
+        """
         users = self.graph.users(value)
         if len(users) != 1 or users[0].operator not in operators or value in self.graph.outputs:
             return None
@@ -133,7 +163,12 @@ class Reached:
         self.given = values
 
     def take(self, *nodes: Node) -> None:
-        """Say that the layer stands for these operators too, of which the last computes its output."""
+        """Say that the layer stands for these operators too, of which the last computes its output.
+
+        Parameters
+        ----------
+        *nodes : Node
+        """
         self._also += nodes
 
     # ---- for traversals

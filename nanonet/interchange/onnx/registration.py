@@ -33,6 +33,16 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     ----------
     *classes : subclasses of Layer
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not classes of layers.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +92,16 @@ def reads(*operators: str) -> Callable[[F], F]:
     Parameters
     ----------
     *operators : str
+
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not names.
 
     Examples
     --------

@@ -11,6 +11,9 @@ from nanonet.layers.recurrent.cell import Cell
 
 COLUMNS = 512  # times by samples in one product for the weights' gradients: what stays in the cache
 
+SMALL = 10**6  # multiplications up to which OpenBLAS does not copy both matrices first
+PIECES = 4  # in so many pieces a product is still faster than as a whole
+
 
 class Weights(NamedTuple):
     """The numbers of one layer in one direction, or their gradients; without biases None."""
@@ -43,10 +46,10 @@ class Product:
         """Write a for inputs (F + 1 + H, N), without the blocks of W that are 0."""
         apart, one, weight = self.apart, self.one, self.weight
         both = slice(apart, len(weight) - apart)
-        np.dot(weight[both], inputs, out=out[both])
+        _multiply(weight[both], inputs, out[both])
         if apart:
-            np.dot(weight[:apart, one:], inputs[one:], out=out[:apart])
-            np.dot(weight[-apart:, : one + 1], inputs[: one + 1], out=out[-apart:])
+            _multiply(weight[:apart, one:], inputs[one:], out[:apart])
+            _multiply(weight[-apart:, : one + 1], inputs[: one + 1], out[-apart:])
 
 
 class ProductBack:
@@ -69,8 +72,8 @@ class ProductBack:
     def __call__(self, da: Array, inputs: Array, dx: Array | None, dh: Array) -> None:
         """Write dE/dx, if it is wanted, and dE/dh; take note of da and the inputs."""
         if dx is not None:
-            np.dot(self.to_x, da[self.apart :], out=dx)
-        np.dot(self.to_h, da[: self.rows], out=dh)
+            _multiply(self.to_x, da[self.apart :], dx)
+        _multiply(self.to_h, da[: self.rows], dh)
         self._da[:, self._count], self._inputs[:, self._count] = da, inputs
         self._count += 1
         if self._count == self._da.shape[1]:
@@ -98,3 +101,18 @@ class ProductBack:
         of_x, of_h = self._sums[0][:, : self.one + 1], self._sums[-1]
         of_h = np.roll(of_h, -self.apart, axis=0) if self.apart else of_h[:, self.one :]
         return Weights(of_x[:, :-1], of_h[:, 1:], of_x[:, -1], of_h[:, 0])
+
+
+def _multiply(weight: Array, columns: Array, out: Array) -> None:
+    """Write weight · columns, in pieces of rows if that makes small products of it.
+
+    For the 512 rows of an LSTM and a batch of 32 that takes four fifths of the time.
+    """
+    pieces = -(-weight.size * columns.shape[1] // SMALL)
+    if not 1 < pieces <= PIECES:
+        np.dot(weight, columns, out=out)
+        return
+    height = -(-len(weight) // pieces)
+    for start in range(0, len(weight), height):
+        rows = slice(start, start + height)
+        np.dot(weight[rows], columns, out=out[rows])

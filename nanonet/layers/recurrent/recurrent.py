@@ -27,6 +27,9 @@ class Recurrent(Layer):
     mixes_samples: bool | Literal["training"] = False
     weight_ih_l0: Parameter
     weight_hh_l0: Parameter
+    bias_ih_l0: Parameter
+    bias_hh_l0: Parameter
+    random: Random
     carried_h: Buffer
     carried_c: Buffer
 
@@ -86,7 +89,7 @@ class Recurrent(Layer):
                 for name, shape in self._shapes(layer).items():
                     setattr(self, name + _suffix(layer, direction), Parameter(shape, init))
         if self.carry:
-            self.mixes_samples = "training"  # a row goes on with the same row of the batch before
+            self.mixes_samples = True  # a batch in parts, as ranks take it, would have the states of one part alone
             for name in self.state_names:
                 setattr(self, f"carried_{name}", Buffer((self.carry, count, size), Zeros()))
         if self.dropout:

@@ -9,8 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.checks import finite_number, positive_int
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
-from nanonet.training.metrics.reading import Numbers, Truths, classes_of, is_one_column, scores_of, truths, weights_of
+from nanonet.training.metrics.reading import (
+    Labels,
+    Numbers,
+    Truths,
+    classes_of,
+    is_one_column,
+    scores_of,
+    truths,
+    weights_of,
+)
 
 
 class Fraction(Metric):
@@ -55,9 +65,16 @@ class Accuracy(Fraction):
 
     name = "accuracy"
 
-    def __init__(self, threshold: float = 0.0, top: int = 1) -> None:
+    def __init__(self, threshold: float = 0.0, top: int = 1, axis: int = -1, ignore_index: int | None = None) -> None:
         super().__init__(threshold)
         self.top = positive_int(top, self.name, "top")
+        self._labels = Labels(self.name, axis, ignore_index)
+
+    def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        """Add the correct labels of a batch."""
+        found = self._labels.flattened(prediction, target, weight)
+        if found is not None:
+            super().update(*found)
 
     def correct(self, prediction: Any, target: Any) -> npt.NDArray[Any]:
         """Return which samples are correct."""
@@ -116,24 +133,34 @@ def accuracy(
     *,
     threshold: float = 0.0,
     top: int = 1,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> float:
-    """Return the fraction of correctly classified samples: one class each, of two or more.
+    """Return the fraction of correctly classified samples, one class each, of two or more; or of all their labels.
 
     Parameters
     ----------
     prediction : array
         For several classes one score each, shape (batch, classes), logits or probabilities: the largest wins, the
         first in a tie. For two classes one column, or shape (batch,): positive above the threshold. NaN is never
-        correct.
+        correct. With several labels a sample, further axes: (batch, time, classes).
     target : array
-        Labels, shape (batch,), or one row per sample with a unique maximum: one-hot, probabilities, or 1 among -1.
+        Labels, shape (batch,) or (batch, time), or rows with a unique maximum: one-hot, probabilities, or 1 among -1.
         For two classes in one column: 0 and 1, or -1 and 1, in the shape of prediction.
     weight : array, optional
-        Shape (batch,): the weight of each sample.
+        Shape (batch,): the weight of each sample; or that of the labels.
     threshold : float
         For one column: 0 for logits, 0.5 for probabilities.
     top : int
         For several classes: a sample is correct if its class is among so many of the largest scores.
+    axis : int
+        The axis of prediction that holds the classes; 1 for images (batch, classes, height, width).
+    ignore_index : int, optional
+        A label that does not count, such as that of padding. Without any other the result is NaN.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
@@ -154,8 +181,10 @@ def accuracy(
     1.0
     >>> accuracy([[0.1, 0.7, 0.2], [0.5, 0.1, 0.4]], [2, 1], top=2)
     0.5
+    >>> accuracy([[[0.1, 2.0], [3.0, 0.0], [0.0, 0.0]]], [[1, 1, -1]], ignore_index=-1)
+    0.5
     """
-    return Accuracy(threshold, top)(prediction, target, weight)  # type: ignore[no-any-return]
+    return Accuracy(threshold, top, axis, ignore_index)(prediction, target, weight)  # type: ignore[no-any-return]
 
 
 @accumulated_by(BinaryAccuracy)
@@ -175,6 +204,10 @@ def binary_accuracy(
     threshold : float
         0 for logits, 0.5 for probabilities.
 
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> binary_accuracy([[2.0, 0.5, -3.0], [1.0, 1.0, -1.0]], [[1, 1, 0], [1, 0, 0]])
@@ -183,11 +216,12 @@ def binary_accuracy(
     return BinaryAccuracy(threshold)(prediction, target, weight)  # type: ignore[no-any-return]
 
 
+@described_by(binary_accuracy)
 @accumulated_by(SubsetAccuracy)
 def subset_accuracy(
     prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None, *, threshold: float = 0.0
 ) -> float:
-    """Return the fraction of samples with all outputs correct; arguments as for :func:`binary_accuracy`.
+    """Return the fraction of samples with all outputs correct.
 
     Examples
     --------

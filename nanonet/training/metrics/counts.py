@@ -11,8 +11,9 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
 from nanonet.core.errors import ShapeError
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
-from nanonet.training.metrics.reading import Numbers, classes_of, is_one_column, scores_of, truths, weights_of
+from nanonet.training.metrics.reading import Labels, Numbers, classes_of, is_one_column, scores_of, truths, weights_of
 
 AVERAGES = ("binary", "macro", "micro", "weighted", None)
 
@@ -25,13 +26,23 @@ class Counts(Metric):
 
     name = "confusion_matrix"
 
-    def __init__(self, threshold: float = 0.0, multilabel: bool = False) -> None:
+    def __init__(
+        self, threshold: float = 0.0, multilabel: bool = False, axis: int = -1, ignore_index: int | None = None
+    ) -> None:
         self.threshold = finite_number(threshold, self.name, "threshold")
         self.multilabel = bool(multilabel)
+        self._labels = Labels(self.name, axis, ignore_index)
+        if self.multilabel and ignore_index is not None:
+            raise ValueError(f"{self.name}: ignore_index is for labels, and with multilabel=True there are none")
         self.counts: Any = 0
 
     def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
         """Add the counts of a batch."""
+        if not self.multilabel:
+            found = self._labels.flattened(prediction, target, weight)
+            if found is None:
+                return
+            prediction, target, weight = found
         scores, truth = scores_of(prediction, target, self.name, labels=not self.multilabel)
         weights = weights_of(weight, len(scores), self.name)
         if self.multilabel or is_one_column(scores):
@@ -82,8 +93,15 @@ class Ratio(Counts):
     Parameters are those of :func:`nanonet.precision`.
     """
 
-    def __init__(self, average: str | None = "binary", threshold: float = 0.0, multilabel: bool = False) -> None:
-        super().__init__(threshold, multilabel)
+    def __init__(
+        self,
+        average: str | None = "binary",
+        threshold: float = 0.0,
+        multilabel: bool = False,
+        axis: int = -1,
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__(threshold, multilabel, axis, ignore_index)
         if average not in AVERAGES:
             raise ValueError(f"{self.name}: expected average as one of {AVERAGES}, got {average!r:.40}")
         self.average = average
@@ -102,7 +120,9 @@ class Ratio(Counts):
         raise NotImplementedError
 
     def value(self) -> Any:
-        """Return the average; without one, an array of the ratios."""
+        """Return the average; without one, an array of the ratios; NaN if no label counted."""
+        if np.ndim(self.counts) == 0:
+            return math.nan
         hits, false, missed = self.outcomes()
         if self.average == "binary":
             return float(self.ratio(hits, false, missed)[1])
@@ -159,6 +179,8 @@ def confusion_matrix(
     *,
     threshold: float = 0.0,
     multilabel: bool = False,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> npt.NDArray[Any]:
     """Return how many samples of each class were predicted as each, shape (classes, classes), true class first.
 
@@ -173,6 +195,13 @@ def confusion_matrix(
     multilabel : bool
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels), and the result has shape (labels, 2, 2).
+    axis, ignore_index : int
+        As for :func:`accuracy`.
+
+    Returns
+    -------
+    array
+        Of integers; of floats with a weight.
 
     Examples
     --------
@@ -180,7 +209,7 @@ def confusion_matrix(
     array([[0, 0],
            [1, 2]])
     """
-    counts: npt.NDArray[Any] = Counts(threshold, multilabel)(prediction, target, weight)
+    counts: npt.NDArray[Any] = Counts(threshold, multilabel, axis, ignore_index)(prediction, target, weight)
     return counts
 
 
@@ -193,6 +222,8 @@ def precision(
     average: str | None = "binary",
     threshold: float = 0.0,
     multilabel: bool = False,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> Any:
     """Return TP / (TP + FP): the fraction of what is predicted that is right; 0 if nothing is predicted.
 
@@ -209,6 +240,12 @@ def precision(
     multilabel : bool
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels).
+    axis, ignore_index : int
+        As for :func:`accuracy`.
+
+    Returns
+    -------
+    float, or array for average=None
 
     Raises
     ------
@@ -222,9 +259,10 @@ def precision(
     >>> precision([[0.1, 2.0, 0.0], [3.0, 0.0, 1.0]], [1, 1], average="macro")
     0.5
     """
-    return Precision(average, threshold, multilabel)(prediction, target, weight)
+    return Precision(average, threshold, multilabel, axis, ignore_index)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(Recall)
 def recall(
     prediction: npt.ArrayLike,
@@ -234,17 +272,20 @@ def recall(
     average: str | None = "binary",
     threshold: float = 0.0,
     multilabel: bool = False,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> Any:
-    """Return TP / (TP + FN): the fraction of what is there that is predicted; arguments as for :func:`precision`.
+    """Return TP / (TP + FN): the fraction of what is there that is predicted.
 
     Examples
     --------
     >>> recall([[2.0], [1.0], [-1.0], [-2.0], [-3.0]], [[1], [0], [1], [1], [1]])
     0.25
     """
-    return Recall(average, threshold, multilabel)(prediction, target, weight)
+    return Recall(average, threshold, multilabel, axis, ignore_index)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(F1)
 def f1(
     prediction: npt.ArrayLike,
@@ -254,12 +295,14 @@ def f1(
     average: str | None = "binary",
     threshold: float = 0.0,
     multilabel: bool = False,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> Any:
-    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; arguments as for :func:`precision`.
+    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall.
 
     Examples
     --------
     >>> f1([[2.0], [1.0], [-1.0]], [[1], [0], [1]])
     0.5
     """
-    return F1(average, threshold, multilabel)(prediction, target, weight)
+    return F1(average, threshold, multilabel, axis, ignore_index)(prediction, target, weight)

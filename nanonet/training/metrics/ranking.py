@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array
 from nanonet.training.metrics.metric import accumulated_by
-from nanonet.training.metrics.reading import Numbers, Truths, classes_of, is_one_column, scores_of, truths, weights_of
+from nanonet.training.metrics.reading import (
+    Labels,
+    Numbers,
+    Truths,
+    classes_of,
+    is_one_column,
+    scores_of,
+    truths,
+    weights_of,
+)
 from nanonet.training.metrics.whole import Kept
 
 
@@ -19,14 +28,28 @@ class AUC(Kept):
 
     name = "auc"
 
-    def __init__(self, average: str | None = "macro", multilabel: bool = False) -> None:
+    def __init__(
+        self,
+        average: str | None = "macro",
+        multilabel: bool = False,
+        axis: int = -1,
+        ignore_index: int | None = None,
+    ) -> None:
         super().__init__()
+        self._labels = Labels(self.name, axis, ignore_index)
+        if multilabel and ignore_index is not None:
+            raise ValueError("auc: ignore_index is for labels, and with multilabel=True there are none")
         if average not in ("macro", None):
             raise ValueError(f"auc: expected average as 'macro' or None, got {average!r:.40}")
         self.average, self.multilabel = average, bool(multilabel)
 
     def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
         """Keep the scores of a batch, with which of them belong to samples of their class."""
+        if not self.multilabel:
+            found = self._labels.flattened(prediction, target, weight)
+            if found is None:
+                return
+            prediction, target, weight = found
         scores, truth = scores_of(prediction, target, "auc", labels=not self.multilabel)
         if is_one_column(scores) or self.multilabel:
             positive = truths(truth, "auc")
@@ -34,6 +57,10 @@ class AUC(Kept):
             labels = classes_of(truth, scores, "auc", "write multilabel=True")
             positive = labels[:, None] == np.arange(scores.shape[1])
         super().update(scores, positive, weights_of(weight, len(scores), "auc"))
+
+    def value(self) -> Any:
+        """Return the area; NaN if no label counted."""
+        return super().value() if self.columns else math.nan
 
     def measure(self, prediction: Any, target: Any, weight: npt.NDArray[Any]) -> Any:
         """Return the area, or of several classes their mean or an array."""
@@ -70,6 +97,8 @@ def auc(
     *,
     average: str | None = "macro",
     multilabel: bool = False,
+    axis: int = -1,
+    ignore_index: int | None = None,
 ) -> Any:
     """Return the area under the ROC curve: the probability that a positive sample's score is above a negative one's.
 
@@ -89,10 +118,16 @@ def auc(
     multilabel : bool
         Whether every output is a yes or no of its own: then target is 0 and 1 in the shape of prediction,
         (batch, labels).
+    axis, ignore_index : int
+        As for :func:`accuracy`.
+
+    Returns
+    -------
+    float, or array for average=None
 
     Examples
     --------
     >>> auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
     0.75
     """
-    return AUC(average, multilabel)(prediction, target, weight)
+    return AUC(average, multilabel, axis, ignore_index)(prediction, target, weight)

@@ -11,6 +11,7 @@ from nanonet.core.arrays import Array
 from nanonet.core.checks import as_numbers, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.losses.loss import as_weights
+from nanonet.losses.settings import whole_number
 
 Numbers = npt.NDArray[Any]
 Truths = npt.NDArray[np.bool_]
@@ -40,6 +41,66 @@ def scores_of(
             "were computed from, or write np.mean(prediction == target)"
         )
     return scores, truth
+
+
+class Labels:
+    """What several labels a sample mean: the axis of the classes, and the label that does not count.
+
+    Parameters are those of :func:`nanonet.accuracy`.
+    """
+
+    def __init__(self, name: str, axis: int = -1, ignore_index: int | None = None) -> None:
+        self.name, self.axis = name, whole_number(axis, name, "axis")
+        if self.axis == 0:
+            raise ValueError(f"{name}: expected axis of the classes, -1 or 1, got 0, which is the batch")
+        other = " or None"
+        self.ignore_index = None if ignore_index is None else whole_number(ignore_index, name, "ignore_index", other)
+
+    def flattened(self, prediction: Any, target: Any, weight: Any) -> tuple[Any, Any, Any] | None:
+        """Return scores, target and weight with one row for each label that counts; None if there is no such label."""
+        scores, truth = np.asarray(prediction), np.asarray(target)
+        if scores.ndim < 3 and self.ignore_index is None:
+            return prediction, target, weight
+        if scores.ndim > 2:
+            scores, truth, weight = self._listed(scores, truth, weight)
+        if self.ignore_index is None:
+            return scores, truth, weight
+        if truth.ndim != 1 or scores.shape[:1] != truth.shape:
+            raise ShapeError(f"{self.name}: ignore_index is for labels, and target has shape {np.shape(target)}")
+        kept = truth != self.ignore_index
+        if not kept.any():
+            return None
+        weights = weights_of(weight, len(truth), self.name)
+        return scores[kept], truth[kept], None if weights is None else weights[kept]
+
+    def _listed(self, scores: Numbers, truth: Numbers, weight: Any) -> tuple[Numbers, Numbers, Any]:
+        """Return scores of further axes as rows, and what belongs to them."""
+        if not -scores.ndim < self.axis < scores.ndim:
+            raise ShapeError(f"{self.name}: axis={self.axis} is none of prediction, which has shape {scores.shape}")
+        last = np.moveaxis(scores, self.axis, -1)
+        labels = last.shape[:-1]
+        if truth.shape == scores.shape:
+            truth = np.moveaxis(truth, self.axis, -1).reshape(-1, last.shape[-1])
+        elif truth.shape == labels:
+            truth = truth.reshape(-1)
+        else:
+            on_1 = truth.shape == (*scores.shape[:1], *scores.shape[2:])
+            hint = f"; if its classes are on axis 1, write functools.partial({self.name}, axis=1)" if on_1 else ""
+            raise ShapeError(
+                f"{self.name}: prediction has shape {scores.shape} but target has shape {truth.shape}; expected labels "
+                f"of shape {labels}{hint}"
+            )
+        if weight is not None:
+            weights = as_weights(weight, self.name, "weight")
+            if weights.shape not in (labels, labels[:1]):
+                raise ShapeError(
+                    f"{self.name}: expected one weight per sample, shape {labels[:1]}, or one per label, shape "
+                    f"{labels}, got {weights.shape}"
+                )
+            if weights.shape != labels:
+                weights = np.broadcast_to(weights.reshape(-1, *[1] * (len(labels) - 1)), labels)
+            weight = weights.reshape(-1)
+        return last.reshape(-1, last.shape[-1]), truth, weight
 
 
 def weights_of(weight: npt.ArrayLike | None, samples: int, name: str) -> Array | None:
@@ -82,8 +143,12 @@ def _known(labels: Numbers, classes: int, name: str) -> npt.NDArray[np.intp]:
         return labels
     strange = ~np.isin(labels, np.arange(classes))
     if strange.any():
+        first = labels[strange][0]
+        alone = first < 0 and (labels[strange] == first).all()
+        hint = f"; if it marks what does not count, write functools.partial({name}, ignore_index={first:g})"
         raise ValueError(
             f"{name}: expected labels from 0 to {classes - 1} for {classes} outputs, got {stranger(labels, strange)}"
+            f"{hint if alone else ''}"
         )
     return labels.astype(np.intp)
 
