@@ -194,11 +194,6 @@ def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
 
 
-def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
-    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
-    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
-
-
 class LayerCase(NamedTuple):
     """A way to make a layer, the shape that it takes, what to draw for it, and for how many samples."""
 
