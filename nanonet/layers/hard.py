@@ -62,8 +62,6 @@ class _Shrink(Activation):
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = finite_number(threshold, type(self).__name__, "threshold", low=0)
 
-    derivative_formula = "0 if abs(a) <= threshold else 1"
-
     def derivative(self, a: Array, y: Array) -> Array:
         """Return 0 where |a| <= threshold, else 1."""
         return (np.abs(a) > self.threshold).astype(a.dtype)
@@ -82,6 +80,8 @@ class Hardshrink(_Shrink):
     >>> Hardshrink().function(np.array([-2.0, 0.5, 0.75]))
     array([-2.  ,  0.  ,  0.75])
     """
+
+    derivative_formula = "0 if abs(a) <= threshold else 1"
 
     def function(self, a: Array) -> Array:
         """Return 0 where |a| <= threshold, else a."""
@@ -103,6 +103,8 @@ class Softshrink(_Shrink):
     >>> Softshrink().function(np.array([-2.0, 0.5, 0.75]))
     array([-1.5 ,  0.  ,  0.25])
     """
+
+    derivative_formula = "0 if abs(a) <= threshold else 1"
 
     def function(self, a: Array) -> Array:
         """Return a - a clipped to ±threshold."""

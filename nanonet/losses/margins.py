@@ -146,6 +146,8 @@ class MultiMargin(Loss):
 
     mixes_samples = False
     integer_target = True
+    formula: str
+    derivative_formula: str
 
     def __init__(
         self, p: int = 1, margin: float = 1.0, *, class_weight: npt.ArrayLike | None = None, reduction: str = "mean"
@@ -161,6 +163,11 @@ class MultiMargin(Loss):
             raise ValueError("MultiMargin: expected class_weight as one number per class, from 0 to 1e30")
         self.class_weight = weights
         set_reduction(self, reduction)
+        share = "1 / n" if weights is None else "sum(t * class_weight) / n"
+        short = "(1 - t) * max(margin - s + y, 0)"
+        slope = "(1 - t) * (1 if margin - s + y > 0 else 0)" if p == 1 else f"2 * {short}"
+        self.formula = f"s = sum(t * y); {share} * sum({short}{'' if p == 1 else '**2'})"
+        self.derivative_formula = f"s = sum(t * y); k = sum({slope}); {share} * ({slope} - t * k)"
 
     def function(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
         """Return Σⱼ max(0, margin - y_t + yⱼ)^p / classes."""
