@@ -156,6 +156,53 @@ def lbfgs() -> None:
     ax.legend()
 
 
+def least_squares() -> None:
+    seen = names_of("least_squares")
+    x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    target = np.sin(5 * x) * np.exp(x)
+    losses: list[float] = []
+    fitted = seen["least_squares"](seen["net"](1, 10, 1), x, target, iterations=300)
+    limits = {"maxiter": 300, "maxfun": 600}
+    seen["minimize"](
+        seen["net"](1, 10, 1), x, target, SquaredError(), callback=lambda r: losses.append(r.fun), options=limits
+    )
+    ax = axes()
+    ax.plot(fitted["loss"], label="Levenberg-Marquardt")
+    ax.plot(losses, "--", label="L-BFGS")
+    ax.set(xlabel="iterations", ylabel="loss", yscale="log")
+    ax.legend()
+
+
+def pinn() -> None:
+    seen = names_of("pinn", ())
+    ax = axes()
+    ax.plot(seen["fine"], seen["solved"](seen["fine"]), label="u of the net")
+    ax.plot(seen["fine"], seen["solved"].jacobian(seen["fine"])[:, 0] / np.pi, "--", label="its u' / pi")
+    ax.legend()
+
+
+def forecasting() -> None:
+    seen = names_of("forecasting", EPOCHS=2)
+    past, future = seen["split"](seen["chaos"](np.random.default_rng(0)))
+    new, wanted = (part[:100] for part in seen["windows"](future))
+    ax = axes()
+    ax.plot(wanted, label="the series")
+    ax.plot(seen["linear"](*seen["windows"](past))(new), "--", label="forecast by Linear")
+    ax.plot(seen["recurrent"](*seen["windows"](past))(new), ":", label="forecast by an LSTM")
+    ax.legend()
+
+
+def gpt() -> None:
+    seen = names_of("gpt")
+    text = "attention"
+    weights = seen["gpt"](26)[2].self_attn
+    x = np.random.default_rng(0).normal(size=(1, len(text), seen["FEATURES"])).astype(np.float32)
+    ax = axes()
+    ax.imshow(weights.weights(x)[0].mean(axis=0), cmap="viridis")
+    ax.set(xticks=range(len(text)), yticks=range(len(text)), xlabel="looks at", ylabel="letter")
+    ax.set_xticklabels(text), ax.set_yticklabels(text)
+
+
 def bars(scores: Mapping[str, float], label: str) -> None:
     ax = axes()
     ax.barh(list(scores), list(scores.values()))
@@ -206,8 +253,8 @@ def draw(picture: Callable[[], None]) -> None:
         plt.close("all")
 
 
-PICTURES = (autoencoder, custom_layer, digits, gan, lbfgs, lenet, mnist, own_training, serve, siamese)
-PICTURES += (sklearn_comparison, sklearn_pipeline, two_inputs, two_two_two, ucr, unet)
+PICTURES = (autoencoder, custom_layer, digits, forecasting, gan, gpt, lbfgs, least_squares, lenet, mnist, own_training)
+PICTURES += (pinn, serve, siamese, sklearn_comparison, sklearn_pipeline, two_inputs, two_two_two, ucr, unet)
 
 if __name__ != "gallery":  # which it is for a test that asks which pictures there are
     for each in PICTURES:
