@@ -20,6 +20,7 @@ import pytest
 
 import nanonet
 from nanonet import (
+    CELU,
     ELU,
     GELU,
     GRU,
@@ -57,10 +58,14 @@ from nanonet import (
     GlorotNormal,
     GlorotUniform,
     GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hardtanh,
     HeNormal,
     HeUniform,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     Initializer,
@@ -72,21 +77,27 @@ from nanonet import (
     LeCunNormal,
     Linear,
     Lion,
+    LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Mish,
     Monotone,
     MultiHeadAttention,
+    MultiMargin,
     NAdam,
     Normal,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
     PositionalEncoding,
+    PReLU,
     Quantile,
     RAdam,
     ReLU,
@@ -104,6 +115,7 @@ from nanonet import (
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     SpectralNorm,
     SquaredError,
@@ -161,11 +173,6 @@ def probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     return rng.dirichlet(np.ones(shape[-1]), size=shape[:-1])
 
 
-def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
-    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding."""
-    return rng.normal(size=shape) if len(shape) > 2 else rng.uniform(size=shape) < 0.4
-
-
 def log_probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw logarithms of rows that sum to 1."""
     log: npt.NDArray[Any] = np.log(probabilities(rng, shape))
@@ -175,6 +182,11 @@ def log_probabilities(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any
 def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw zeros, for a loss that has no target."""
     return np.zeros(shape)
+
+
+def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
+    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
 
 
 def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
@@ -265,6 +277,14 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     ELU: [LayerCase(ELU, (3,)), LayerCase(lambda: ELU(0.5), (2, 3, 1))],
     SELU: [LayerCase(SELU, (3,)), LayerCase(SELU, ()), LayerCase(SELU, (2, 3, 1))],
     SiLU: [LayerCase(SiLU, (3,)), LayerCase(SiLU, ()), LayerCase(SiLU, (2, 3, 1))],
+    CELU: [LayerCase(lambda: CELU(2.0), (3,)), LayerCase(lambda: CELU(0.5), (2, 3, 1))],
+    LogSigmoid: [LayerCase(LogSigmoid, (3,)), LayerCase(LogSigmoid, ()), LayerCase(LogSigmoid, (2, 3, 1))],
+    Mish: [LayerCase(Mish, (3,)), LayerCase(Mish, ()), LayerCase(Mish, (2, 3, 1))],
+    Hardsigmoid: [LayerCase(Hardsigmoid, (3,)), LayerCase(Hardsigmoid, ()), LayerCase(Hardsigmoid, (2, 3, 1))],
+    Hardswish: [LayerCase(Hardswish, (3,)), LayerCase(Hardswish, ()), LayerCase(Hardswish, (2, 3, 1))],
+    Hardshrink: [LayerCase(Hardshrink, (3,)), LayerCase(lambda: Hardshrink(0.25), (2, 3, 1))],
+    Softshrink: [LayerCase(Softshrink, (3,)), LayerCase(lambda: Softshrink(0.25), (2, 3, 1))],
+    PReLU: [LayerCase(PReLU, (3,)), LayerCase(PReLU, ()), LayerCase(lambda: PReLU(3), (3, 2))],
     Clip: [
         LayerCase(lambda: Clip(-0.5, 0.25), (3,)),
         LayerCase(lambda: Clip(None, 0.5), ()),
@@ -357,6 +377,13 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Upsample((1, 3)), (2, 2, 3)),
         LayerCase(lambda: Upsample(2, "bilinear"), (2, 2, 3)),
     ],
+    Pad: [
+        LayerCase(lambda: Pad((1, 2)), (2, 4)),
+        LayerCase(lambda: Pad((0, 1, 2, 0), value=-1.5), (2, 2, 3)),
+        LayerCase(lambda: Pad((1, 2), "reflect"), (2, 4)),
+        LayerCase(lambda: Pad((1, 0, 0, 2), "replicate"), (1, 2, 3)),
+        LayerCase(lambda: Pad((1, 0, 0, 2, 1, 1), "reflect"), (1, 2, 3, 2)),
+    ],
     ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
@@ -375,6 +402,26 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    RNN: [
+        LayerCase(lambda: RNN(2, 3), (3, 2)),
+        LayerCase(lambda: RNN(2, 2, 2, nonlinearity="relu", bias=False, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(lambda: RNN(2, 3, initial_state=True, lengths=True), ((3, 2), (1, 3), ()), with_lengths),
+    ],
+    LSTM: [
+        LayerCase(lambda: LSTM(2, 3), (3, 2)),
+        LayerCase(lambda: LSTM(2, 3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: LSTM(2, 2, 2, dropout=0.3, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(
+            lambda: LSTM(2, 2, bidirectional=True, output="all", initial_state=True, lengths=True),
+            ((3, 2), (2, 2), (2, 2), ()),
+            with_lengths,
+        ),
+    ],
+    GRU: [
+        LayerCase(lambda: GRU(2, 3), (3, 2)),
+        LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+    ],
     MultiHeadAttention: [
         LayerCase(lambda: MultiHeadAttention(4, 2), (3, 4)),
         LayerCase(lambda: MultiHeadAttention(4, 1, dropout=0.3, bias=False, causal=True), (3, 4)),
@@ -398,26 +445,7 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
             (3, 4),
         ),
         LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
-    ],
-    RNN: [
-        LayerCase(lambda: RNN(2, 3), (3, 2)),
-        LayerCase(lambda: RNN(2, 2, 2, nonlinearity="relu", bias=False, bidirectional=True, output="last"), (3, 2)),
-        LayerCase(lambda: RNN(2, 3, initial_state=True, lengths=True), ((3, 2), (1, 3), ()), with_lengths),
-    ],
-    LSTM: [
-        LayerCase(lambda: LSTM(2, 3), (3, 2)),
-        LayerCase(lambda: LSTM(2, 3, carry=BATCH), (3, 2), samples=BATCH),
-        LayerCase(lambda: LSTM(2, 2, 2, dropout=0.3, bidirectional=True, output="last"), (3, 2)),
-        LayerCase(
-            lambda: LSTM(2, 2, bidirectional=True, output="all", initial_state=True, lengths=True),
-            ((3, 2), (2, 2), (2, 2), ()),
-            with_lengths,
-        ),
-    ],
-    GRU: [
-        LayerCase(lambda: GRU(2, 3), (3, 2)),
-        LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=BATCH), (3, 2), samples=BATCH),
-        LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
     ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
@@ -471,6 +499,19 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(KLDivergence, (3,), draw_target=probabilities),
         LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
     ],
+    HingeEmbedding: [
+        *(LossCase(HingeEmbedding, shape, draw_target=signs) for shape in [(3,), (1,), ()]),
+        LossCase(lambda: HingeEmbedding(0.4, reduction="sum"), (2, 3), draw_target=signs),
+    ],
+    MultiMargin: [
+        LossCase(MultiMargin, (3,), draw_target=below(3), target_shape=()),
+        LossCase(
+            lambda: MultiMargin(2, 0.7, class_weight=[1.0, 0.0, 2.5], reduction="sum"),
+            (3,),
+            draw_target=below(3),
+            target_shape=(),
+        ),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [
         *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
@@ -512,6 +553,10 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
     CosineEmbedding: [
         LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
         LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
+    ],
+    MarginRanking: [
+        LossCase(MarginRanking, ((3,), (3,)), draw_target=signs, target_shape=(3,)),
+        LossCase(lambda: MarginRanking(0.5, reduction="sum"), ((), ()), draw_target=signs, target_shape=()),
     ],
     Triplet: [
         LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),
@@ -579,7 +624,10 @@ TABLES: dict[type[Any], Mapping[type[Any], list[Any]]] = {
 
 
 def concrete(base: type[T]) -> list[type[T]]:
-    """Return every class that a module of the package defines and that can be made, whether exported or not."""
+    """Return every class that a module of the package defines and that can be made, whether exported or not.
+
+    A private class, which no user's model holds, is left to the tests of its file.
+    """
     names = [module.name for module in pkgutil.walk_packages(nanonet.__path__, "nanonet.")]
     modules = [nanonet, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
     found = {
@@ -587,7 +635,7 @@ def concrete(base: type[T]) -> list[type[T]]:
         for module in modules
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, base) and value is not base and not inspect.isabstract(value)
-        if value.__module__.partition(".")[0] == "nanonet"
+        if value.__module__.partition(".")[0] == "nanonet" and not value.__name__.startswith("_")
     }
     return list(found)
 

@@ -69,7 +69,7 @@ def attend(
     padded = None if padding is None else _minus_infinity(padding, q.dtype)[:, None, :, None]
     ones = np.ones((1, keys), q.dtype)
     for place in blocks(weights.shape):
-        w = np.matmul(k[place], q[place].swapaxes(2, 3), out=weights[place])
+        w = np.matmul(k[place], turned(q[place]), out=weights[place])
         if hidden is not None:
             w += hidden
         if padded is not None:
@@ -94,7 +94,7 @@ def attend_back(grad: Array, heads: Heads, dq: Array, dk: Array, dv: Array) -> N
     g = grad.transpose(0, 2, 1, 3)
     for place in blocks(weights.shape):
         w = weights[place]
-        p = np.matmul(v[place], g[place].swapaxes(2, 3))
+        p = np.matmul(v[place], turned(g[place]))
         used = w
         if kept is not None:
             used = w * kept[place]
@@ -104,6 +104,11 @@ def attend_back(grad: Array, heads: Heads, dq: Array, dk: Array, dv: Array) -> N
         p *= w
         np.matmul(p.swapaxes(2, 3), k[place], out=dq[place])
         np.matmul(p, q[place], out=dk[place])
+
+
+def turned(rows: Array) -> Array:
+    """Return the transposed matrices in C order: for small ones this costs less than what BLAS takes longer."""
+    return np.ascontiguousarray(rows.swapaxes(2, 3))
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[Place]:
