@@ -188,8 +188,8 @@ def forecasting() -> None:
     ax = axes()
     ax.plot(wanted, label="the series")
     ax.plot(seen["linear"](*seen["windows"](past))(new), "--", label="forecast by Linear")
-    ax.plot(seen["recurrent"](*seen["windows"](past))(new), ":", label="forecast by an LSTM")
-    ax.legend()
+    ax.plot(seen["recurrent"](*seen["windows"](past))(new), ":", label="by an LSTM")
+    ax.figure.legend(loc="outside upper center", ncols=3)
 
 
 def gpt() -> None:
