@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from nanonet import (
     SGD,
+    Adadelta,
     Adam,
     AdamW,
-    Array,
     Callback,
     Checkpoint,
     Conv2d,
@@ -45,7 +45,6 @@ from nanonet import (
     Sequential,
     Sigmoid,
     SquaredError,
-    Step,
     Trainer,
     accuracy,
 )
@@ -153,29 +152,6 @@ def keras_cnn() -> list[Layer]:
     return [*first, *second, Linear(9216, 128), ReLU(), Dropout(0.5), Linear(128, 10)]
 
 
-class Adadelta(Optimizer):
-    """Steps of the size of past steps: the optimizer of Keras' mnist_cnn, with its defaults of that time.
-
-    ::
-
-        s <- 0.95 s + 0.05 g^2
-        d <- g sqrt((u + 1e-7) / (s + 1e-7))
-        u <- 0.95 u + 0.05 d^2
-        w <- w - learning_rate d
-    """
-
-    def states(self) -> dict[str, float]:
-        return {"mean_square": 0.0, "mean_square_step": 0.0}
-
-    def update(self, value: Array, grad: Array, step: Step, mean_square: Array, mean_square_step: Array) -> None:
-        mean_square *= 0.95
-        mean_square += 0.05 * grad * grad
-        change = grad * np.sqrt((mean_square_step + 1e-7) / (mean_square + 1e-7))
-        mean_square_step *= 0.95
-        mean_square_step += 0.05 * change * change
-        value -= step.learning_rate * change
-
-
 def nielsen_preset(hidden: int, published: str) -> Preset:
     return Preset(
         published,
@@ -238,7 +214,7 @@ PRESETS = {
         "99.25 % after 12 epochs (the Keras example mnist_cnn)",
         keras_cnn,
         CrossEntropy(),
-        lambda steps: Adadelta(1.0),
+        lambda steps: Adadelta(1.0, smoothing=0.95, epsilon=1e-7),
         batch_size=128,
         epochs=12,
     ),

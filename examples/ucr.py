@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet import (
+    Adadelta,
     Adam,
     Add,
-    Array,
     BatchNorm,
     Conv1d,
     CrossEntropy,
@@ -29,12 +29,10 @@ from nanonet import (
     GlobalAvgPool,
     Layer,
     Linear,
-    Optimizer,
     ReduceOnPlateau,
     ReLU,
     Reshape,
     Sequential,
-    Step,
     Trainer,
     accuracy,
 )
@@ -47,21 +45,6 @@ PUBLISHED = {  # in per cent, means and deviations of ten runs: Fawaz et al. 201
     "ItalyPowerDemand": {"mlp": "95.4 (0.2)", "fcn": "96.1 (0.3)", "resnet": "96.3 (0.4)"},
     "OSULeaf": {"mlp": "55.7 (1.0)", "fcn": "97.7 (0.9)", "resnet": "97.9 (0.8)"},
 }
-
-
-class Adadelta(Optimizer):
-    """Steps of the size of past steps, each relative to the root mean square of the gradient (Zeiler 2012)."""
-
-    def states(self) -> dict[str, float]:
-        return {"mean_square": 0.0, "mean_square_step": 0.0}
-
-    def update(self, value: Array, grad: Array, step: Step, mean_square: Array, mean_square_step: Array) -> None:
-        mean_square *= 0.95
-        mean_square += 0.05 * grad * grad
-        change = grad * np.sqrt((mean_square_step + 1e-8) / (mean_square + 1e-8))
-        mean_square_step *= 0.95
-        mean_square_step += 0.05 * change * change
-        value -= step.learning_rate * change
 
 
 class Halve(ReduceOnPlateau):
@@ -134,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for rng in chosen.rng:
         begun = time.perf_counter()
         model = NETS[chosen.net](x.shape[1], len(classes), np.random.default_rng(rng))
-        optimizer = Adadelta(1.0) if chosen.net == "mlp" else Adam(1e-3)
+        optimizer = Adadelta(1.0, smoothing=0.95, epsilon=1e-8) if chosen.net == "mlp" else Adam(1e-3)
         patience = 200 if chosen.net == "mlp" else 50
         callbacks = [Halve("loss", patience, factor=0.5), EarlyStopping("loss", epochs)]  # the latter restores the best
         settings: Any = {"epochs": epochs, "batch_size": batch, "callbacks": callbacks, "verbose": 0}

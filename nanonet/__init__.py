@@ -27,6 +27,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
@@ -37,6 +38,7 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.group_norm import GroupNorm, InstanceNorm
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
 from nanonet.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -51,14 +53,22 @@ from nanonet.layers.initializers import (
 )
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.positional_encoding import PositionalEncoding
+from nanonet.layers.prelu import PReLU
+from nanonet.layers.recurrent.gru import GRU
+from nanonet.layers.recurrent.lstm import LSTM
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
 from nanonet.losses.binary import BinaryCrossEntropy
 from nanonet.losses.classification import CrossEntropy
@@ -66,6 +76,7 @@ from nanonet.losses.distances import CosineEmbedding, Triplet
 from nanonet.losses.divergence import KLDivergence
 from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.margins import HingeEmbedding, MarginRanking, MultiMargin
 from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
@@ -75,13 +86,28 @@ from nanonet.models.files import load, read_arrays, save
 from nanonet.models.least_squares import least_squares
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.adam import Adam, AdamW
-from nanonet.optimizers.adaptive import Adagrad, RMSprop
+from nanonet.optimizers.adam_variants import Adamax, NAdam, RAdam
+from nanonet.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from nanonet.optimizers.lion import Lion
 from nanonet.optimizers.optimizer import Optimizer, Step, weights_only
 from nanonet.optimizers.rprop import Rprop
-from nanonet.optimizers.schedules import CosineRate, ExponentialRate, OneCycleRate, Schedule, StepRate, WarmUp
+from nanonet.optimizers.schedules import (
+    CosineRate,
+    CosineRestartRate,
+    ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
+    OneCycleRate,
+    PiecewiseRate,
+    PolynomialRate,
+    Schedule,
+    StepRate,
+    WarmUp,
+)
 from nanonet.optimizers.sgd import SGD
 from nanonet.training import distributed as distributed
 from nanonet.training.allocator import tune_allocator
+from nanonet.training.averaging import AveragedWeights, estimate_statistics
 from nanonet.training.callbacks import Checkpoint, CSVLog, EarlyStopping, Monitor, ReduceOnPlateau
 from nanonet.training.config import config
 from nanonet.training.data import Batch, batches
@@ -106,18 +132,25 @@ if not TYPE_CHECKING:  # type checkers report unknown names themselves
 
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "SGD",
     "Activation",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AdaptiveAvgPool2d",
     "Add",
     "Array",
     "Arrays",
+    "AveragedWeights",
     "AvgPool1d",
     "AvgPool2d",
     "Batch",
@@ -137,6 +170,7 @@ __all__ = [
     "ConvTranspose2d",
     "CosineEmbedding",
     "CosineRate",
+    "CosineRestartRate",
     "CrossEntropy",
     "Dropout",
     "Dropout2d",
@@ -153,15 +187,20 @@ __all__ = [
     "GlorotUniform",
     "GradientError",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "HeNormal",
     "HeUniform",
     "Hinge",
+    "HingeEmbedding",
     "History",
     "Huber",
     "Identity",
     "Initializer",
     "InstanceNorm",
+    "InverseTimeRate",
     "KLDivergence",
     "Layer",
     "LayerMonitor",
@@ -170,24 +209,38 @@ __all__ = [
     "LeCunNormal",
     "LeakyReLU",
     "Linear",
+    "Lion",
+    "LogSigmoid",
     "LogSoftmax",
     "Loss",
+    "MarginRanking",
     "MaxPool1d",
     "MaxPool2d",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Mish",
     "Monitor",
     "Monotone",
+    "MultiHeadAttention",
+    "MultiMargin",
+    "NAdam",
+    "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
     "Optimizer",
+    "PReLU",
+    "Pad",
     "Parallel",
     "Parameter",
     "Permute",
+    "PiecewiseRate",
     "PoissonNLL",
+    "PolynomialRate",
+    "PositionalEncoding",
     "Quantile",
+    "RAdam",
     "RMSNorm",
     "RMSprop",
     "Random",
@@ -208,6 +261,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "SpectralNorm",
     "SquaredError",
@@ -219,6 +273,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "TransformerBlock",
     "Triplet",
     "Uniform",
     "Upsample",
@@ -235,6 +290,7 @@ __all__ = [
     "check_gradients",
     "config",
     "confusion_matrix",
+    "estimate_statistics",
     "f1",
     "least_squares",
     "load",

@@ -20,12 +20,18 @@ import pytest
 
 import nanonet
 from nanonet import (
+    CELU,
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     AdaptiveAvgPool2d,
     Add,
@@ -52,10 +58,14 @@ from nanonet import (
     GlorotNormal,
     GlorotUniform,
     GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hardtanh,
     HeNormal,
     HeUniform,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     Initializer,
@@ -66,19 +76,30 @@ from nanonet import (
     LeakyReLU,
     LeCunNormal,
     Linear,
+    Lion,
+    LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Mish,
     Monotone,
+    MultiHeadAttention,
+    MultiMargin,
+    NAdam,
     Normal,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
+    PositionalEncoding,
+    PReLU,
     Quantile,
+    RAdam,
     ReLU,
     ReLU6,
     Reparametrised,
@@ -94,12 +115,14 @@ from nanonet import (
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     SpectralNorm,
     SquaredError,
     Standardize,
     Tanh,
     Together,
+    TransformerBlock,
     Triplet,
     Uniform,
     Upsample,
@@ -108,6 +131,7 @@ from nanonet import (
     ZeroPad2d,
     Zeros,
 )
+from nanonet.checking.situations import BATCH
 from nanonet.core.chain import Chain
 from nanonet.core.checks import is_several
 from nanonet.losses.labels import LabelsCrossEntropy
@@ -160,16 +184,27 @@ def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     return np.zeros(shape)
 
 
+def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
+    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
+
+
+def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences and states, and lengths from 1 to 3, which have only the batch axis."""
+    return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
+
+
 class LayerCase(NamedTuple):
-    """A way to make a layer, the shape that it takes, and what to draw for it."""
+    """A way to make a layer, the shape that it takes, what to draw for it, and for how many samples."""
 
     make: Callable[[], Layer]
     shape: Any
     draw: Draw = normal
+    samples: int = SAMPLES
 
-    def x(self, samples: int = SAMPLES) -> Any:
+    def x(self, samples: int | None = None) -> Any:
         """Return an input, the same each time; for a tuple of shapes a tuple of inputs."""
-        rng = np.random.default_rng(7)
+        rng, samples = np.random.default_rng(7), samples or self.samples
         if is_several(self.shape):
             return tuple(self.draw(rng, (samples, *part)) for part in self.shape)
         return self.draw(rng, (samples, *self.shape))
@@ -242,6 +277,14 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     ELU: [LayerCase(ELU, (3,)), LayerCase(lambda: ELU(0.5), (2, 3, 1))],
     SELU: [LayerCase(SELU, (3,)), LayerCase(SELU, ()), LayerCase(SELU, (2, 3, 1))],
     SiLU: [LayerCase(SiLU, (3,)), LayerCase(SiLU, ()), LayerCase(SiLU, (2, 3, 1))],
+    CELU: [LayerCase(lambda: CELU(2.0), (3,)), LayerCase(lambda: CELU(0.5), (2, 3, 1))],
+    LogSigmoid: [LayerCase(LogSigmoid, (3,)), LayerCase(LogSigmoid, ()), LayerCase(LogSigmoid, (2, 3, 1))],
+    Mish: [LayerCase(Mish, (3,)), LayerCase(Mish, ()), LayerCase(Mish, (2, 3, 1))],
+    Hardsigmoid: [LayerCase(Hardsigmoid, (3,)), LayerCase(Hardsigmoid, ()), LayerCase(Hardsigmoid, (2, 3, 1))],
+    Hardswish: [LayerCase(Hardswish, (3,)), LayerCase(Hardswish, ()), LayerCase(Hardswish, (2, 3, 1))],
+    Hardshrink: [LayerCase(Hardshrink, (3,)), LayerCase(lambda: Hardshrink(0.25), (2, 3, 1))],
+    Softshrink: [LayerCase(Softshrink, (3,)), LayerCase(lambda: Softshrink(0.25), (2, 3, 1))],
+    PReLU: [LayerCase(PReLU, (3,)), LayerCase(PReLU, ()), LayerCase(lambda: PReLU(3), (3, 2))],
     Clip: [
         LayerCase(lambda: Clip(-0.5, 0.25), (3,)),
         LayerCase(lambda: Clip(None, 0.5), ()),
@@ -334,6 +377,13 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Upsample((1, 3)), (2, 2, 3)),
         LayerCase(lambda: Upsample(2, "bilinear"), (2, 2, 3)),
     ],
+    Pad: [
+        LayerCase(lambda: Pad((1, 2)), (2, 4)),
+        LayerCase(lambda: Pad((0, 1, 2, 0), value=-1.5), (2, 2, 3)),
+        LayerCase(lambda: Pad((1, 2), "reflect"), (2, 4)),
+        LayerCase(lambda: Pad((1, 0, 0, 2), "replicate"), (1, 2, 3)),
+        LayerCase(lambda: Pad((1, 0, 0, 2, 1, 1), "reflect"), (1, 2, 3, 2)),
+    ],
     ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [
         LayerCase(lambda: Residual(Linear(3, 3)), (3,)),
@@ -352,6 +402,51 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    RNN: [
+        LayerCase(lambda: RNN(2, 3), (3, 2)),
+        LayerCase(lambda: RNN(2, 2, 2, nonlinearity="relu", bias=False, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(lambda: RNN(2, 3, initial_state=True, lengths=True), ((3, 2), (1, 3), ()), with_lengths),
+    ],
+    LSTM: [
+        LayerCase(lambda: LSTM(2, 3), (3, 2)),
+        LayerCase(lambda: LSTM(2, 3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: LSTM(2, 2, 2, dropout=0.3, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(
+            lambda: LSTM(2, 2, bidirectional=True, output="all", initial_state=True, lengths=True),
+            ((3, 2), (2, 2), (2, 2), ()),
+            with_lengths,
+        ),
+    ],
+    GRU: [
+        LayerCase(lambda: GRU(2, 3), (3, 2)),
+        LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+    ],
+    MultiHeadAttention: [
+        LayerCase(lambda: MultiHeadAttention(4, 2), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 1, dropout=0.3, bias=False, causal=True), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 2, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: MultiHeadAttention(4, 2, inputs=2), ((3, 4), (2, 4))),
+        LayerCase(
+            lambda: MultiHeadAttention(4, 2, kdim=3, vdim=5, inputs=3, causal=True, padding_mask=True),
+            ((3, 4), (2, 3), (2, 5), (2,)),
+            padded,
+        ),
+    ],
+    PositionalEncoding: [
+        LayerCase(lambda: PositionalEncoding(3), (4, 3)),
+        LayerCase(lambda: PositionalEncoding(2, 5, learned=True), (4, 2)),
+        LayerCase(lambda: PositionalEncoding(2, 4, learned=Normal(1.0)), (4, 2)),
+    ],
+    TransformerBlock: [
+        LayerCase(lambda: TransformerBlock(4, 2, 6), (3, 4)),
+        LayerCase(
+            lambda: TransformerBlock(4, 1, 5, dropout=0.0, activation=GELU(), norm_first=True, causal=True, bias=False),
+            (3, 4),
+        ),
+        LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
+    ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
         LayerCase(lambda: Reparametrised(Linear(3, 4), SpectralNorm()), (2, 3)),
@@ -404,6 +499,19 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(KLDivergence, (3,), draw_target=probabilities),
         LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
     ],
+    HingeEmbedding: [
+        *(LossCase(HingeEmbedding, shape, draw_target=signs) for shape in [(3,), (1,), ()]),
+        LossCase(lambda: HingeEmbedding(0.4, reduction="sum"), (2, 3), draw_target=signs),
+    ],
+    MultiMargin: [
+        LossCase(MultiMargin, (3,), draw_target=below(3), target_shape=()),
+        LossCase(
+            lambda: MultiMargin(2, 0.7, class_weight=[1.0, 0.0, 2.5], reduction="sum"),
+            (3,),
+            draw_target=below(3),
+            target_shape=(),
+        ),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [
         *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
@@ -446,6 +554,10 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
         LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
     ],
+    MarginRanking: [
+        LossCase(MarginRanking, ((3,), (3,)), draw_target=signs, target_shape=(3,)),
+        LossCase(lambda: MarginRanking(0.5, reduction="sum"), ((), ()), draw_target=signs, target_shape=()),
+    ],
     Triplet: [
         LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),
         LossCase(lambda: Triplet(0.5, p=3, swap=True), ((2,), (2,), (2,)), draw_target=nothing, target_shape=()),
@@ -457,15 +569,29 @@ OPTIMIZERS: dict[type[Optimizer], list[OptimizerCase]] = {
         OptimizerCase(lambda: SGD(0.1)),
         OptimizerCase(lambda: SGD(0.02, momentum=0.9)),
         OptimizerCase(lambda: SGD(0.02, momentum=0.9, nesterov=True)),
+        OptimizerCase(lambda: SGD(0.05, momentum=0.9, dampening=0.6)),
         OptimizerCase(lambda: SGD(0.1, weight_decay=0.1)),
     ],
-    Adagrad: [OptimizerCase(Adagrad), OptimizerCase(lambda: Adagrad(0.1, epsilon=1e-3, weight_decay=0.1))],
+    Adadelta: [OptimizerCase(lambda: Adadelta(0.5, smoothing=0.8, epsilon=1e-3))],
+    Adagrad: [
+        OptimizerCase(Adagrad),
+        OptimizerCase(lambda: Adagrad(0.1, epsilon=1e-3, weight_decay=0.1, initial_sum=0.5)),
+    ],
     RMSprop: [
         OptimizerCase(RMSprop),
         OptimizerCase(lambda: RMSprop(1e-3, smoothing=0.9, epsilon=1e-6, momentum=0.9, weight_decay=0.1)),
+        OptimizerCase(lambda: RMSprop(1e-3, smoothing=0.9, epsilon=1e-2, momentum=0.8, centered=True)),
     ],
-    Adam: [OptimizerCase(Adam), OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), epsilon=1e-4, weight_decay=0.1))],
+    Adam: [
+        OptimizerCase(Adam),
+        OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), epsilon=1e-4, weight_decay=0.1)),
+        OptimizerCase(lambda: Adam(0.01, betas=(0.8, 0.9), amsgrad=True)),
+    ],
     AdamW: [OptimizerCase(AdamW), OptimizerCase(lambda: AdamW(0.01, betas=(0.8, 0.9), weight_decay=0.3))],
+    Adamax: [OptimizerCase(lambda: Adamax(0.01, betas=(0.8, 0.9), epsilon=1e-4))],
+    NAdam: [OptimizerCase(lambda: NAdam(0.01, betas=(0.8, 0.9), momentum_decay=0.1))],
+    RAdam: [OptimizerCase(lambda: RAdam(0.01, betas=(0.8, 0.95), epsilon=1e-4))],
+    Lion: [OptimizerCase(lambda: Lion(0.01, betas=(0.8, 0.9), weight_decay=0.3))],
     Rprop: [OptimizerCase(Rprop), OptimizerCase(lambda: Rprop(0.02, factors=(0.4, 1.3), sizes=(1e-4, 0.05)))],
 }
 
@@ -498,7 +624,10 @@ TABLES: dict[type[Any], Mapping[type[Any], list[Any]]] = {
 
 
 def concrete(base: type[T]) -> list[type[T]]:
-    """Return every class that a module of the package defines and that can be made, whether exported or not."""
+    """Return every class that a module of the package defines and that can be made, whether exported or not.
+
+    A private class, which no user's model holds, is left to the tests of its file.
+    """
     names = [module.name for module in pkgutil.walk_packages(nanonet.__path__, "nanonet.")]
     modules = [nanonet, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
     found = {
@@ -506,7 +635,7 @@ def concrete(base: type[T]) -> list[type[T]]:
         for module in modules
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, base) and value is not base and not inspect.isabstract(value)
-        if value.__module__.partition(".")[0] == "nanonet"
+        if value.__module__.partition(".")[0] == "nanonet" and not value.__name__.startswith("_")
     }
     return list(found)
 

@@ -20,6 +20,11 @@ def strict() -> Iterator[None]:
     never assigned or are added to, shapes are compared with ``output_shape``, the two backward methods are compared,
     and the first NaN or infinity is attributed to its layer.
 
+    Returns
+    -------
+    context manager
+        For a ``with`` statement.
+
     Raises
     ------
     ContractError

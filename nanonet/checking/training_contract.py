@@ -99,6 +99,13 @@ def warn_of_outputs(model: Layer, loss: Loss) -> None:
         )
 
 
+def warn_of_frozen(tree: Tree) -> None:
+    """Warn about a fit that changes nothing: all parameters are frozen, and there is no buffer."""
+    states = tree.states.values()
+    if states and all(isinstance(state, Parameter) and not state.trainable for state in states):
+        warnings.warn("fit: all parameters are frozen, so nothing is trained; write model.unfreeze()", stacklevel=2)
+
+
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
     """Return the layers of user-defined classes, by path."""
     return [(path, layer) for path, layer in tree.layers.items() if not is_own(type(layer))]

@@ -267,6 +267,11 @@ class Chain(Layer):
             Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
             layer may mix samples.
 
+        Returns
+        -------
+        array, or tuple of arrays
+            In the model's dtype.
+
         Raises
         ------
         ShapeError
@@ -308,7 +313,12 @@ class Chain(Layer):
     # ---- state dict
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Return a copy of every parameter and buffer, by name."""
+        """Return a copy of every parameter and buffer, by name.
+
+        Returns
+        -------
+        dict of array
+        """
         return {name: np.array(state.value, order="C") for name, state in Tree(self).states.items()}
 
     if TYPE_CHECKING:  # for those who hold a Chain: every one of them is a Sequential, which has it

@@ -210,9 +210,9 @@ def as_numbers(data: Any, owner: object, name: str = "") -> npt.NDArray[Any]:
             f"{_subject(owner, name)}: expected rows of equal length, got a list whose parts differ in length"
         ) from None
     if array.dtype.kind not in "fiub":
-        is_text = array.dtype.kind in "US" and array.size > 0
-        what = f"text, such as {array.item(0)!r:.40}" if is_text else f"{type(data).__name__} of dtype {array.dtype}"
-        raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}")
+        such_as = f", such as {array.item(0)!r:.40}" if array.dtype.kind in "USO" and array.size > 0 else ""
+        what = "text" if array.dtype.kind in "US" and such_as else f"{type(data).__name__} of dtype {array.dtype}"
+        raise TypeError(f"{_subject(owner, name)}: expected numbers, got {what}{such_as}")
     return array
 
 

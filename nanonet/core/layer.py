@@ -101,14 +101,46 @@ class Layer(Extensible, ABC):
 
     @abstractmethod
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Any]:
-        """Return the output for x, and the cache for ``backward``."""
+        """Return the output for x, and the cache for ``backward``.
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays
+            Shape (batch, ...), in the model's dtype.
+        training : bool
+            Whether a step of training follows, as Dropout and BatchNorm must know.
+
+        Returns
+        -------
+        y : array, or tuple of arrays
+        cache : object
+        """
 
     @abstractmethod
     def backward(self, grad: Arrays, cache: Any) -> Array:
-        """Take dE/dy, assign dE/dparameter to the ``grad`` of each own parameter, and return dE/dx."""
+        """Take dE/dy, assign dE/dparameter to the ``grad`` of each own parameter, and return dE/dx.
+
+        Parameters
+        ----------
+        grad : array, or tuple of arrays
+            dE/dy, of the shape of y.
+        cache : object
+            As ``forward`` returned it.
+
+        Returns
+        -------
+        array, or tuple of arrays
+            dE/dx, of the shape of x.
+        """
 
     def backward_parameters(self, grad: Arrays, cache: Any) -> None:
-        """Assign the gradients of the parameters only; the lowest layer does not need dE/dx."""
+        """Assign the gradients of the parameters only; the lowest layer does not need dE/dx.
+
+        Parameters
+        ----------
+        grad, cache
+            As for ``backward``.
+        """
         self.backward(grad, cache)
 
     def output_shape(self, input_shape: Patterns) -> Shape | None:
@@ -118,6 +150,15 @@ class Layer(Extensible, ABC):
 
         The default checks ``input_shape`` and returns None. When a model is built, a length that is not yet known is
         passed as None, and any number of axes as ``...``; return None if that is not enough.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            Such as (3,), or ((3,), (8,)) for several inputs.
+
+        Returns
+        -------
+        tuple or None
 
         Raises
         ------
@@ -129,12 +170,23 @@ class Layer(Extensible, ABC):
         return None
 
     def owned_parts(self) -> Iterator[tuple[str, State | Layer]]:
-        """Yield the parts of the layer by name, in the order the attributes were set."""
+        """Yield the parts of the layer by name, in the order the attributes were set.
+
+        Yields
+        ------
+        name : str
+        part : Parameter, Buffer, Random or Layer
+        """
         for name, value in attributes(self):
             yield from found(name, value)
 
     def parameters(self) -> dict[str, Parameter]:
-        """Return every parameter of this layer and those below it by name, such as "0.weight", in order."""
+        """Return every parameter of this layer and those below it by name, such as "0.weight", in order.
+
+        Returns
+        -------
+        dict of Parameter
+        """
         named: dict[str, Parameter] = {}
         for name, part in self.owned_parts():
             inner = {"": part} if isinstance(part, Parameter) else part.parameters() if isinstance(part, Layer) else {}
@@ -155,6 +207,16 @@ class Layer(Extensible, ABC):
         """Call ``backward``, and add to the gradients instead of replacing them: for a layer called twice in one pass.
 
         A container that runs a layer forward several times calls ``backward`` for one of these, and this for the rest.
+
+        Parameters
+        ----------
+        grad, cache
+            As for ``backward``.
+
+        Returns
+        -------
+        array, or tuple of arrays
+            dE/dx.
         """
         before = [(parameter, parameter.grad.copy()) for parameter in self.parameters().values()]
         dx = self.backward(grad, cache)

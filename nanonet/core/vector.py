@@ -68,6 +68,17 @@ class Vector:
 
     A model inside another model, and a slice of a model, use a part of the outer vector.
 
+    Parameters
+    ----------
+    layer : Layer
+        Whose parameters they are.
+    source : Memory or Vector
+        What holds the numbers; for a model inside another one the outer vector.
+    start, stop : int
+        The part of it.
+    keeper : object
+        Kept alive with it: the model that a slice was taken from.
+
     Examples
     --------
     >>> from nanonet import Linear, Sequential

@@ -69,6 +69,10 @@ def plot_decision_boundary(
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+
     Raises
     ------
     ImportError
@@ -221,6 +225,10 @@ def plot_weights(layer: Layer, *, shape: Shape | None = None, units: int = 25, a
         Maximum number of units, or of output channels, to draw.
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Raises
     ------

@@ -57,12 +57,12 @@ class LayerTrace:
 
     @property
     def symbol(self) -> str:
-        """The symbol of its output: "a", the sums of a Linear or a convolution, or "y"."""
+        """The symbol of its output, "a", the sums of a Linear or a convolution, or "y"."""
         return "a" if self.is_dense or SUMS.of(self.layer) is not None else "y"
 
     @property
     def is_dense(self) -> bool:
-        """Whether its output is x Wᵀ + b: a Linear, or a subclass that does not override forward."""
+        """Whether its output is x Wᵀ + b, as that of a Linear, or of a subclass that does not override forward."""
         return is_plain(self.layer, Linear, "forward")
 
     @property

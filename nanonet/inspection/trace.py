@@ -40,6 +40,10 @@ class Trace(Record):
     loss : Loss or None
     value : float or None
         E, the mean over the samples; gradients are those of E.
+    whole : LayerTrace
+        The pass of the model itself.
+    layers : mapping of LayerTrace
+        By name.
 
     Examples
     --------
@@ -68,6 +72,15 @@ class Trace(Record):
 
     def sample(self, i: int) -> Trace:
         """Return the trace of one sample, with its own loss.
+
+        Parameters
+        ----------
+        i : int
+            Its place in the batch.
+
+        Returns
+        -------
+        Trace
 
         Raises
         ------
@@ -110,6 +123,15 @@ class Trace(Record):
     def draw(self, sample: int | None = None) -> Figure:
         """Draw the whole net with its numbers, for one sample, and return the figure.
 
+        Parameters
+        ----------
+        sample : int, optional
+            Which sample, if the trace holds several.
+
+        Returns
+        -------
+        Figure
+
         Raises
         ------
         ValueError
@@ -146,6 +168,10 @@ class Trace(Record):
         lang : {"en", "ja"}
         sample : int, optional
             Which sample, if the trace holds several.
+
+        Returns
+        -------
+        Explanation
 
         Raises
         ------

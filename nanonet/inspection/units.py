@@ -40,6 +40,10 @@ def plot_units(model: Chain, x: npt.ArrayLike, *, units: int = 12, resolution: i
     ax : matplotlib.axes.Axes, optional
         Axes to draw on; default: a new figure. Call ``plt.show()`` or save the figure to see it.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+
     Raises
     ------
     ImportError

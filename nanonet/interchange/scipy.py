@@ -13,9 +13,9 @@ from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import is_finite
 from nanonet.core.checks import finite_number, optional
 from nanonet.core.errors import NonFiniteError
-from nanonet.core.parameter import Parameter
 from nanonet.losses.loss import Loss
 from nanonet.models.sequential import Sequential
+from nanonet.optimizers.factors import Factors, expect_factors, factors_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def minimize(
     *,
     sample_weight: npt.ArrayLike | None = None,
     weight_decay: float = 0.0,
-    decays: Callable[[str, Parameter], bool] | None = None,
+    decays: Factors | None = None,
     tol: float | None = None,
     callback: Callable[[Any], object] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -54,13 +54,17 @@ def minimize(
         Shape (samples,).
     weight_decay : float
         Adds weight_decay / 2 times the sum of w^2 to the loss, whose gradient is that of an optimizer's weight_decay.
-    decays : callable, optional
-        Called with a parameter's name and the parameter; returns whether it decays. Default: all do.
+    decays : mapping or callable, optional
+        Factors on weight_decay by parameter, as for :class:`nanonet.Optimizer`. Default: 1.
     tol, options
         As for SciPy: ``options={"maxiter": 100}``.
     callback : callable, optional
         Called after each iteration with an OptimizeResult with ``x`` and ``fun``, with the model set to that point;
         StopIteration ends the search.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
 
     Raises
     ------
@@ -120,16 +124,15 @@ class Objective:
         loss: Loss,
         weight: npt.ArrayLike | None = None,
         decay: float = 0.0,
-        decays: Callable[[str, Parameter], bool] | None = None,
+        decays: Factors | None = None,
     ) -> None:
         self.model, self.loss = model, loss
         self._data = model.enter(x), target, weight
         parts = [np.full(parameter.size, parameter.trainable) for parameter in model.parameters().values()]
         self._moves = np.concatenate([np.zeros(0, bool), *parts])
-        shares = [
-            np.full(parameter.size, decay if decays is None or decays(name, parameter) else 0.0)
-            for name, parameter in model.parameters().items()
-        ]
+        parameters = model.parameters()
+        factors = factors_of(expect_factors(decays or {}, "minimize", "decays"), parameters, "minimize", "decays")
+        shares = [np.full(each.size, decay * factor) for each, factor in zip(parameters.values(), factors, strict=True)]
         self._decay = np.concatenate([np.zeros(0), *shares])[self._moves]
         if not self._moves.any():
             raise ValueError("minimize: expected a model with trainable parameters, got one that is all frozen")

@@ -12,7 +12,7 @@ from nanonet.core.checks import optional
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.interchange import torch_images, torch_modules
+from nanonet.interchange import torch_attention, torch_images, torch_modules, torch_recurrent
 from nanonet.interchange.overridden import overriding, replaced
 from nanonet.interchange.torch_checks import (
     check_global_hooks,
@@ -28,7 +28,7 @@ from nanonet.interchange.torch_pairs import Only as Only
 from nanonet.interchange.torch_pairs import pair as pair
 from nanonet.models.sequential import Sequential
 
-BUILT_IN = (torch_modules, torch_images)  # imported here to be registered
+BUILT_IN = (torch_modules, torch_images, torch_recurrent, torch_attention)  # imported here to be registered
 
 ENTER = "enter a module of yours by nanonet.interchange.torch.pair"
 
@@ -45,6 +45,10 @@ def to_torch(model: Chain, input_shape: Patterns | None = None) -> Any:
     input_shape : tuple of int, optional
         Without the batch axis; needed only where PyTorch has modules for one number of axes each, as for BatchNorm, and
         the layers before do not determine it. After a Linear, BatchNorm becomes BatchNorm1d unless told otherwise.
+
+    Returns
+    -------
+    torch.nn.Sequential
 
     Raises
     ------
@@ -83,6 +87,14 @@ def from_torch(module: Any) -> Sequential:
 
     It has the module's dtype, and parameters with ``requires_grad=False`` are frozen. ``model(x)`` equals
     ``module.eval()(x)``, in which Dropout is inactive.
+
+    Parameters
+    ----------
+    module : torch.nn.Sequential
+
+    Returns
+    -------
+    Sequential
 
     Raises
     ------

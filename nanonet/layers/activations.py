@@ -49,11 +49,33 @@ class Activation(Layer):
 
     @abstractmethod
     def function(self, a: Array) -> Array:
-        """Return f(a), in a new array of the shape and dtype of a."""
+        """Return f(a), in a new array of the shape and dtype of a.
+
+        Parameters
+        ----------
+        a : array
+            The pre-activation, shape (batch, ...).
+
+        Returns
+        -------
+        array
+            y.
+        """
 
     @abstractmethod
     def derivative(self, a: Array, y: Array) -> Array:
-        """Return f'(a); y = f(a) is passed in for reuse."""
+        """Return f'(a); y = f(a) is passed in for reuse.
+
+        Parameters
+        ----------
+        a, y : array
+            The pre-activation and the output, of one shape.
+
+        Returns
+        -------
+        array
+            In the shape of a.
+        """
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Any]:
         """Return y = f(x), and (x, y) for the backward pass."""
@@ -168,6 +190,11 @@ class Identity(Activation):
 class LeakyReLU(Activation):
     """y = a where a > 0, slope a elsewhere; y' = 1 or slope, at 0 slope, as in PyTorch (Maas et al. 2013).
 
+    Parameters
+    ----------
+    slope : float
+        Of the negative side.
+
     Examples
     --------
     >>> LeakyReLU(0.1).function(np.array([-2.0, 3.0]))
@@ -190,6 +217,11 @@ class LeakyReLU(Activation):
 
 class ELU(Activation):
     """y = a where a > 0, alpha (exp(a) - 1) elsewhere; y' = 1 or y + alpha (Clevert et al. 2016, eq. 15).
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the limit of y far on the negative side.
 
     Examples
     --------

@@ -69,6 +69,10 @@ def _bound(value: float | None, name: str, none: float) -> float:
 def ReLU6() -> Clip:
     """Return Clip(0.0, 6.0), called ReLU6 in PyTorch and Keras.
 
+    Returns
+    -------
+    Clip
+
     Examples
     --------
     >>> ReLU6()
@@ -79,6 +83,15 @@ def ReLU6() -> Clip:
 
 def Hardtanh(low: float = -1.0, high: float = 1.0) -> Clip:
     """Return Clip(low, high), with the name and default bounds of PyTorch's.
+
+    Parameters
+    ----------
+    low, high : float
+        Bounds of y.
+
+    Returns
+    -------
+    Clip
 
     Examples
     --------

@@ -25,19 +25,71 @@ class Call(Protocol):
     """What ``wire`` is given: ``call(layer, value)`` means ``layer(value)``; the methods join and split values."""
 
     def __call__(self, layer: Layer, value: Any) -> Any:
-        """Return the value, or for several outputs the tuple of values, of a layer; value may be a tuple of values."""
+        """Return the value, or for several outputs the tuple of values, of a layer; value may be a tuple of values.
+
+        Parameters
+        ----------
+        layer : Layer
+            A part of the composite.
+        value : object, or tuple of objects
+            Its input.
+
+        Returns
+        -------
+        object, or tuple of objects
+        """
 
     def add(self, *values: Any) -> Any:
-        """Return the sum of values of one shape."""
+        """Return the sum of values of one shape.
+
+        Parameters
+        ----------
+        *values : object
+
+        Returns
+        -------
+        object
+        """
 
     def multiply(self, *values: Any) -> Any:
-        """Return the elementwise product of values of one shape."""
+        """Return the elementwise product of values of one shape.
+
+        Parameters
+        ----------
+        *values : object
+
+        Returns
+        -------
+        object
+        """
 
     def concatenate(self, *values: Any, axis: int = -1) -> Any:
-        """Return values joined along an axis, with the batch as axis 0."""
+        """Return values joined along an axis, with the batch as axis 0.
+
+        Parameters
+        ----------
+        *values : object
+            Of one shape but for this axis.
+        axis : int
+
+        Returns
+        -------
+        object
+        """
 
     def split(self, value: Any, *sizes: int, axis: int = -1) -> tuple[Any, ...]:
-        """Return the pieces of a value along an axis; their sizes add up to its length."""
+        """Return the pieces of a value along an axis; their sizes add up to its length.
+
+        Parameters
+        ----------
+        value : object
+        *sizes : int
+        axis : int
+
+        Returns
+        -------
+        tuple of objects
+        """
 
 
 class Composite(Layer):
@@ -74,6 +126,17 @@ class Composite(Layer):
         """Return the output for x; ``call`` is a :class:`nanonet.layers.composite.Call`.
 
         For several inputs x is a tuple of values; for several outputs return a tuple.
+
+        Parameters
+        ----------
+        call : Call
+            Runs a layer, and joins or splits values.
+        x : object, or tuple of objects
+            To be passed on only.
+
+        Returns
+        -------
+        object, or tuple of objects
         """
 
     def forward(self, x: Arrays, *, training: bool = False) -> tuple[Array, Any]:

@@ -33,11 +33,28 @@ class Initializer(Recorded, ABC):
 
     @abstractmethod
     def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """Return the initial values of a parameter of this shape."""
+        """Return the initial values of a parameter of this shape.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the parameter.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+            In float64.
+        """
 
 
 class Constant(Initializer):
     """All entries have the given value.
+
+    Parameters
+    ----------
+    value : float
 
     Examples
     --------
@@ -62,7 +79,13 @@ class Zeros(Initializer):
 
 
 class Uniform(Initializer):
-    """Uniform on [low, high)."""
+    """Uniform on [low, high).
+
+    Parameters
+    ----------
+    low, high : float
+        Of low <= high.
+    """
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = finite_number(low, "Uniform", "low"), finite_number(high, "Uniform", "high")
@@ -75,7 +98,12 @@ class Uniform(Initializer):
 
 
 class Normal(Initializer):
-    """Normal with the given standard deviation and mean."""
+    """Normal with the given standard deviation and mean.
+
+    Parameters
+    ----------
+    deviation, mean : float
+    """
 
     def __init__(self, deviation: float, mean: float = 0.0) -> None:
         self.deviation = finite_number(deviation, "Normal", "deviation", low=0)

@@ -131,6 +131,10 @@ class Reparametrised(Layer):
         """Return a copy of inner in which the weight as computed in inference stands for good, such as for an export.
 
         It belongs to no model.
+
+        Returns
+        -------
+        Layer
         """
         weight, _ = self.rule.forward(self._parameter().value[np.newaxis])
         made: Any = _with(self.inner, self.name, self._parameter().twin(_memory=None, _value=weight[0]))
@@ -184,7 +188,18 @@ class Rule(Layer):
         """
 
     def inverse(self, weight: Array) -> Array:
-        """Return W for an initial weight, such that the rule gives it, or one near it. Default: the weight itself."""
+        """Return W for an initial weight, such that the rule gives it, or one near it. Default: the weight itself.
+
+        Parameters
+        ----------
+        weight : array
+            The initial weight of the layer.
+
+        Returns
+        -------
+        array
+            In the shape of weight.
+        """
         return weight
 
 

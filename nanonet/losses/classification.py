@@ -149,7 +149,18 @@ class CrossEntropy(Loss):
         return share if weight is None or weight.ndim == 1 else np.moveaxis(share, -1, self.axis)
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return softmax(logits) along the axis of the classes."""
+        """Return softmax(logits) along the axis of the classes.
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ..., classes).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         array = float_array(logits, self, "logits")
         if array.ndim == 1:
             return softmax(array)

@@ -70,14 +70,54 @@ class Loss(Extensible, ABC):
 
     @abstractmethod
     def function(self, prediction: Array, target: Array) -> Array:
-        """Return eᵢ, one number per sample, shape (batch,); or more of them, in the shape of :meth:`counts`."""
+        """Return eᵢ, one number per sample, shape (batch,); or more of them, in the shape of :meth:`counts`.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...), as :meth:`check` returns them.
+
+        Returns
+        -------
+        array
+            Shape (batch,), or that of :meth:`counts`.
+        """
 
     @abstractmethod
     def derivative(self, prediction: Array, target: Array) -> Array:
-        """Return deᵢ/dprediction, of the shape of prediction."""
+        """Return deᵢ/dprediction, of the shape of prediction.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for ``function``.
+
+        Returns
+        -------
+        array
+            In the shape of prediction.
+        """
 
     def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> tuple[float, Any]:
-        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64."""
+        """Return E and the cache for ``backward``. Arguments are as :meth:`check` returns them, weight in float64.
+
+        Parameters
+        ----------
+        prediction, target : array
+            Shape (batch, ...).
+        weight : array or None
+            Shape (batch,).
+
+        Returns
+        -------
+        value : float
+        cache : object
+
+        Raises
+        ------
+        ShapeError
+            If ``function`` does not return one number per sample.
+        """
         each = self.function(prediction, target)
         samples = (prediction[0] if isinstance(prediction, tuple) else prediction).shape[:1]
         if each.shape != samples and each.shape != self._counted(target):
@@ -88,7 +128,23 @@ class Loss(Extensible, ABC):
         return self.mean(each, target, weight), (prediction, target, weight)
 
     def backward(self, cache: Any) -> Array:
-        """Return dE/dprediction."""
+        """Return dE/dprediction.
+
+        Parameters
+        ----------
+        cache : object
+            As ``forward`` returned it.
+
+        Returns
+        -------
+        array
+            In the shape and dtype of prediction.
+
+        Raises
+        ------
+        ShapeError
+            If ``derivative`` does not return the shape of prediction.
+        """
         prediction, target, weight = cache
         grad = self.derivative(prediction, target)
         if isinstance(prediction, tuple):
@@ -127,6 +183,15 @@ class Loss(Extensible, ABC):
 
         Where ``function`` returns several numbers a sample, such as one for each label of a sequence, shape
         (batch, time), it is of that shape, and so may be the weights; a weight of a sample then is that of all of them.
+
+        Parameters
+        ----------
+        target : array
+
+        Returns
+        -------
+        array or None
+            Shape (batch,), or that of the labels.
         """
         return None
 
@@ -175,7 +240,24 @@ class Loss(Extensible, ABC):
         )
 
     def check_target(self, prediction: Array, target: object) -> Array:
-        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts."""
+        """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ...).
+        target : array
+            As the user gave it.
+
+        Returns
+        -------
+        array
+
+        Raises
+        ------
+        ShapeError
+            If target does not have the shape that belongs to prediction.
+        """
         if self.integer_target:
             array: npt.NDArray[Any] = as_integers(target, self, "target")
             expected = prediction.shape[:-1]
@@ -186,7 +268,19 @@ class Loss(Extensible, ABC):
         return array
 
     def draw_target(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones."""
+        """Return a random target for a prediction of this shape, for gradient checks; override to draw valid ones.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the prediction, with the batch axis.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+        """
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def draw_prediction(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:

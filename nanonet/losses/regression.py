@@ -249,7 +249,18 @@ class PoissonNLL(Loss):
         return slope
 
     def expected(self, prediction: npt.ArrayLike) -> Array:
-        """Return exp(prediction), the mean of the target; the prediction itself without log_input."""
+        """Return exp(prediction), the mean of the target; the prediction itself without log_input.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ...).
+
+        Returns
+        -------
+        array
+            In the shape of prediction.
+        """
         array = float_array(prediction, self, "prediction")
         return _exp(array) if self.log_input else array
 

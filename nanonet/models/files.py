@@ -92,6 +92,10 @@ def load(path: str | os.PathLike[str], layers: Mapping[str, type[Layer]] | None 
     layers : mapping, optional
         Your own classes, by their names in the file: ``load(path, layers={"Scale": Scale})``.
 
+    Returns
+    -------
+    Sequential
+
     Raises
     ------
     ValueError
@@ -156,6 +160,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Numbers]:
     path : str or Path
         Ends in .npz or .safetensors.
 
+    Returns
+    -------
+    dict of array
+
     Raises
     ------
     ValueError
@@ -180,9 +188,12 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Numbers]:
 
 
 def _path(path: str | os.PathLike[str], owner: str) -> Path:
-    pickled = str(path).endswith((".pt", ".pth", ".pkl"))
-    hint = "; a pickle could run anything: write it with safetensors.torch.save_file(module.state_dict(), ...)"
-    return path_to(path, owner, ".npz", ".safetensors", hint=hint if pickled else "")
+    hint = ""
+    if str(path).endswith((".pt", ".pth", ".pkl")):
+        hint = "; a pickle could run anything: write it with safetensors.torch.save_file(module.state_dict(), ...)"
+    elif str(path).endswith(".onnx"):
+        hint = "; for ONNX write from nanonet.interchange import onnx"
+    return path_to(path, owner, ".npz", ".safetensors", hint=hint)
 
 
 def _format_of(path: Path) -> tuple[Callable[..., None], Callable[[Path], Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import is_several, unseeded
+from nanonet.core.checks import is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
@@ -25,6 +24,7 @@ from nanonet.models.loading import load_states
 from nanonet.models.sampling import sampled
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.class_weight import ClassWeights
+from nanonet.training.described import described_by
 from nanonet.training.history import History
 from nanonet.training.metrics.evaluation import CHUNK, evaluate
 from nanonet.training.metrics.named import Metrics
@@ -33,27 +33,7 @@ from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
 
-@contextmanager
-def seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Make each Sequential that is built without rng within the block use this one; it holds for this thread alone.
-
-    Examples
-    --------
-    >>> from nanonet import Linear, Sequential
-    >>> def weight() -> float:
-    ...     with seeded(np.random.default_rng(0)):
-    ...         return Sequential(Sequential(Linear(1, 1))).vector.value[0]
-    >>> weight() == weight()
-    np.True_
-    """
-    token = unseeded.set(rng)
-    try:
-        yield
-    finally:
-        unseeded.reset(token)
-
-
-class Sequential(Derivatives):
+class Sequential(Derivatives, Chain):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
     Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.
@@ -108,6 +88,10 @@ class Sequential(Derivatives):
         input_shape : tuple of int, optional
             Without the batch axis; needed only if the first layer does not determine it.
 
+        Returns
+        -------
+        str
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Sigmoid
@@ -125,6 +109,27 @@ class Sequential(Derivatives):
 
     def loss_and_grad(self, x: Any, target: Any, loss: Loss, *, training: bool = False) -> tuple[float, Array]:
         """Return the loss and a copy of the flat gradient, shape (size,), without taking a step.
+
+        Parameters
+        ----------
+        x, target : array
+            Shape (batch, ...), as ``fit`` takes them.
+        loss : Loss
+        training : bool
+            Whether the pass is one of training, with dropout and the batch's own statistics.
+
+        Returns
+        -------
+        loss : float
+        grad : array
+            In the order of ``vector.value``.
+
+        Raises
+        ------
+        ShapeError
+            If x does not fit the model, or target the prediction.
+        ValueError
+            If no sample of the batch counts.
 
         Examples
         --------
@@ -205,6 +210,10 @@ class Sequential(Derivatives):
         loss : Loss, optional
             Required with target.
 
+        Returns
+        -------
+        Trace
+
         Raises
         ------
         ShapeError
@@ -238,6 +247,11 @@ class Sequential(Derivatives):
             Whether everything has to fit; if not, what fits is loaded, and the result, ``loaded``, ``missing``,
             ``unexpected`` and ``misfits``, names that and the rest.
 
+        Returns
+        -------
+        tuple or None
+            The report; None if strict.
+
         Raises
         ------
         ShapeError
@@ -261,6 +275,15 @@ class Sequential(Derivatives):
 
         Their buffers, such as BatchNorm's running statistics, still change in training.
 
+        Parameters
+        ----------
+        until : int, optional
+
+        Raises
+        ------
+        TypeError
+            If until is no integer.
+
         Examples
         --------
         >>> from nanonet import Linear, Sequential, Tanh
@@ -270,6 +293,11 @@ class Sequential(Derivatives):
         ['2.weight', '2.bias']
         >>> model.unfreeze()
         """
+        if not isinstance(until, int | np.integer | None):
+            raise TypeError(
+                f"freeze: expected until as a number of layers, as in model[:until], got {until!r}; "
+                "for one layer write model[0].freeze()"
+            )
         for layer in self.layers[:until]:
             layer.freeze()
         if until is None:
@@ -281,6 +309,7 @@ class Sequential(Derivatives):
             recheck(self, x, training, backward=backward)
         raise error
 
+    @described_by(Trainer, Trainer.fit)
     def fit(
         self,
         x: Any,
@@ -305,8 +334,18 @@ class Sequential(Derivatives):
     ) -> History:
         """Train with a fresh optimizer state, and return the losses of every epoch.
 
-        Takes what :class:`nanonet.Trainer` and :meth:`nanonet.Trainer.fit` take, and raises what they raise; but for
-        ``until_epoch``, since every such fit begins at epoch 1.
+        It is :meth:`nanonet.Trainer.fit` of a new :class:`nanonet.Trainer`, so every such fit begins at epoch 1. Ctrl-C
+        ends it after the last completed step; the history is returned, with ``interrupted`` set.
+
+        Parameters
+        ----------
+        epochs : int
+            Number of passes over all samples.
+
+        Raises
+        ------
+        TypeError
+            If loss, optimizer or epochs is missing, or not of such a kind.
 
         Examples
         --------
@@ -332,6 +371,7 @@ class Sequential(Derivatives):
             verbose=verbose,
         )
 
+    @described_by(evaluate)
     def evaluate(
         self,
         x: Any,
@@ -343,25 +383,6 @@ class Sequential(Derivatives):
         sample_weight: npt.ArrayLike | None = None,
     ) -> Any:
         """Return the loss on data in inference mode, in batches; with metrics, a dict of the loss and their values.
-
-        Parameters
-        ----------
-        x, target : array
-            As ``fit`` takes them; with target=None, x is an iterable of batches.
-        loss : Loss
-        metrics : sequence, or mapping from names, of metrics, optional
-            As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
-        batch_size : int
-            Number of samples per forward pass, to limit memory.
-        sample_weight : array, optional
-            Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
-
-        Raises
-        ------
-        ShapeError
-            If shapes do not match.
-        ValueError
-            If the total weight is 0.
 
         Examples
         --------

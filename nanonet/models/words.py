@@ -10,13 +10,16 @@ from typing import Any
 
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called, hinting
-from nanonet.core.parameter import State
+from nanonet.core.parameter import Parameter, State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
+from nanonet.layers.recurrent.recurrent import Recurrent
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.losses.classification import CrossEntropy
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.optimizers.sgd import SGD
+from nanonet.training.callbacks import Checkpoint, EarlyStopping
 from nanonet.training.history import History
 from nanonet.training.trainer import Trainer
 
@@ -29,12 +32,15 @@ LOSSES = {
     "CosineEmbeddingLoss": "CosineEmbedding",
     "CrossEntropyLoss": "CrossEntropy",
     "GaussianNLLLoss": "GaussianNLL",
+    "HingeEmbeddingLoss": "HingeEmbedding",
     "HuberLoss": "Huber",
     "KLDivLoss": "KLDivergence",
     "KLDivergenceLoss": "KLDivergence",
     "L1Loss": "MeanAbsoluteError",
     "MSE": "MeanSquaredError",
     "MSELoss": "MeanSquaredError",
+    "MarginRankingLoss": "MarginRanking",
+    "MultiMarginLoss": "MultiMargin",
     "NLLLoss": "CrossEntropy",
     "PinballLoss": "Quantile",
     "PoissonNLLLoss": "PoissonNLL",
@@ -61,9 +67,14 @@ LOSSES = {
     "triplet": "Triplet",
 }
 OPTIMIZERS = {
+    "adadelta": "Adadelta",
     "adagrad": "Adagrad",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
+    "lion": "Lion",
+    "nadam": "NAdam",
+    "radam": "RAdam",
     "rmsprop": "RMSprop",
     "rprop": "Rprop",
     "sgd": "SGD",
@@ -71,40 +82,89 @@ OPTIMIZERS = {
 METRICS = {"acc": "accuracy", "accuracy": "accuracy", "binary_accuracy": "binary_accuracy"}
 
 NAMES = LOSSES | {
+    "AveragedModel": "AveragedWeights",
     "BatchNorm1d": "BatchNorm",
     "BatchNorm2d": "BatchNorm",
     "BatchNormalization": "BatchNorm",
+    "CSVLogger": "CSVLog",
     "Conv1D": "Conv1d",
     "Conv2D": "Conv2d",
     "Conv2DTranspose": "ConvTranspose2d",
+    "ConstantPad2d": "Pad",
+    "CosineAnnealingLR": "CosineRate",
     "DataLoader": "batches",
     "Dense": "Linear",
+    "ExponentialMovingAverage": "AveragedWeights",
+    "ExponentialLR": "ExponentialRate",
     "Functional": "Composite",
+    "Nadam": "NAdam",
     "GlobalAveragePooling2D": "GlobalAvgPool",
     "LayerNormalization": "LayerNorm",
+    "LearningRateScheduler": "Schedule",
     "MaxPooling2D": "MaxPool2d",
     "Model": "Sequential",
+    "ModelCheckpoint": "Checkpoint",
     "Module": "Layer",
+    "OneCycleLR": "OneCycleRate",
     "ReduceLROnPlateau": "ReduceOnPlateau",
+    "ReflectionPad2d": "Pad",
+    "ReplicationPad2d": "Pad",
+    "SimpleRNN": "RNN",
+    "StepLR": "StepRate",
     "Swish": "SiLU",
     "UpSampling2D": "Upsample",
+    "f1_score": "f1",
     "gradcheck": "check_gradients",
+    "load_model": "load",
+    "precision_score": "precision",
+    "r2_score": "r2",
+    "recall_score": "recall",
     "relu": "ReLU",
+    "roc_auc_score": "auc",
+    "save_model": "save",
     "sigmoid": "Sigmoid",
     "softmax": "Softmax",
     "tanh": "Tanh",
+    "update_bn": "estimate_statistics",
 }
 """Names of other libraries, and the nearest one of nanonet."""
 
 PACKAGES = ("callbacks", "functional", "layers", "losses", "metrics", "nn", "optim", "optimizers")
 
+NOT_NEEDED = {
+    "Input": "the first layer says its size: Linear(4, 8)",
+    "manual_seed": "write Sequential(..., rng=0), which fixes a whole run",
+    "no_grad": "model(x) keeps nothing for a backward pass",
+    "tensor": "NumPy arrays are taken as they are",
+    "to_categorical": "CrossEntropy takes labels from 0",
+    "train_test_split": "write fit(..., validation=0.2)",
+}
+"""Names of other libraries that nanonet has no use for, and why."""
+
+INTERCHANGE = {
+    "NanonetClassifier": "from nanonet.interchange.sklearn import NanonetClassifier",
+    "NanonetRegressor": "from nanonet.interchange.sklearn import NanonetRegressor",
+    "from_torch": "from nanonet.interchange.torch import from_torch",
+    "minimize": "from nanonet.interchange.scipy import minimize",
+    "onnx": "from nanonet.interchange import onnx",
+    "sklearn": "from nanonet.interchange.sklearn import NanonetClassifier",
+    "to_torch": "from nanonet.interchange.torch import to_torch",
+    "torch": "from nanonet.interchange.torch import from_torch, to_torch",
+}
+"""What works with other packages, and is imported by its own name."""
+
 METHODS = {
+    "append": "give all layers at once: Sequential(Linear(2, 3), Tanh(), ...)",
     "add": "give all layers at once: Sequential(Linear(2, 3), Tanh(), ...)",
     "compile": "give loss and optimizer to fit: model.fit(x, target, loss=..., optimizer=..., epochs=...)",
     "eval": "a model has no mode: predict is inference, a training step is training",
     "get_weights": "model.state_dict() returns all numbers by name",
     "load_weights": "write model.load_state_dict(nanonet.read_arrays(path))",
     "named_parameters": "write model.parameters(), which has them by name",
+    "pop": "a model keeps its layers: new = Sequential(copy.deepcopy(model[:-1]), Linear(8, 2))",
+    "predict_classes": "write model(x).argmax(axis=1)",
+    "predict_proba": "write loss.probabilities(model(x)), such as CrossEntropy().probabilities(model(x))",
+    "requires_grad_": "write model.freeze(), or model.unfreeze()",
     "save": "write nanonet.save(model, path)",
     "save_weights": "write nanonet.save(model, path)",
     "score": "write accuracy(model.predict(x), target), or use an estimator of nanonet.interchange.sklearn",
@@ -121,15 +181,33 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
     (
         Optimizer,
         {
+            "lr": "write optimizer.learning_rate",
             "minimize": "write fit, or Trainer(model, loss=..., optimizer=...).step(x, target)",
             "step": "write fit, or Trainer(model, loss=..., optimizer=...).step(x, target)",
             "zero_grad": "gradients are assigned, not added: there is nothing to reset",
         },
     ),
-    (History, {"history": 'it holds the numbers itself: history["loss"]'}),
+    (
+        History,
+        {
+            "history": 'it holds the numbers itself: history["loss"]',
+            "loss": 'write history["loss"]',
+            "val_loss": 'write history["validation_loss"]',
+        },
+    ),
+    (Parameter, {"requires_grad": "write parameter.trainable = False, or layer.freeze() for all of a layer"}),
     (Sequential, METHODS),
 ]
 """Classes, their attributes in other libraries, and what to write."""
+
+RECURRENT = {
+    "'batch_first'": "the batch is always axis 0",
+    "'hidden_size'": "sizes are explicit: LSTM(8, 64) reads 8 features and has a state of 64 numbers",
+    "'return_sequences'": 'y is the sequence; write output="last" for the last state alone',
+    "'return_state'": 'write output="all"',
+    "'stateful'": "write carry=batch_size",
+}
+"""Parts of the errors for the arguments of the recurrent layers, and what to write."""
 
 ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
     (
@@ -146,8 +224,33 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         "__init__",
         {"'weight'": "write class_weight=...", "positional arguments but": "such as class_weight=[1.0, 2.0]"},
     ),
+    (
+        EarlyStopping,
+        "__init__",
+        {
+            "'min_delta'": "write margin=...",
+            "'restore_best_weights'": "the best epoch's model is always restored",
+        },
+    ),
+    (
+        Checkpoint,
+        "__init__",
+        {"'save_best_only'": 'with monitor="validation_loss" the best epoch is kept beside the last, in run.best.npz'},
+    ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
-    (Optimizer, "__init__", {"setting lr": "write learning_rate=...", "setting eps": "write epsilon=..."}),
+    *((layer, "__init__", RECURRENT) for layer in (Recurrent, RNN)),
+    (
+        Optimizer,
+        "__init__",
+        {
+            "setting lr": "write learning_rate=...",
+            "setting eps": "write epsilon=...",
+            "setting alpha": "write smoothing=...",
+            "setting rho": "write smoothing=...",
+            "setting initial_accumulator_value": "write initial_sum=...",
+            "setting decoupled_weight_decay": "write decoupled=True",
+        },
+    ),
     (
         SGD,
         "__init__",
@@ -206,19 +309,25 @@ class Elsewhere:
         self.name, self.hint = name, hint
 
     def __get__(self, thing: object, owner: type) -> Any:
-        if thing is not None and self.name in vars(thing):
+        if self.name in getattr(thing, "__dict__", ()):
             return vars(thing)[self.name]
-        text = f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}"
-        raise AttributeError(text, name=self.name, obj=thing)
+        raise self._missing(thing, owner)
 
     def __set__(self, thing: object, value: object) -> None:
+        if not hasattr(thing, "__dict__"):
+            raise self._missing(thing, type(thing))
         vars(thing)[self.name] = value
+
+    def _missing(self, thing: object, owner: type) -> AttributeError:
+        text = f"{owner.__name__!r} object has no attribute {self.name!r}; {self.hint}"
+        return AttributeError(text, name=self.name, obj=thing)
 
 
 def _dir(thing: object) -> list[str]:
     """Return what ``dir`` lists: not these."""
     names = object.__dir__(thing)
-    return [n for n in names if n in vars(thing) or not isinstance(getattr_static(thing, n, None), Elsewhere)]
+    own = getattr(thing, "__dict__", ())
+    return [n for n in names if n in own or not isinstance(getattr_static(thing, n, None), Elsewhere)]
 
 
 def teach() -> None:
@@ -230,6 +339,7 @@ def teach() -> None:
             setattr(owner, name, Elsewhere(name, hint))
         setattr(owner, "__dir__", _dir)  # noqa: B010
     setattr(Layer, "__call__", _not_called)  # noqa: B010
+    setattr(Sequential, "__setitem__", _not_replaced)  # noqa: B010
     for name in ARITHMETIC:
         setattr(State, name, State.__array_ufunc__)
 
@@ -238,9 +348,20 @@ def _not_called(layer: Layer, *arguments: Any, **keywords: Any) -> Any:
     raise TypeError(f"{called(layer)}: a layer is called in a model: Sequential({called(layer)})(x)")
 
 
+def _not_replaced(model: Sequential, index: int, layer: object) -> None:
+    raise TypeError(
+        f"{type(model).__name__}: a model keeps its layers; build another one, such as "
+        "Sequential(copy.deepcopy(model[:-1]), Linear(8, 2))"
+    )
+
+
 def unknown_name(name: str) -> AttributeError:
     """Return the error for a name that nanonet does not have."""
     hint = f"; write nanonet.{NAMES[name]}" if name in NAMES else ""
+    if name in NOT_NEEDED:
+        hint = f"; {NOT_NEEDED[name]}"
+    if name in INTERCHANGE:
+        hint = f"; write {INTERCHANGE[name]}"
     if name in PACKAGES:
         hint = "; all names are in nanonet itself, such as nanonet.Linear"
     return AttributeError(f"module 'nanonet' has no attribute {name!r}{hint}", name=name)

@@ -8,9 +8,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from nanonet.core.arrays import Array
-from nanonet.core.checks import finite_number
+from nanonet.core.checks import finite_number, true_or_false
 from nanonet.optimizers.optimizer import LearningRate, Optimizer, Settings, Step
-from nanonet.optimizers.settings import expect_pair, quotient
+from nanonet.optimizers.settings import expect_betas, quotient
 
 
 class Adam(Optimizer):
@@ -22,7 +22,17 @@ class Adam(Optimizer):
         w <- w - learning_rate (m / c1) / (sqrt(s / c2) + epsilon)       c = 1 + b + ... + b^(t-1)
 
     m and s are discounted sums; m / c1 and s / c2 are the paper's bias-corrected means, which it computes from
-    (1 - b) m and (1 - b) s.
+    (1 - b) m and (1 - b) s. With ``amsgrad`` the largest s so far takes the place of s, so that the step sizes never
+    grow again (Reddi et al. 2018), as in PyTorch.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -31,20 +41,20 @@ class Adam(Optimizer):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
+        amsgrad: bool = False,
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
-        expect_pair(betas, name, "betas")
-        first, second = (finite_number(beta, name, "beta", low=0, high=1, open_high=True) for beta in betas)
-        self.betas = first, second
+        self.betas = expect_betas(betas, name)
         self.epsilon = finite_number(epsilon, name, "epsilon", low=0)
+        self.amsgrad = true_or_false(amsgrad, name, "amsgrad")
 
     def states(self) -> dict[str, float]:
-        """Return the discounted sums of g and of g^2."""
-        return {"sum": 0.0, "square_sum": 0.0}
+        """Return the discounted sums of g and of g^2 and, with amsgrad, the largest of the latter so far."""
+        return {"sum": 0.0, "square_sum": 0.0} | ({"largest_square_sum": 0.0} if self.amsgrad else {})
 
-    def update(self, value: Array, grad: Array, step: Step, total: Array, square_total: Array) -> None:
+    def update(self, value: Array, grad: Array, step: Step, total: Array, square_total: Array, *largest: Array) -> None:
         """Step by the mean over the root mean square; one array, small enough for the cache, holds all intermediates.
 
         sqrt(c2) is moved into epsilon and the rate, which saves a pass.
@@ -57,6 +67,8 @@ class Adam(Optimizer):
         between = grad * grad
         square_total *= b2
         square_total += between
+        if largest:
+            square_total = np.maximum(largest[0], square_total, out=largest[0])
 
         np.sqrt(square_total, out=between)
         between += epsilon
@@ -65,13 +77,15 @@ class Adam(Optimizer):
         value -= between
 
     @staticmethod
-    def rule(
-        w: Any, g: Any, total: Any, square_total: Any, b1: float, b2: float, epsilon: float, rate: float
-    ) -> tuple[Any, ...]:
-        """Return the new w and sums."""
+    def rule(w: Any, g: Any, total: Any, square_total: Any, *numbers: Any) -> tuple[Any, ...]:
+        """Return the new w and sums and, with amsgrad, the largest."""
+        b1, b2, epsilon, rate = numbers[-4:]
         total = b1 * total + g
         square_total = b2 * square_total + g * g
-        return w - rate * (total / (np.sqrt(square_total) + epsilon)), total, square_total
+        if len(numbers) == 4:
+            return w - rate * (total / (np.sqrt(square_total) + epsilon)), total, square_total
+        largest = np.maximum(numbers[0], square_total)
+        return w - rate * (total / (np.sqrt(largest) + epsilon)), total, square_total, largest
 
     def factors(self, step: Step) -> tuple[float, float, float, float]:
         """Return b1, b2, epsilon sqrt(c2), and the learning rate times sqrt(c2) / c1."""
@@ -83,13 +97,19 @@ class Adam(Optimizer):
         """Return the bounds on w and on the sums."""
         b1, b2, epsilon, rate = self.factors(step)
         total, square_total = b1 * state[0] + grad, b2 * state[1] + grad * grad
-        return value + quotient(rate * total, epsilon), [total, square_total]
+        largest = [max(most, square_total) for most in state[2:]]
+        return value + quotient(rate * total, epsilon), [total, square_total, *largest]
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: each step begins with w <- (1 - learning_rate weight_decay) w.
 
     Loshchilov and Hutter 2019, algorithm 2, in PyTorch's form. The default ``weight_decay`` is 0.01.
+
+    Parameters
+    ----------
+    learning_rate, betas, epsilon, **settings
+        As for :class:`Adam` and :class:`Optimizer`.
     """
 
     decay_is_decoupled = True
@@ -100,7 +120,8 @@ class AdamW(Adam):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
+        amsgrad: bool = False,
         **settings: Unpack[Settings],
     ) -> None:
         settings.setdefault("weight_decay", 1e-2)
-        super().__init__(learning_rate, betas=betas, epsilon=epsilon, **settings)
+        super().__init__(learning_rate, betas=betas, epsilon=epsilon, amsgrad=amsgrad, **settings)

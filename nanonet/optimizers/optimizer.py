@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from nanonet.core.arrays import Array
-from nanonet.core.checks import finite_number
+from nanonet.core.checks import finite_number, true_or_false
 from nanonet.core.errors import ContractError
 from nanonet.core.objects import Extensible, obey_override
 from nanonet.core.parameter import Parameter
+from nanonet.optimizers.factors import Factors, expect_factors
 
 LearningRate = float | Callable[[int], float]
 
@@ -36,9 +37,12 @@ class Settings(TypedDict, total=False):
     """Settings common to all optimizers; see :class:`Optimizer`."""
 
     weight_decay: float
-    decays: Callable[[str, Parameter], bool]
+    decoupled: bool
+    decays: Factors
+    rates: Factors
     clip_norm: float | None
     clip_value: float | None
+    maximize: bool
 
 
 class Optimizer(Extensible):
@@ -83,17 +87,25 @@ class Optimizer(Extensible):
         0 or more; or a schedule: any callable of the step, counted from 0.
     weight_decay : float
         Adds weight_decay * w to the gradient, after clipping.
-    decays : callable, optional
-        Called with a parameter's name and the parameter; returns whether it decays. Default: all do.
-        ``nanonet.weights_only`` excludes biases and norms.
+    decoupled : bool
+        Whether each step begins with w <- (1 - learning_rate weight_decay) w instead, which the rule does not see
+        (Loshchilov and Hutter 2019). Default: the class's ``decay_is_decoupled``, True for AdamW and Lion.
+    decays : mapping or callable, optional
+        Factors on weight_decay by parameter: a table from patterns of names, such as {"*.bias": 0}, of which the first
+        that matches counts; or a callable of (name, parameter) that returns the factor, or whether it decays. Default:
+        1. ``nanonet.weights_only`` excludes biases and norms.
+    rates : mapping or callable, optional
+        Factors on the learning rate by parameter, in the same two forms: {"0.*": 0.1}. Default: 1.
     clip_norm : float, optional
         Upper bound on the norm of all gradients together; they are scaled down to it.
     clip_value : float, optional
         Every entry of the gradient is clipped to ± this.
+    maximize : bool
+        Whether to move along the gradient, up the loss.
     """
 
-    decay_is_decoupled: ClassVar[bool] = False
-    """Whether weight decay is applied to the parameters directly, not through the gradient."""
+    decay_is_decoupled: bool = False
+    """Whether weight decay is applied to the parameters directly, not through the gradient; see ``decoupled``."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Reset what a class inherits that would contradict what it overrides: the latest of update and rule counts."""
@@ -112,11 +124,13 @@ class Optimizer(Extensible):
             raise TypeError(f"{name}: expected a subclass of Optimizer that overrides update, or rule")
         self.learning_rate = learning_rate
         self.weight_decay = finite_number(settings.get("weight_decay", 0.0), name, "weight_decay", low=0)
-        self.decays = settings.get("decays", _always)
-        if not callable(self.decays):
-            raise TypeError(f"{name}: expected decays as a callable of (name, parameter), got {self.decays!r}")
+        if "decoupled" in settings:
+            self.decay_is_decoupled = true_or_false(settings["decoupled"], name, "decoupled")
+        self.decays: Factors = expect_factors(settings["decays"], name, "decays") if "decays" in settings else {}
+        self.rates: Factors = expect_factors(settings["rates"], name, "rates") if "rates" in settings else {}
         self.clip_norm = _limit(settings.get("clip_norm"), name, "clip_norm")
         self.clip_value = _limit(settings.get("clip_value"), name, "clip_value")
+        self.maximize = true_or_false(settings.get("maximize", False), name, "maximize")
 
     @property
     def learning_rate(self) -> LearningRate:
@@ -131,6 +145,14 @@ class Optimizer(Extensible):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -150,7 +172,12 @@ class Optimizer(Extensible):
         return finite_number(number, f"{type(self).__name__}: schedule {schedule} at step {step}", "rate", low=0)
 
     def states(self) -> dict[str, float]:
-        """Return the names of the state vectors and the initial value of each."""
+        """Return the names of the state vectors and the initial value of each.
+
+        Returns
+        -------
+        dict of float
+        """
         return {}
 
     # `*state: Any, **nothing: Any` lets a subclass name its state vectors: update(self, value, grad, step, velocity).
@@ -158,6 +185,15 @@ class Optimizer(Extensible):
         """Update value and the state vectors, in the order of ``states``, in place; do not change grad.
 
         Default: by ``rule``, with arrays in the place of numbers.
+
+        Parameters
+        ----------
+        value, grad : array
+            Parameters and their gradients: a block of the model's vector.
+        step : Step
+            Its number and learning rate.
+        *state : array
+            The state vectors of the block.
         """
         for array, numbers in zip((value, *state), self.by_rule(value, grad, step, state), strict=True):
             array[:] = numbers
@@ -169,11 +205,35 @@ class Optimizer(Extensible):
         All are numbers of the model's dtype. Arithmetic and NumPy's functions of one number, such as ``np.sqrt``, serve
         for arrays as well. A rule with ``if``, ``min`` or ``max`` does not, and needs an ``update`` beside it; the
         compiled ``np.where`` would be slow.
+
+        Parameters
+        ----------
+        *numbers : float
+            w, g, the states and the factors.
+
+        Returns
+        -------
+        tuple of float
+            The new w and states.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class has no rule.
         """
         raise NotImplementedError
 
     def factors(self, step: Step) -> tuple[float, ...]:
-        """Return the last arguments of ``rule``, the same for all entries. Default: the learning rate."""
+        """Return the last arguments of ``rule``, the same for all entries. Default: the learning rate.
+
+        Parameters
+        ----------
+        step : Step
+
+        Returns
+        -------
+        tuple of float
+        """
         return (step.learning_rate,)
 
     def states_rule(self) -> bool:
@@ -208,26 +268,44 @@ class Optimizer(Extensible):
         """Return upper bounds on the absolute values in value and in each state vector after ``update``.
 
         The arguments are such bounds before the update, and one for the gradient. A finite bound saves every step the
-        backup from which it would be undone after an overflow. Default: infinity, nothing is known.
+        backup from which it would be undone after an overflow. They must not shrink when the learning rate grows, since
+        that of ``step`` is the largest of all parameters. Default: infinity, nothing is known.
+
+        Parameters
+        ----------
+        value, grad : float
+        state : list of float
+        step : Step
+
+        Returns
+        -------
+        value : float
+        state : list of float
         """
         return math.inf, []
 
     def scale(self, norm: Callable[[], float]) -> float:
-        """Return the factor that reduces the norm of the gradients to at most clip_norm."""
-        return 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
+        """Return the factor that reduces the norm of the gradients to at most clip_norm, below 0 to maximize."""
+        scale = 1.0 if self.clip_norm is None else min(1.0, self.clip_norm / (norm() + 1e-6))
+        return -scale if self.maximize else scale
 
-    def reach(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
-        """Return ``bounds`` including weight decay; clipping only makes the gradient smaller."""
+    def reach(
+        self, value: float, state: list[float], grad: float, step: Step, decays: float = 1.0
+    ) -> tuple[float, list[float]]:
+        """Return ``bounds`` including weight decay, of which decays is the largest factor.
+
+        Clipping only makes the gradient smaller.
+        """
         if self.weight_decay and self.decay_is_decoupled:
-            value *= max(1.0, step.learning_rate * self.weight_decay - 1)
+            value *= max(1.0, step.learning_rate * self.weight_decay * decays - 1)
         elif self.weight_decay:
-            grad += self.weight_decay * value
+            grad += self.weight_decay * decays * value
         return self.bounds(value, state, grad, step)
 
     def apply(
         self, value: Array, grad: Array, step: Step, state: list[Array], scale: float, decays: float | Array
     ) -> None:
-        """Clip the gradient, apply weight decay where decays is 1, and update a block."""
+        """Scale and clip the gradient, apply weight decay times the factors decays, and update a block."""
         if scale != 1.0:
             grad = grad * scale
         if self.clip_value is not None:
@@ -241,12 +319,18 @@ class Optimizer(Extensible):
         self.update(value, grad, step, *state)
 
 
-def _always(name: str, parameter: Parameter) -> bool:
-    return True
-
-
 def weights_only(name: str, parameter: Parameter) -> bool:
     """Return whether a parameter has two axes or more: biases and the gains of norms do not decay.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, such as "0.weight".
+    parameter : Parameter
+
+    Returns
+    -------
+    bool
 
     Examples
     --------

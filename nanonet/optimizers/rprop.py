@@ -20,6 +20,15 @@ class Rprop(Optimizer):
 
         d <- clip(d up, least, most) where g g' > 0;  clip(d down, least, most) and g <- 0 where g g' < 0
         w <- w - d sign(g);  g' <- g
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    factors : (float, float)
+        down and up.
+    sizes : (float, float)
+        least and most, the bounds of d.
     """
 
     def __init__(
@@ -32,6 +41,8 @@ class Rprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         name = type(self).__name__
+        if self.rates:
+            raise ValueError(f"{name}: rates would change nothing, since each entry has a step size of its own")
         for setting, pair in (("factors", factors), ("sizes", sizes)):
             expect_pair(pair, name, setting)
         self.down = finite_number(factors[0], name, "the first factor", low=0, high=1, open_high=True)

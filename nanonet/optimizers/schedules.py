@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.core.objects import Recorded
@@ -22,7 +23,16 @@ class Schedule(Recorded, ABC):
 
     @abstractmethod
     def __call__(self, step: int) -> float:
-        """Return the rate of a step, counted from 0."""
+        """Return the rate of a step, counted from 0.
+
+        Parameters
+        ----------
+        step : int
+
+        Returns
+        -------
+        float
+        """
 
 
 def _rate(rate: float, owner: object, name: str = "rate") -> float:
@@ -31,6 +41,14 @@ def _rate(rate: float, owner: object, name: str = "rate") -> float:
 
 class StepRate(Schedule):
     """rate * factor^(step // every).
+
+    Parameters
+    ----------
+    rate : float
+        Of the first steps.
+    every : int
+        Number of steps between two reductions.
+    factor : float
 
     Examples
     --------
@@ -51,6 +69,13 @@ class StepRate(Schedule):
 class ExponentialRate(Schedule):
     """rate * factor^step.
 
+    Parameters
+    ----------
+    rate : float
+        Of step 0.
+    factor : float
+        From one step to the next.
+
     Examples
     --------
     >>> ExponentialRate(0.1, factor=0.5)(2)
@@ -67,6 +92,13 @@ class ExponentialRate(Schedule):
 
 class CosineRate(Schedule):
     """Cosine annealing from rate to end, then constant (Loshchilov and Hutter 2017, without restarts).
+
+    Parameters
+    ----------
+    rate, end : float
+        The first and the last rate.
+    steps : int
+        After how many steps the last is reached.
 
     Examples
     --------
@@ -85,10 +117,139 @@ class CosineRate(Schedule):
         return _half_cosine(self.start, self.end, share)
 
 
+class CosineRestartRate(Schedule):
+    """Cosine annealing from rate to end, begun anew after every cycle (Loshchilov and Hutter 2017).
+
+    The first cycle has ``steps`` steps, each later one ``factor`` times as many: PyTorch's CosineAnnealingWarmRestarts.
+
+    Examples
+    --------
+    >>> schedule = CosineRestartRate(0.1, 2, factor=2)
+    >>> [round(schedule(step), 3) for step in range(8)]
+    [0.1, 0.05, 0.1, 0.085, 0.05, 0.015, 0.1, 0.096]
+    """
+
+    def __init__(self, rate: float, steps: int, *, factor: int = 1, end: float = 0.0) -> None:
+        self.start, self.end = _rate(rate, self), _rate(end, self, "end")
+        self.steps = positive_int(steps, "CosineRestartRate", "steps")
+        self.factor = positive_int(factor, "CosineRestartRate", "factor")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        if self.factor == 1:
+            return _half_cosine(self.start, self.end, step % self.steps / self.steps)
+        length = self.steps
+        while step >= length:
+            step, length = step - length, length * self.factor
+        return _half_cosine(self.start, self.end, step / length)
+
+
+class PolynomialRate(Schedule):
+    """end + (rate - end) (1 - step / steps)^power, then constant; with power 1 a straight line.
+
+    Examples
+    --------
+    >>> schedule = PolynomialRate(0.1, 4, power=2)
+    >>> schedule(0), schedule(2), schedule(4), schedule(5)
+    (0.1, 0.025, 0.0, 0.0)
+    """
+
+    def __init__(self, rate: float, steps: int, *, power: float = 1.0, end: float = 0.0) -> None:
+        self.start, self.end = _rate(rate, self), _rate(end, self, "end")
+        self.steps = positive_int(steps, "PolynomialRate", "steps")
+        self.power = finite_number(power, "PolynomialRate", "power", low=0)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        left = 1 - min(step / self.steps, 1.0)
+        return self.end + (self.start - self.end) * math.pow(left, self.power)
+
+
+class InverseTimeRate(Schedule):
+    """rate / (1 + decay * step).
+
+    Examples
+    --------
+    >>> InverseTimeRate(0.1, decay=0.01)(100)
+    0.05
+    """
+
+    def __init__(self, rate: float, *, decay: float) -> None:
+        self.start, self.decay = _rate(rate, self), _rate(decay, self, "decay")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        return self.start / (1 + self.decay * step)
+
+
+class NoamRate(Schedule):
+    """factor * width^(-1/2) * min(t^(-1/2), t * steps^(-3/2)), t = step + 1 (Vaswani et al. 2017, equation 3).
+
+    It grows linearly over ``steps`` steps and then falls as the root of their number; width is that of the model.
+
+    Examples
+    --------
+    >>> schedule = NoamRate(512, 4000)
+    >>> [round(schedule(step), 6) for step in (0, 1999, 3999, 15999)]
+    [0.0, 0.000349, 0.000699, 0.000349]
+    """
+
+    def __init__(self, width: int, steps: int, *, factor: float = 1.0) -> None:
+        self.width = positive_int(width, "NoamRate", "width")
+        self.steps = positive_int(steps, "NoamRate", "steps")
+        self.factor = _rate(factor, self, "factor")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        number = step + 1
+        return self.factor / math.sqrt(self.width) * min(1 / math.sqrt(number), number / math.pow(self.steps, 1.5))
+
+
+class PiecewiseRate(Schedule):
+    """Rates by the steps from which they hold: a table that begins at step 0.
+
+    A rate may be a schedule, which counts its steps from there.
+
+    Examples
+    --------
+    >>> schedule = PiecewiseRate({0: 0.1, 100: 0.01, 200: CosineRate(0.01, 50)})
+    >>> schedule(99), schedule(100), schedule(225)
+    (0.1, 0.01, 0.005)
+    """
+
+    def __init__(self, rates: Mapping[int, float | Callable[[int], float]]) -> None:
+        if not isinstance(rates, Mapping):
+            example = "such as {0: 0.1, 100: 0.01}"
+            raise TypeError(f"PiecewiseRate: expected a table from steps to rates, {example}, got {rates!r:.60}")
+        if 0 not in rates:
+            raise ValueError(f"PiecewiseRate: expected a table that begins at step 0, got {rates!r:.60}")
+        for step in rates.keys() - {0}:
+            positive_int(step, "PiecewiseRate", "a step")
+        self.steps = sorted(rates)
+        self.rates = [rates[step] for step in self.steps]
+        for step, rate in zip(self.steps, self.rates, strict=True):
+            if not callable(rate):
+                _rate(rate, self, f"rate from step {step}")
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of a step, counted from 0."""
+        place = bisect_right(self.steps, step) - 1
+        rate = self.rates[place]
+        return rate(step - self.steps[place]) if callable(rate) else float(rate)
+
+
 class WarmUp(Schedule):
     """Linear from start to the first rate of ``then`` over ``steps`` steps; then that rate or schedule follows.
 
     ``then`` counts its steps from the end of the warm-up.
+
+    Parameters
+    ----------
+    steps : int
+        Length of the warm-up.
+    then : float or callable
+    start : float
+        The rate of step 0.
 
     Examples
     --------
@@ -119,6 +280,14 @@ class OneCycleRate(Schedule):
 
     PyTorch's OneCycleLR with its defaults: the last step has number steps - 1, and the maximum is reached after the
     fraction ``up`` of the steps.
+
+    Parameters
+    ----------
+    most : float
+        The maximum.
+    steps : int
+        Of the whole training.
+    up, divide, end_divide : float
 
     Examples
     --------

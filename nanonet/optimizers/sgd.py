@@ -17,7 +17,17 @@ class SGD(Optimizer):
         v <- m v + g
         w <- w - learning_rate v                 or, with nesterov, w - learning_rate (g + m v)
 
-    Without momentum w <- w - learning_rate g. As in PyTorch, v does not include the learning rate.
+    Without momentum w <- w - learning_rate g. As in PyTorch, v does not include the learning rate, and with
+    ``dampening`` d it is m v + (1 - d) g from step 2 on.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    momentum : float
+        m; 0 for none.
+    nesterov : bool
+        Whether to look ahead; needs a momentum.
 
     Examples
     --------
@@ -31,13 +41,18 @@ class SGD(Optimizer):
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
+        dampening: float = 0.0,
         **settings: Unpack[Settings],
     ) -> None:
         super().__init__(learning_rate, **settings)
-        self.momentum = finite_number(momentum, type(self).__name__, "momentum", low=0)
+        name = type(self).__name__
+        self.momentum = finite_number(momentum, name, "momentum", low=0)
         self.nesterov = bool(nesterov)
+        self.dampening = finite_number(dampening, name, "dampening", low=0, high=1)
         if nesterov and self.momentum == 0:
-            raise ValueError(f"{type(self).__name__}: nesterov needs a momentum above 0")
+            raise ValueError(f"{name}: nesterov needs a momentum above 0")
+        if self.dampening and (nesterov or self.momentum == 0):
+            raise ValueError(f"{name}: dampening needs a momentum above 0, and no nesterov")
 
     def states(self) -> dict[str, float]:
         """Return the velocity, with momentum."""
@@ -50,7 +65,7 @@ class SGD(Optimizer):
             return
         (velocity,) = state
         velocity *= self.momentum
-        velocity += grad
+        velocity += grad if not self.dampening or step.number == 1 else (1 - self.dampening) * grad
         value -= step.learning_rate * (grad + self.momentum * velocity if self.nesterov else velocity)
 
     @staticmethod
@@ -59,16 +74,19 @@ class SGD(Optimizer):
         if len(numbers) == 1:
             (rate,) = numbers
             return (w - rate * g,)
-        velocity, momentum, along, ahead, rate = numbers
+        velocity, momentum, along, ahead, rate = numbers[:5]
+        if len(numbers) == 6:
+            g = numbers[5] * g
         velocity = momentum * velocity + g
         return w - rate * (along * g + ahead * velocity), velocity
 
     def factors(self, step: Step) -> tuple[float, ...]:
-        """Return the learning rate; with momentum after m and the shares of g and v in the step."""
+        """Return the learning rate; with momentum after m and the shares of g and v, and before that of a damped g."""
         if not self.momentum:
             return (step.learning_rate,)
         along, ahead = (1.0, self.momentum) if self.nesterov else (0.0, 1.0)
-        return self.momentum, along, ahead, step.learning_rate
+        damped = (1.0 if step.number == 1 else 1 - self.dampening,) if self.dampening else ()
+        return self.momentum, along, ahead, step.learning_rate, *damped
 
     def bounds(self, value: float, state: list[float], grad: float, step: Step) -> tuple[float, list[float]]:
         """Return the bounds on w and on the velocity."""

@@ -1,4 +1,7 @@
-"""What makes a step atomic: Blocks, which can be restored; Bounds, by which they need not be; Shield, for signals."""
+"""What makes a step atomic: Blocks, which can be restored; Bounds, by which they need not be; Shield, for signals.
+
+``on_all_ranks`` is the same for a fit in several processes: it ends in all of them, or is interrupted in all.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,7 +22,12 @@ from nanonet.core.arrays import Array, is_finite
 from nanonet.core.parameter import Parameter
 from nanonet.core.vector import Vector
 from nanonet.optimizers.compiled import Sweep, prepare, why_not
+from nanonet.optimizers.factors import factors_of
 from nanonet.optimizers.optimizer import Optimizer, Step
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 BLOCK = 32768  # entries of the vector that stay in the CPU cache during an update
 SHARED = 2**18  # entries of a block that a compiled rule passes over, where threads share them
@@ -34,7 +44,7 @@ class Blocks:
     parameters : mapping
         All parameters of the vector by name, in order.
     optimizer : Optimizer
-        Says which parameters decay.
+        Says which parameters decay, and by which rates they learn.
     fast : bool
         Whether to compile the optimizer's rule if that pays.
     shared : bool
@@ -44,6 +54,8 @@ class Blocks:
     ----------
     sweep : class, optional
         What applies the optimizer to a block where its rule is compiled.
+    fastest, most_decay : float
+        The largest factors on the learning rate and on weight decay.
     """
 
     def __init__(
@@ -62,14 +74,15 @@ class Blocks:
         self._most = BLOCK if not self.sweep else SHARED if shared else max(value.size, 1)
         self._value, self._grad, self._states = value, grad, states
         self._parameters, self._optimizer = dict(parameters), optimizer
+        self.fastest = self.most_decay = 1.0
         self._known: dict[tuple[bool, ...], list[Block]] = {}  # by which parameters are trainable, the latest last
         self._copies: list[Array] = []  # shared by all blocks, made when first needed
 
     def trainable(self) -> list[Block]:
         """Return the blocks of the parameters that are trainable now; whoever freezes back and forth gets them again.
 
-        They end at frozen parameters and, unless a compiled rule reads each number but once, where a piece would not
-        fit the cache.
+        They end at frozen parameters, where the factor on the learning rate changes and, unless a compiled rule reads
+        each number but once, where a piece would not fit the cache.
         """
         key = tuple([parameter.trainable for parameter in self._parameters.values()])
         blocks = self._known.pop(key, None)
@@ -89,7 +102,13 @@ class Blocks:
             start += parameter.size
 
     def _cut(self) -> list[Block]:
-        decays = _decays(self._value, self._parameters, self._optimizer)
+        optimizer, parameters = self._optimizer, self._parameters
+        rates, shares = (
+            factors_of(given, parameters, type(optimizer).__name__, setting) if given else [1.0] * len(parameters)
+            for setting, given in (("rates", optimizer.rates), ("decays", optimizer.decays))
+        )
+        self.fastest, self.most_decay = max(rates, default=1.0), max(shares, default=1.0)
+        decays = _spread(shares, self._value, parameters)
         return [
             Block(
                 self._value[span],
@@ -97,8 +116,9 @@ class Blocks:
                 [state[span] for state in self._states],
                 decays[span] if isinstance(decays, np.ndarray) else decays,
                 lambda span=span: [copy[span] for copy in self._room()],  # type: ignore[misc]  # bound to this span
+                None if rate == 1 else rate,
             )
-            for span in _runs(list(self._parameters.values()), self._most)
+            for span, rate in _runs(list(parameters.values()), rates, self._most)
         ]
 
     def _room(self) -> list[Array]:
@@ -114,15 +134,24 @@ class Block:
     Attributes
     ----------
     decays : float or array
-        Whether weight decay applies: 1 or 0, for the whole block or entry by entry.
+        The factor on weight decay, for the whole block or entry by entry.
+    rate : float, optional
+        The factor on the learning rate.
     """
 
-    __slots__ = ("_room", "changing", "decays", "grad", "kept", "state", "value")
+    __slots__ = ("_room", "changing", "decays", "grad", "kept", "rate", "state", "value")
 
     def __init__(
-        self, value: Array, grad: Array, state: list[Array], decays: float | Array, room: Callable[[], list[Array]]
+        self,
+        value: Array,
+        grad: Array,
+        state: list[Array],
+        decays: float | Array,
+        room: Callable[[], list[Array]],
+        rate: float | None,
     ) -> None:
         self.value, self.grad, self.state, self.decays, self._room = value, grad, state, decays, room
+        self.rate = rate
         self.changing = (value, *state)
         self.kept: list[tuple[Array, Array]] = []  # each array that changes, and its backup; made when first needed
 
@@ -135,7 +164,11 @@ class Block:
 
     def change(self, apply: Callable[..., None], step: Step, scale: float) -> None:
         """Take a step with the numbers of this block; apply is that of an optimizer."""
-        apply(self.value, self.grad, step, self.state, scale, self.decays)
+        apply(self.value, self.grad, self.own(step), self.state, scale, self.decays)
+
+    def own(self, step: Step) -> Step:
+        """Return the step with the learning rate of this block."""
+        return step if self.rate is None else Step(step.number, step.learning_rate * self.rate)
 
     def is_finite(self) -> bool:
         """Tell whether no number that a step changes is NaN or infinite."""
@@ -150,26 +183,29 @@ class Block:
             array[:] = copy
 
 
-def _decays(value: Array, parameters: Mapping[str, Parameter], optimizer: Optimizer) -> float | Array:
-    """Return 1 where weight decay applies and 0 elsewhere, or one number if it is the same everywhere."""
-    flags = [float(bool(optimizer.decays(name, parameter))) for name, parameter in parameters.items()]
-    if len(set(flags)) <= 1:
-        return flags[0] if flags else 0.0
-    return np.repeat(np.array(flags, value.dtype), [parameter.size for parameter in parameters.values()])
+def _spread(factors: list[float], value: Array, parameters: Mapping[str, Parameter]) -> float | Array:
+    """Return the factor of each entry, or one number if it is the same everywhere."""
+    if len(set(factors)) <= 1:
+        return factors[0] if factors else 0.0
+    return np.repeat(np.array(factors, value.dtype), [parameter.size for parameter in parameters.values()])
 
 
-def _runs(parameters: list[Parameter], block: int) -> Iterator[slice]:
+def _runs(parameters: list[Parameter], rates: list[float], block: int) -> Iterator[tuple[slice, float]]:
+    """Yield the spans of the blocks, each with its factor on the learning rate."""
     start = stop = 0
-    for parameter in parameters:
-        if not parameter.trainable:
-            yield from _pieces(start, stop, block)
-            start = stop + parameter.size
+    before = 1.0
+    for parameter, rate in zip(parameters, rates, strict=True):
+        if not parameter.trainable or rate != before:
+            yield from _pieces(start, stop, before, block)
+            start, before = stop, rate
         stop += parameter.size
-    yield from _pieces(start, stop, block)
+        if not parameter.trainable:
+            start = stop
+    yield from _pieces(start, stop, before, block)
 
 
-def _pieces(start: int, stop: int, block: int) -> Iterator[slice]:
-    return (slice(a, min(a + block, stop)) for a in range(start, stop, block))
+def _pieces(start: int, stop: int, rate: float, block: int) -> Iterator[tuple[slice, float]]:
+    return ((slice(a, min(a + block, stop)), rate) for a in range(start, stop, block))
 
 
 class Bounds:
@@ -194,14 +230,16 @@ class Bounds:
         """Hold from now on for the numbers after the step that was admitted last."""
         self._version += 1
 
-    def admit(self, optimizer: Optimizer, largest: float, step: Step) -> bool:
+    def admit(self, optimizer: Optimizer, largest: float, step: Step, cut: Blocks) -> bool:
         """Tell whether no number can overflow in a step; largest is an upper bound on the absolute gradients."""
         if not self.are_stated:
             return False
         if self.known is None or self._version != self._memory.version:
             self._version = self._memory.version
             self.known = [norm_of(array) + self._least for array in self._arrays]
-        value, states = optimizer.reach(self.known[0], self.known[1:], largest + self._least, step)
+        if cut.fastest != 1:
+            step = Step(step.number, step.learning_rate * cut.fastest)
+        value, states = optimizer.reach(self.known[0], self.known[1:], largest + self._least, step, cut.most_decay)
         self.known = [value, *states]
         for bound in (1e9 * step.learning_rate, *self.known):
             if not bound < self._most:  # NaN is not either
@@ -303,3 +341,19 @@ def _is_in_shield(frame: FrameType | None) -> bool:
     return frame is not None and any(
         each is not None and each.f_code.co_filename == __file__ for each in (frame, frame.f_back)
     )
+
+
+def on_all_ranks(fit: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Let a fit of a trainer begin and end on all ranks, if there are several, and end its threads."""
+
+    @wraps(fit)
+    def together(trainer: Any, /, *arguments: P.args, **keywords: P.kwargs) -> R:
+        ranks, workers = trainer.stepper.ranks, trainer.stepper.workers
+        try:
+            with nullcontext() if ranks is None else ranks.together(until_done=True):
+                return fit(trainer, *arguments, **keywords)
+        finally:
+            if workers is not None:
+                workers.rest()
+
+    return together

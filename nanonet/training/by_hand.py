@@ -15,6 +15,7 @@ from nanonet.core.arrays import batch_size_of, parts_of
 from nanonet.core.chain import Chain
 from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
+from nanonet.training.described import described_by
 from nanonet.training.metrics.evaluation import CHUNK, evaluate
 from nanonet.training.metrics.named import Metrics
 from nanonet.training.step import Stepper
@@ -56,6 +57,17 @@ class ByHand:
 
     def step(self, x: Any, target: Any, sample_weight: npt.ArrayLike | None = None) -> float:
         """Take one step on a batch and return its loss, from before the update.
+
+        Parameters
+        ----------
+        x, target : array
+            Shape (batch, ...), as ``fit`` takes them.
+        sample_weight : array, optional
+            Shape (batch,).
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -120,6 +132,7 @@ class ByHand:
             stepper.apply(float(loss))
             stepper.shield.open()
 
+    @described_by(evaluate)
     def evaluate(
         self,
         x: Any,
@@ -129,5 +142,5 @@ class ByHand:
         sample_weight: npt.ArrayLike | None = None,
         metrics: Metrics | None = None,
     ) -> Any:
-        """Return the loss on data in inference mode, in batches; see :meth:`nanonet.Sequential.evaluate`."""
+        """Return the loss on data in inference mode, in batches; with metrics, a dict of the loss and their values."""
         return evaluate(self.model, x, target, self.loss, metrics, batch_size=batch_size, sample_weight=sample_weight)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nanonet.core.checks import finite_number, positive_int
 from nanonet.storage.disk import npz_path
 from nanonet.training.checkpoint_format import LARGEST
+from nanonet.training.described import described_by
 from nanonet.training.trainer import Callback, Trainer
 
 
@@ -58,7 +59,16 @@ class Monitor(Callback):
         self.best_epoch, self.waited = _count(state, "best_epoch", self), _count(state, "waited", self)
 
     def is_better(self, trainer: Trainer) -> bool:
-        """Record the epoch's number; return whether it is the best so far."""
+        """Record the epoch's number; return whether it is the best so far.
+
+        Parameters
+        ----------
+        trainer : Trainer
+
+        Returns
+        -------
+        bool
+        """
         value = self.sign * trainer.history[self.monitor][-1]
         if value < self.best - self.margin:
             self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
@@ -101,10 +111,11 @@ def _expect(monitor: str, trainer: Trainer, owner: str) -> None:
         raise ValueError(f"{owner}: this fit has no {monitor!r}; it has {known}")
 
 
+@described_by(Monitor)
 class EarlyStopping(Monitor):
     """Stops when a number has not improved for ``patience`` epochs, and restores the best epoch's model.
 
-    Parameters are those of the base, :class:`Monitor`. The best epoch is also restored when a fit runs to completion,
+    The best epoch is also restored when a fit runs to completion,
     but not when it is interrupted.
 
     Examples

@@ -235,7 +235,7 @@ def _checked(
 def _check_format(path: Path, page: Mapping[str, Any]) -> None:
     version = page.get("format")
     if page.get("kind") != KIND or type(version) is not int or version < 1:
-        raise ValueError(f"{path}: not a training checkpoint")
+        raise ValueError(f"{path}: not a training checkpoint; a model is read by nanonet.load")
     if version > FORMAT:
         raise ValueError(
             f"{path}: written by nanonet {page.get('nanonet')} in format {version}; this is nanonet "

@@ -184,8 +184,11 @@ def check_finite(x: Arrays, target: Arrays, kind: str) -> None:
     """Raise ValueError, with the index, if x or target holds NaN or infinity."""
     for name, array in (named_parts("x", x) | named_parts("target", target)).items():
         if array.dtype.kind == "f" and not is_finite(array):
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            hint = ""
+            strange = ~np.isfinite(array)
+            place = tuple(int(i) for i in np.argwhere(strange)[0])
+            count = np.count_nonzero(strange.reshape(len(array), -1).any(axis=1))
+            filled = "" if name.startswith("target") else ", or fill them in"
+            hint = f"; leave out such samples, {count} of {len(array)}{filled}"
             if np.isinf(array[place]) and array.dtype == np.float32:
                 hint = "; numbers beyond 3.4e38 need a model with dtype=np.float64"
             raise ValueError(f"fit: {kind}{name} holds {array[place]} at {place} in {array.dtype}{hint}")
@@ -219,6 +222,11 @@ def batches(
         As for Sequential.
     sample_weight : array, optional
         Shape (samples,).
+
+    Yields
+    ------
+    Batch
+        (x, target, weight), of which weight is None without sample_weight.
 
     Examples
     --------

@@ -24,7 +24,7 @@ from nanonet.training.metrics.evaluation import Look
 from nanonet.training.metrics.metric import Metric
 from nanonet.training.step import Stepper
 from nanonet.training.stream import Stream, is_stream
-from nanonet.training.tables import as_target
+from nanonet.training.tables import as_target, refuse_reordered
 
 Validation = float | tuple[Any, ...] | Iterable[Any] | None
 FIRST = itemgetter(slice(1))  # the first sample alone
@@ -214,6 +214,7 @@ class Feed:
             check_finite(data.x, data.target, kind)
         prediction = self._prediction(self.model.enter(each(FIRST, data.x)))
         if type(target) is not np.ndarray:
+            refuse_reordered(x, target, kind)
             data.target = as_target(target, data.target, prediction)
         self._check_loss(data, prediction, f"{kind}sample")
         return data, prediction

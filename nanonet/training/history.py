@@ -44,13 +44,24 @@ class History(Mapping[str, list[float]]):
         self.stopped = ""
 
     def append(self, numbers: Mapping[str, float]) -> None:
-        """Add an epoch; a name missing from any epoch is NaN there."""
+        """Add an epoch; a name missing from any epoch is NaN there.
+
+        Parameters
+        ----------
+        numbers : mapping
+            Of floats by name.
+        """
         epochs = self.epochs
         for name in {**self._numbers, **numbers}:
             self._numbers.setdefault(name, [float("nan")] * epochs).append(numbers.get(name, float("nan")))
 
     def record(self, numbers: Mapping[str, float]) -> None:
         """Add numbers to the last epoch, as a callback may; those it has already are replaced.
+
+        Parameters
+        ----------
+        numbers : mapping
+            Of floats by name.
 
         Raises
         ------
@@ -107,6 +118,10 @@ class History(Mapping[str, list[float]]):
     def to_frame(self) -> Any:
         """Return a pandas DataFrame: one row per epoch, from 1, and one column per name.
 
+        Returns
+        -------
+        pandas.DataFrame
+
         Raises
         ------
         ImportError
@@ -135,6 +150,10 @@ class History(Mapping[str, list[float]]):
             What to plot: names, or patterns such as ``"*/update_ratio"``; default: all but those of single layers.
         log : bool
             Whether the left axis is logarithmic, if any number on it is positive; numbers of 0 are not shown then.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
 
         Raises
         ------

@@ -44,23 +44,69 @@ class Reducer(ABC):
 
     @abstractmethod
     def gather(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the arrays of all ranks, which have one shape, stacked along a new first axis."""
+        """Return the arrays of all ranks, which have one shape, stacked along a new first axis.
+
+        Parameters
+        ----------
+        numbers : array
+
+        Returns
+        -------
+        array
+        """
 
     @abstractmethod
     def gather_objects(self, thing: Any) -> list[Any]:
-        """Return the objects of all ranks, in their order."""
+        """Return the objects of all ranks, in their order.
+
+        Parameters
+        ----------
+        thing : object
+            Of any kind that can be pickled.
+
+        Returns
+        -------
+        list
+        """
 
     @abstractmethod
     def exchange(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return, for an array with one row for each rank, the rows that all ranks have for this one."""
+        """Return, for an array with one row for each rank, the rows that all ranks have for this one.
+
+        Parameters
+        ----------
+        numbers : array
+            Shape (ranks, ...).
+
+        Returns
+        -------
+        array
+            Shape (ranks, ...).
+        """
 
     @abstractmethod
     def add_up(self, numbers: npt.NDArray[Any]) -> None:
-        """Replace an array by the sum of those of all ranks, the same bits on each."""
+        """Replace an array by the sum of those of all ranks, the same bits on each.
+
+        Parameters
+        ----------
+        numbers : array
+            Changed in place.
+        """
 
     @abstractmethod
     def broadcast(self, thing: Any) -> Any:
-        """Return the object of rank 0."""
+        """Return the object of rank 0.
+
+        Parameters
+        ----------
+        thing : object
+            Counts on rank 0 only.
+
+        Returns
+        -------
+        object
+        """
 
 
 STEP, DONE, INTERRUPTED, FAILED = range(4)

@@ -99,6 +99,11 @@ class Replay(Callback):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page.
 
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .html.
+
         Raises
         ------
         OSError

@@ -40,6 +40,11 @@ class Saved(ByHand):
         Settings of the optimizer and of layers, such as the rate of a Dropout, are not saved: they come from the code
         that creates the trainer.
 
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .npz.
+
         Raises
         ------
         OSError
@@ -82,6 +87,10 @@ class Saved(ByHand):
 
         Files of format 1, written by nanonet 0.1.0, hold neither which parameters are frozen nor the layers' classes:
         this trainer's parameters stay frozen or trainable as they are.
+
+        Parameters
+        ----------
+        path : str or Path
 
         Raises
         ------

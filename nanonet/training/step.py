@@ -217,14 +217,15 @@ class Stepper:
             apply = optimizer.apply if self._cut.sweep is None else self._cut.sweep(optimizer)
             if threads is not None:
                 change = partial(Block.change, apply=apply, step=step, scale=scale)
-            if self.shield.up and self.bounds.admit(self.optimizer, norm, step):
+            if self.shield.up and self.bounds.admit(self.optimizer, norm, step, self._cut):
                 self.shield.closed = True  # without a copy the update cannot be undone
                 self.torn = step.number
                 if threads is not None:
                     threads.map(change, self._blocks)
                 else:
                     for block in self._blocks:
-                        apply(block.value, block.grad, step, block.state, scale, block.decays)
+                        at = step if block.rate is None else block.own(step)
+                        apply(block.value, block.grad, at, block.state, scale, block.decays)
                 self.bounds.follow()
             elif threads is not None:
                 self.shield.closed = True
@@ -239,7 +240,8 @@ class Stepper:
                 for block in self._blocks:
                     block.save()
                     touched += 1  # only now, so that an interrupt within save restores no incomplete copy
-                    apply(block.value, block.grad, step, block.state, scale, block.decays)
+                    at = step if block.rate is None else block.own(step)
+                    apply(block.value, block.grad, at, block.state, scale, block.decays)
                     if not block.is_finite():
                         raise of_update(self.tree)
                 self.shield.closed = True

@@ -49,6 +49,24 @@ def as_target(given: Any, target: Any, prediction: Arrays) -> Any:
     return target.reshape(len(target), *(shape if math.prod(shape) == 1 else ()))
 
 
+def refuse_reordered(x: Any, target: Any, kind: str = "") -> None:
+    """Raise an error for frames of pandas with the rows of one index in two orders: rows go by place, not by index.
+
+    Raises
+    ------
+    ValueError
+        The message says how they come into one order.
+    """
+    one, other = (getattr(data, "index", None) if _family(data) == "pandas" else None for data in (x, target))
+    if one is None or other is None or one.equals(other) or not (one.is_unique and other.is_unique):
+        return
+    if len(one) == len(other) and len(one.difference(other, sort=False)) == 0:
+        raise ValueError(
+            f"fit: {kind}x and target have the rows of one index in different orders; write target.loc[x.index], "
+            "or target.to_numpy() if they belong together as they are"
+        )
+
+
 def _family(data: Any) -> str:
     """Return the library that a class, or one that it derives from, belongs to."""
     packages = (parent.__module__.partition(".")[0] for parent in type(data).__mro__)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial, wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.checking.training_contract import refuse_overlooked, warn_of_outputs, warn_of_plain_arrays
+from nanonet.checking.training_contract import refuse_overlooked, warn_of_frozen, warn_of_outputs, warn_of_plain_arrays
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, expect, positive_int, true_or_false
 from nanonet.core.objects import OURS, Recorded
 from nanonet.losses.loss import Loss
 from nanonet.optimizers.optimizer import Optimizer
+from nanonet.training.atomic import on_all_ranks
 from nanonet.training.checkpoint import start_alike
 from nanonet.training.class_weight import ClassWeights
 from nanonet.training.compiled.epoch import in_chunks
@@ -35,10 +36,13 @@ from nanonet.training.step import Stepper
 class Callback(Recorded):
     """Base class of callbacks: hooks called at five points of training; override any of these methods.
 
-    A callback with state returns what a checkpoint should save from ``state_dict``, and restores it in
-    ``fit_resumed``. Each method gets the trainer: ``trainer.model``, ``trainer.history``, ``trainer.epoch``
-    (from 1), ``trainer.batch`` (from 1), ``trainer.batch_loss``, ``trainer.learning_rate``, and
-    ``trainer.stop(reason)`` to end the fit.
+    Parameters of each method
+    -------------------------
+    trainer : Trainer
+        With ``trainer.model``, ``history``, ``epoch`` and ``batch`` (from 1), ``batch_loss``, ``learning_rate``, and
+        ``trainer.stop(reason)`` to end the fit.
+    state : mapping
+        What ``state_dict`` returned for a checkpoint: numbers and arrays by name.
 
     Examples
     --------
@@ -59,14 +63,19 @@ class Callback(Recorded):
 
     @property
     def at_every_step(self) -> bool:
-        """Whether ``step_end`` is to be called: by default, if it is overridden.
+        """Whether ``step_end`` is to be called; by default, if it is overridden.
 
         A trainer that is ``fast`` then takes step by step what it would take many steps at a time.
         """
         return type(self).step_end is not Callback.step_end
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
-        """Return the state to save in a checkpoint: numbers and arrays by name."""
+        """Return the state to save in a checkpoint: numbers and arrays by name.
+
+        Returns
+        -------
+        mapping
+        """
         return {}
 
     def fit_resumed(self, trainer: Trainer, state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -90,26 +99,6 @@ class Callback(Recorded):
 
     def fit_end(self, trainer: Trainer) -> None:
         """After the last epoch, also if the fit was stopped or interrupted."""
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _with_all_workers(fit: Callable[Concatenate[Trainer, P], T]) -> Callable[Concatenate[Trainer, P], T]:
-    """Let a fit begin and end on all ranks, if there are several, and end its threads."""
-
-    @wraps(fit)
-    def together(trainer: Trainer, /, *arguments: P.args, **keywords: P.kwargs) -> T:
-        ranks, workers = trainer.stepper.ranks, trainer.stepper.workers
-        try:
-            with nullcontext() if ranks is None else ranks.together(until_done=True):
-                return fit(trainer, *arguments, **keywords)
-        finally:
-            if workers is not None:
-                workers.rest()
-
-    return together
 
 
 class Trainer(Saved):
@@ -204,7 +193,7 @@ class Trainer(Saved):
         rows = [f"{name}: {part!r}".replace("\n", "\n  ") for name, part in parts.items()]
         return "\n  ".join(["Trainer(", *rows, f"fast: {self.stepper.fast}{how}"]) + "\n)"
 
-    @_with_all_workers
+    @on_all_ranks
     def fit(
         self,
         x: Any,
@@ -264,6 +253,10 @@ class Trainer(Saved):
             0 or False: never print; None: print to stderr once the fit has run for 2 s; 1 or True: from the start; 2:
             one line per epoch.
 
+        Returns
+        -------
+        History
+
         Raises
         ------
         ShapeError
@@ -299,6 +292,7 @@ class Trainer(Saved):
             feed.pace(turns, steps_per_epoch, class_weight)
             warn_of_plain_arrays(tree)
             warn_of_outputs(self.model, self.loss)
+            warn_of_frozen(tree)
             feed.divide(batch_size, named, shuffle=shuffle)
             self.underway = self.resumed.epoch if self.resumed else None
             if self.underway is not None:
@@ -348,7 +342,12 @@ class Trainer(Saved):
         return 0 if was_stopped else max(0, until_epoch - self.history.epochs)
 
     def stop(self, reason: str) -> None:
-        """End the running fit after this epoch; the history records the reason."""
+        """End the running fit after this epoch; the history records the reason.
+
+        Parameters
+        ----------
+        reason : str
+        """
         self.history.stopped = reason
 
     @contextmanager

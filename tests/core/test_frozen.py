@@ -66,6 +66,7 @@ FROZEN = [
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 @pytest.mark.parametrize("names", FROZEN, ids=", ".join)
+@pytest.mark.filterwarnings("ignore:fit. all parameters are frozen")
 def test_a_frozen_parameter_never_moves_and_all_others_do(names: list[str], optimizer: Optimizer) -> None:
     model = chain()
     freeze(model, *names)
@@ -202,6 +203,7 @@ def test_the_step_number_goes_on_when_a_parameter_is_frozen() -> None:
     assert sorted(set(numbers)) == [1, 2, 3, 4]
 
 
+@pytest.mark.filterwarnings("ignore:fit. all parameters are frozen")
 def test_nothing_is_trained_where_all_is_frozen() -> None:
     model = chain()
     freeze(model, *ALL)

@@ -53,7 +53,7 @@ def at_most(iterations: int, method: str) -> dict[str, int]:
     return {"maxfun": 10 * iterations} if method == "TNC" else {"maxiter": iterations}
 
 
-@pytest.mark.parametrize("decays", [None, weights_only])
+@pytest.mark.parametrize("decays", [None, weights_only, {"*.bias": 0.0}])
 def test_the_weight_decay_is_a_penalty_whose_gradient_is_that_of_an_optimizer(decays: Any) -> None:
     model = net()
     plain, penal = (Objective(model, X, TARGET, SquaredError(), None, decay, decays) for decay in (0.0, 0.3))

@@ -27,8 +27,10 @@ from nanonet import (
     SquaredError,
     Tanh,
     Trainer,
+    weights_only,
 )
 from nanonet.interchange.sklearn import NanonetClassifier, NanonetRegressor
+from nanonet.interchange.sklearn.settings import new_optimizer
 
 pytestmark = pytest.mark.peer
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
@@ -115,6 +117,16 @@ def test_the_same_parameters_take_the_same_steps(parameters: dict[str, Any]) -> 
             assert ours.best_loss_ == pytest.approx(theirs.best_loss_)
 
 
+@pytest.mark.parametrize("estimator", [NanonetClassifier, NanonetRegressor])
+def test_a_parameter_of_scikit_learn_that_has_another_name_here_is_told(estimator: type[Any]) -> None:
+    """Those of MLPClassifier are all taken, or named in settings.WORDS, whose advice exists."""
+    own = set(estimator().get_params())
+    for name in set(MLPClassifier().get_params()) - own:
+        with pytest.raises(TypeError, match=rf"'{name}'; write (\w+)=") as caught:
+            estimator(**{name: 1})
+        assert str(caught.value).rpartition("; write ")[2].partition("=")[0] in own
+
+
 def test_a_classifier_of_three_classes_takes_the_same_steps() -> None:
     common: dict[str, Any] = {"solver": "sgd", "learning_rate_init": 0.05, "alpha": 0.5, "tol": 0.0}
     theirs, model = started(
@@ -142,6 +154,13 @@ def test_of_many_labels_it_takes_the_same_steps() -> None:
 
 
 # ---- lbfgs
+
+
+def test_alpha_decays_the_weights_unless_the_optimizer_says_what_decays() -> None:
+    half = {"0.*": 0.5}
+    for optimizer, expected in ((SGD(0.1), weights_only), (SGD(0.1, decays=half), half)):
+        estimator = NanonetRegressor(4, alpha=0.5, optimizer=optimizer)
+        assert new_optimizer(estimator).decays == expected
 
 
 @pytest.mark.parametrize("weight", [None, RNG.integers(1, 4, 60)])

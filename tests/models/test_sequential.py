@@ -31,7 +31,7 @@ from nanonet import (
     Tanh,
     Zeros,
 )
-from nanonet.models.sequential import seeded
+from nanonet.models.seeding import seeded
 from tests.helpers import (
     Branches,
     Centred,

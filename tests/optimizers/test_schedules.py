@@ -10,15 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nanonet import (
     SGD,
     Adam,
     Callback,
     CosineRate,
+    CosineRestartRate,
     ExponentialRate,
+    InverseTimeRate,
+    NoamRate,
     OneCycleRate,
     Optimizer,
+    PiecewiseRate,
+    PolynomialRate,
     ReduceOnPlateau,
     Rprop,
     Schedule,
@@ -34,6 +41,13 @@ X, TARGET = data(samples=12)
 TEXT: Any = "a"
 HALF: Any = 1.5
 
+
+def restarted(step: int) -> float:
+    """Return the share of the cycle that has passed, for cycles of 10, 20, 40 and 80 steps."""
+    begins, length = next((b, n) for b, n in ((0, 10), (10, 20), (30, 40), (70, 80)) if step < b + n)
+    return (step - begins) / length
+
+
 CLOSED: list[tuple[Schedule, Callable[[int], float]]] = [
     (StepRate(0.4, every=7), lambda k: 0.4 * 0.1 ** (k // 7)),
     (StepRate(0.4, every=1, factor=0.5), lambda k: 0.4 / 2**k),
@@ -42,6 +56,20 @@ CLOSED: list[tuple[Schedule, Callable[[int], float]]] = [
     (CosineRate(0.2, 50), lambda k: 0.2 * math.cos(math.pi * min(k, 50) / 100) ** 2),
     (CosineRate(0.2, 50, end=0.02), lambda k: 0.02 + 0.18 * math.cos(math.pi * min(k, 50) / 100) ** 2),
     (CosineRate(0.02, 50, end=0.2), lambda k: 0.2 - 0.18 * math.cos(math.pi * min(k, 50) / 100) ** 2),
+    (CosineRestartRate(0.2, 25, end=0.02), lambda k: 0.02 + 0.18 * math.cos(math.pi * (k % 25) / 50) ** 2),
+    (
+        CosineRestartRate(0.2, 10, factor=2),
+        lambda k: 0.2 * math.cos(math.pi * restarted(k) / 2) ** 2,
+    ),
+    (PolynomialRate(0.2, 50, power=3), lambda k: 0.2 * (1 - min(k, 50) / 50) ** 3),
+    (PolynomialRate(0.2, 50, end=0.1), lambda k: 0.2 - 0.1 * min(k, 50) / 50),
+    (InverseTimeRate(0.3, decay=0.2), lambda k: 0.3 / (1 + k / 5)),
+    (NoamRate(64, 20, factor=2), lambda k: 0.25 * min((k + 1) ** -0.5, (k + 1) * 20**-1.5)),
+    (PiecewiseRate({0: 0.3, 100: 0.1, 20: 0.2}), lambda k: 0.3 if k < 20 else 0.2 if k < 100 else 0.1),
+    (
+        PiecewiseRate({0: 1, 30: ExponentialRate(0.5, factor=0.9)}),
+        lambda k: 1.0 if k < 30 else 0.5 * 0.9 ** (k - 30),
+    ),
     (WarmUp(10, then=0.5), lambda k: 0.5 * min(k, 10) / 10),
     (WarmUp(10, then=0.5, start=0.1), lambda k: 0.1 + 0.4 * min(k, 10) / 10),
     (
@@ -80,6 +108,18 @@ THERE: list[tuple[Schedule, float, Scheduler]] = [
     (StepRate(0.4, every=7, factor=0.3), 0.4, lambda lr, rule: lr.StepLR(rule, 7, 0.3)),
     (ExponentialRate(0.3, factor=0.97), 0.3, lambda lr, rule: lr.ExponentialLR(rule, 0.97)),
     (CosineRate(0.2, 60, end=0.01), 0.2, lambda lr, rule: lr.CosineAnnealingLR(rule, 60, 0.01)),
+    (PolynomialRate(0.2, 40, power=1.5), 0.2, lambda lr, rule: lr.PolynomialLR(rule, 40, 1.5)),
+    (InverseTimeRate(0.2, decay=0.1), 0.2, lambda lr, rule: lr.LambdaLR(rule, lambda k: 1 / (1 + 0.1 * k))),
+    (
+        PiecewiseRate({0: 0.2, 7: 0.02, 30: 0.002}),
+        0.2,
+        lambda lr, rule: lr.MultiStepLR(rule, [7, 30]),
+    ),
+    (
+        PiecewiseRate({0: 0.2, 20: CosineRate(0.2, 40)}),
+        0.2,
+        lambda lr, rule: lr.SequentialLR(rule, [lr.ConstantLR(rule, 1.0), lr.CosineAnnealingLR(rule, 40)], [20]),
+    ),
     (WarmUp(10, then=0.5, start=0.05), 0.5, lambda lr, rule: lr.LinearLR(rule, 0.1, 1.0, 10)),
     (OneCycleRate(0.5, 61), 0.5, lambda lr, rule: lr.OneCycleLR(rule, 0.5, total_steps=61)),
     (
@@ -102,6 +142,19 @@ def test_a_schedule_is_pytorchs(schedule: Schedule, rate: float, there: Schedule
         if step < 60:
             scheduler.step()
     np.testing.assert_allclose([schedule(step) for step in range(61)], rates, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.peer
+@given(steps=st.integers(1, 20), factor=st.integers(1, 3), end=st.floats(0, 0.1))
+def test_restarts_are_pytorchs(steps: int, factor: int, end: float) -> None:
+    torch: Any = pytest.importorskip("torch", reason="PyTorch is not installed")
+    rule = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(rule, steps, factor, end)
+    schedule = CosineRestartRate(0.2, steps, factor=factor, end=end)
+    for step in range(50):
+        assert schedule(step) == pytest.approx(rule.param_groups[0]["lr"], rel=1e-10)
+        rule.step()
+        scheduler.step()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
@@ -275,6 +328,18 @@ def test_a_rate_that_grows_beyond_all_numbers_is_named_with_its_step() -> None:
         (lambda: WarmUp(3, then=0.1, start=-1), ValueError, "WarmUp: expected a finite start of 0 or more, got -1"),
         (lambda: OneCycleRate(0.1, 10, up=1.5), ValueError, "OneCycleRate: expected a finite up of 0 or more and at"),
         (lambda: OneCycleRate(0.1, 10, divide=0.5), ValueError, "OneCycleRate: expected a finite divide of 1 or more"),
+        (lambda: CosineRestartRate(0.1, 5, factor=HALF), TypeError, "CosineRestartRate: expected factor as an int"),
+        (lambda: PolynomialRate(0.1, 5, power=-1), ValueError, "PolynomialRate: expected a finite power of 0 or more"),
+        (lambda: InverseTimeRate(0.1, decay=-1), ValueError, "InverseTimeRate: expected a finite decay of 0 or more"),
+        (lambda: NoamRate(0, 10), ValueError, "NoamRate: expected width of 1 or more, got 0"),
+        (lambda: PiecewiseRate({1: 0.1}), ValueError, "PiecewiseRate: expected a table that begins at step 0, got {1"),
+        (
+            lambda: PiecewiseRate(TEXT),
+            TypeError,
+            "PiecewiseRate: expected a table from steps to rates, such as {0",
+        ),
+        (lambda: PiecewiseRate({0: 0.1, HALF: 1}), TypeError, "PiecewiseRate: expected a step as an int, got 1.5"),
+        (lambda: PiecewiseRate({0: -1}), ValueError, "PiecewiseRate: expected a finite rate from step 0 of 0 or more"),
         (lambda: OneCycleRate(0.1, HALF), TypeError, "OneCycleRate: expected steps as an int, got 1.5"),
     ],
 )

@@ -523,11 +523,13 @@ def test_a_buffer_that_no_file_holds_is_named(path: Path) -> None:
 
 @pytest.mark.parametrize("call", [lambda path: save(Sequential(), path), load, read_arrays])
 def test_a_path_of_another_kind_is_refused(call: Callable[[Any], Any]) -> None:
-    for name in ("net", "net.npy", "net.onnx", "net.NPZ", ".npz", ""):
+    for name in ("net", "net.npy", "net.NPZ", ".npz", ""):
         with pytest.raises(ValueError, match=rf"ends in \.npz or \.safetensors, got {re.escape(repr(name))}$"):
             call(name)
     with pytest.raises(ValueError, match="a pickle could run anything: write it with safetensors"):
         call("net.pth")
+    with pytest.raises(ValueError, match=r"got 'net\.onnx'; for ONNX write from nanonet\.interchange import onnx$"):
+        call("net.onnx")
     with pytest.raises(TypeError, match="expected path as a str or Path, got 3"):
         call(3)
 

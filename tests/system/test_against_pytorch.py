@@ -14,12 +14,18 @@ import numpy.typing as npt
 import pytest
 
 from nanonet import (
+    CELU,
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     SGD,
+    Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
     AdaptiveAvgPool2d,
     Add,
@@ -44,7 +50,11 @@ from nanonet import (
     GaussianNoise,
     GlobalAvgPool,
     GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     InstanceNorm,
@@ -53,18 +63,29 @@ from nanonet import (
     LayerNorm,
     LeakyReLU,
     Linear,
+    Lion,
+    LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Mish,
     Monotone,
+    MultiHeadAttention,
+    MultiMargin,
+    NAdam,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
+    PositionalEncoding,
+    PReLU,
     Quantile,
+    RAdam,
     ReLU,
     Reparametrised,
     Reshape,
@@ -77,6 +98,7 @@ from nanonet import (
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     SpectralNorm,
     SquaredError,
@@ -84,6 +106,7 @@ from nanonet import (
     Tanh,
     Together,
     Trainer,
+    TransformerBlock,
     Triplet,
     Upsample,
     WeightNorm,
@@ -131,6 +154,14 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     ELU: lambda layer: torch.nn.ELU(layer.alpha),
     SELU: lambda layer: torch.nn.SELU(),
     SiLU: lambda layer: torch.nn.SiLU(),
+    Hardsigmoid: lambda layer: Joined(lambda x: functional.relu6(x + 3) / 6),  # whose slope is 1/6 in float64 too
+    Hardswish: lambda layer: torch.nn.Hardswish(),
+    LogSigmoid: lambda layer: torch.nn.LogSigmoid(),
+    Mish: lambda layer: torch.nn.Mish(),
+    CELU: lambda layer: torch.nn.CELU(layer.alpha),
+    Hardshrink: lambda layer: torch.nn.Hardshrink(layer.threshold),
+    Softshrink: lambda layer: torch.nn.Softshrink(layer.threshold),
+    PReLU: lambda layer: torch.nn.PReLU(layer.num_parameters),
     Clip: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
     GELU: lambda layer: torch.nn.GELU(approximate="tanh" if layer.approximate else "none"),
     Softplus: lambda layer: torch.nn.Softplus(layer.beta, min(layer.threshold, 40)),
@@ -142,6 +173,10 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     **{kind: "compared with options drawn, in test_pool.py" for kind in (MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d)},
     **{kind: "compared with options drawn, in test_pool.py" for kind in (GlobalAvgPool, AdaptiveAvgPool2d)},
     **{kind: "compared with options drawn, in test_resize.py" for kind in (Upsample, ZeroPad2d)},
+    Pad: "compared with options drawn, in test_pad.py",
+    **{kind: "compared with options drawn, in test_recurrent.py" for kind in (RNN, LSTM, GRU)},
+    **{kind: "compared with options drawn, in test_attention.py" for kind in (MultiHeadAttention, TransformerBlock)},
+    PositionalEncoding: "PyTorch has no such module; test_attention.py has its waves",
     Dropout: "it draws other masks; compared below with the same one, and in test_dropout.py",
     Fork: Branches,
     Parallel: Branches,
@@ -197,6 +232,9 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     LabelsCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).sum(1),
+    **{
+        kind: "compared with options drawn, in test_margins.py" for kind in (HingeEmbedding, MarginRanking, MultiMargin)
+    },
     Together: "it is a sum of others; see test_together.py",
     CrossEntropy: lambda loss, y, t: per_sample(
         functional.cross_entropy(*classes_on_1(loss, y, t), **cross_entropy_settings(loss), reduction="none")
@@ -204,27 +242,98 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
 }
 """One number a sample, for a loss, a prediction and a target; or the reason why PyTorch has nothing like it."""
 
+
+class LionThere:
+    """The paper's algorithm 2 on PyTorch's tensors, since PyTorch has no Lion."""
+
+    def __init__(self, rule: Any, parameters: Any) -> None:
+        self.rule = rule
+        first = {"lr": rule.learning_rate, "weight_decay": rule.weight_decay}
+        groups = [each if isinstance(each, dict) else {"params": [each]} for each in parameters]
+        self.param_groups = [first | group for group in groups]
+        self.m: dict[Any, Any] = {}
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for group in self.param_groups:
+            for theta in group["params"]:
+                theta.grad = None
+
+    def step(self) -> None:
+        """Take a step, with the paper's names."""
+        b1, b2 = self.rule.betas
+        with torch.no_grad():
+            for group in self.param_groups:
+                for theta in group["params"]:
+                    g, m = (-1) ** self.rule.maximize * theta.grad, self.m.get(theta, torch.zeros_like(theta))
+                    c = b1 * m + (1 - b1) * g
+                    theta -= group["lr"] * (torch.sign(c) + group["weight_decay"] * theta)
+                    self.m[theta] = b2 * m + (1 - b2) * g
+
+
 OPTIMIZERS_THERE: dict[type[Optimizer], Callable[[Any, Any], Any] | str] = {
     SGD: lambda rule, parameters: torch.optim.SGD(
-        parameters, rule.learning_rate, rule.momentum, nesterov=rule.nesterov, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        rule.momentum,
+        dampening=rule.dampening,
+        nesterov=rule.nesterov,
+        weight_decay=rule.weight_decay,
+        maximize=rule.maximize,
+    ),
+    Adadelta: lambda rule, parameters: torch.optim.Adadelta(
+        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, maximize=rule.maximize
     ),
     Adagrad: lambda rule, parameters: torch.optim.Adagrad(
-        parameters, rule.learning_rate, eps=rule.epsilon, weight_decay=rule.weight_decay
+        parameters,
+        rule.learning_rate,
+        eps=rule.epsilon,
+        weight_decay=rule.weight_decay,
+        initial_accumulator_value=rule.initial_sum,
+        maximize=rule.maximize,
     ),
     RMSprop: lambda rule, parameters: torch.optim.RMSprop(
-        parameters, rule.learning_rate, rule.smoothing, rule.epsilon, rule.weight_decay, rule.momentum
+        parameters,
+        rule.learning_rate,
+        rule.smoothing,
+        rule.epsilon,
+        rule.weight_decay,
+        rule.momentum,
+        centered=rule.centered,
+        maximize=rule.maximize,
     ),
-    Adam: lambda rule, parameters: torch.optim.Adam(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
+    Adam: lambda rule, parameters: adam_there(torch.optim.Adam, rule, parameters, amsgrad=rule.amsgrad),
+    AdamW: lambda rule, parameters: adam_there(torch.optim.AdamW, rule, parameters, amsgrad=rule.amsgrad),
+    Adamax: lambda rule, parameters: adam_there(torch.optim.Adamax, rule, parameters),
+    NAdam: lambda rule, parameters: nadam_there(rule, parameters),
+    RAdam: lambda rule, parameters: adam_there(
+        torch.optim.RAdam, rule, parameters, decoupled_weight_decay=rule.decay_is_decoupled
     ),
-    AdamW: lambda rule, parameters: torch.optim.AdamW(
-        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay
-    ),
+    Lion: LionThere,
     Rprop: lambda rule, parameters: torch.optim.Rprop(
-        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most)
+        parameters, rule.learning_rate, (rule.down, rule.up), (rule.least, rule.most), maximize=rule.maximize
     ),
 }
 """A PyTorch optimizer for ours and a list of parameters; or the reason why there is none."""
+
+
+def adam_there(kind: Any, rule: Any, parameters: Any, **settings: Any) -> Any:
+    """Return one of PyTorch's relatives of Adam, with the settings of ours that they share."""
+    return kind(
+        parameters, rule.learning_rate, rule.betas, rule.epsilon, rule.weight_decay, maximize=rule.maximize, **settings
+    )
+
+
+def nadam_there(rule: Any, parameters: Any) -> Any:
+    """Return PyTorch's NAdam, whose product of momenta is float32 by default, with one of float64."""
+    decay = {"momentum_decay": rule.momentum_decay, "decoupled_weight_decay": rule.decay_is_decoupled}
+    there = adam_there(torch.optim.NAdam, rule, parameters, **decay)
+    for group in there.param_groups:
+        for theta in group["params"]:
+            zeros = {name: torch.zeros_like(theta) for name in ("exp_avg", "exp_avg_sq")}
+            one = torch.ones((), dtype=torch.float64)
+            there.state[theta] = {"step": torch.tensor(0.0), "mu_product": one, **zeros}
+    return there
 
 
 def cross_entropy_settings(loss: Any) -> dict[str, Any]:

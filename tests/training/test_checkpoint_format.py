@@ -68,6 +68,7 @@ def resumed(trainer: Trainer, path: Path) -> Trainer:
 
 @given(st.sets(st.sampled_from(["0.weight", "0.bias", "2.weight", "2.bias"])), st.sets(st.sampled_from(["0.weight"])))
 @settings(max_examples=20, derandomize=True)
+@pytest.mark.filterwarnings("ignore:fit. all parameters are frozen")
 def test_what_is_frozen_stays_frozen_and_what_is_not_is_thawed(names: set[str], before: set[str]) -> None:
     trainer = plain()
     trainer.fit(X, TARGET, epochs=1, **FIT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanonet import SGD, Adam, Linear, NonFiniteError, Optimizer, Sequential, SquaredError, Tanh, Trainer
+from nanonet import SGD, Adam, BatchNorm, Linear, NonFiniteError, Optimizer, Sequential, SquaredError, Tanh, Trainer
 from nanonet.training.atomic import REMEMBERED
 from tests.helpers import data
 
@@ -22,6 +22,19 @@ def trainer_of(optimizer: Optimizer) -> Trainer:
 def train_only(trainer: Trainer, names: tuple[str, ...]) -> None:
     for name, parameter in trainer.model.parameters().items():
         parameter.trainable = name in names
+
+
+def test_a_fit_in_which_nothing_can_change_is_warned_of() -> None:
+    x, target = np.ones((4, 2)), np.ones((4, 1))
+    model = Sequential(Linear(2, 1))
+    model.freeze()
+    with pytest.warns(
+        UserWarning, match=r"all parameters are frozen, so nothing is trained; write model\.unfreeze\(\)"
+    ):
+        model.fit(x, target, loss=SquaredError(), optimizer=SGD(0.1), epochs=1)
+    norm = Sequential(BatchNorm(2), Linear(2, 1))  # whose running statistics do change
+    norm.freeze()
+    norm.fit(x, target, loss=SquaredError(), optimizer=SGD(0.1), epochs=1)
 
 
 def test_whoever_freezes_back_and_forth_gets_the_same_blocks() -> None:

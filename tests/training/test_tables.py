@@ -105,8 +105,32 @@ def test_columns_of_any_kinds_become_one_array_in_which_what_is_missing_is_nan(
 def test_what_is_missing_is_refused_by_a_fit_with_its_place() -> None:
     frame = pandas.DataFrame(COLUMNS).astype(NULLABLE)
     frame.loc[2, "children"] = pandas.NA
-    with pytest.raises(ValueError, match=r"fit: x holds nan at \(2, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"fit: x holds nan at \(2, 1\) in float32; leave out such samples, 1 of 4, or"
+    ):
         train(net(), frame, np.ones((4, 1)))
+
+
+def test_the_rows_of_one_index_in_two_orders_are_refused() -> None:
+    frame = pandas.DataFrame(COLUMNS)
+    target = frame["children"]
+    order = [2, 0, 3, 1]
+    for fitted, wanted in ((frame.iloc[order], target), (frame, target.iloc[order].to_frame())):
+        with pytest.raises(
+            ValueError, match=r"fit: x and target have the rows of one index in different orders; write"
+        ):
+            train(net(), fitted, wanted)
+    with pytest.raises(ValueError, match=r"fit: validation x and target"):
+        train(net(), frame, target, validation=(frame[::-1], target))
+
+
+def test_rows_of_other_indices_go_by_their_places() -> None:
+    frame = pandas.DataFrame(COLUMNS)
+    target = frame["children"]
+    whole = train(net(), frame, target)["loss"]
+    for index in ([5, 6, 7, 8], [0, 0, 1, 1], list("abcd")):
+        assert train(net(), frame.set_axis(index), target)["loss"] == whole
+    assert train(net(), frame.iloc[::-1], target.iloc[::-1])["loss"] != []
 
 
 TEXT = {**COLUMNS, "city": ["Oslo", "Rome", "Oslo", "Kyiv"]}

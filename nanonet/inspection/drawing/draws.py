@@ -33,6 +33,11 @@ def draws(*classes: type[Layer]) -> Callable[[Drawn], Drawn]:
     *classes : type
         Subclasses of Layer.
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
     Examples
     --------
     >>> from nanonet import Linear, Sequential

@@ -167,6 +167,10 @@ class Figure:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save as .svg, or as .png or .pdf, which needs matplotlib.
 
+        Parameters
+        ----------
+        path : str or Path
+
         Raises
         ------
         ImportError

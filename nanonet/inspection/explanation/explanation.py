@@ -12,8 +12,11 @@ import numpy as np
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import finite_number
 from nanonet.core.tree import Tree
+from nanonet.inspection.explanation import attention as attention
 from nanonet.inspection.explanation import images as images  # it registers how layers for images are explained
 from nanonet.inspection.explanation import norms as norms  # and this one the norms
+from nanonet.inspection.explanation import recurrent as recurrent
+from nanonet.inspection.explanation import rows as rows
 from nanonet.inspection.explanation.derivation import Derivation, Section
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES
@@ -37,6 +40,10 @@ class Explanation:
         From the loss to the parameter; each has a title and lines.
     gradient : float
         The gradient of the entry in the pass.
+    phrases : mapping
+        The words of its language.
+    dtype : str
+        Of the pass.
 
     Examples
     --------

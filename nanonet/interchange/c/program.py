@@ -34,6 +34,11 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     ----------
     *classes : subclasses of Layer
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
     Raises
     ------
     TypeError
@@ -79,11 +84,31 @@ class Matrix(NamedTuple):
     scales: str
 
     def entry(self, index: str) -> str:
-        """Return an entry as an expression; of int8, times its row's factor still to come."""
+        """Return an entry as an expression; of int8, times its row's factor still to come.
+
+        Parameters
+        ----------
+        index : str
+            An expression in C.
+
+        Returns
+        -------
+        str
+        """
         return f"(float){self.name}[{index}]" if self.scales else f"{self.name}[{index}]"
 
     def scaled(self, total: str, row: str) -> str:
-        """Return a sum over a row's entries, with the row's factor."""
+        """Return a sum over a row's entries, with the row's factor.
+
+        Parameters
+        ----------
+        total, row : str
+            Expressions in C: the sum, and the index of the row.
+
+        Returns
+        -------
+        str
+        """
         return f"{total} * {self.scales}[{row}]" if self.scales else total
 
 
@@ -116,7 +141,23 @@ class Program:
     # ---- layers
 
     def write(self, layer: Layer, x: str, shape: Shape, name: str) -> str:
-        """Add a layer inside the one being written, by its name in it, and return the name of its output."""
+        """Add a layer inside the one being written, by its name in it, and return the name of its output.
+
+        Parameters
+        ----------
+        layer : Layer
+            Of the one being written.
+        x : str
+            The name of its input.
+        shape : tuple of int
+            Of x, without the batch axis.
+        name : str
+            Of the attribute that holds the layer.
+
+        Returns
+        -------
+        str
+        """
         outside, self.place = self.place, f"{self.place}.{name}" if self.place and name else self.place or name
         try:
             return self._writer(layer)(self, layer, x, shape)
@@ -139,7 +180,18 @@ class Program:
         return f"export: layer {self.place}, {called(layer)}" if self.place else f"export: {called(layer)}"
 
     def shape_after(self, layer: Layer, shape: Shape) -> Shape:
-        """Return a layer's output shape; for one that does not know it, by running it on zeros."""
+        """Return a layer's output shape; for one that does not know it, by running it on zeros.
+
+        Parameters
+        ----------
+        layer : Layer
+        shape : tuple of int
+            Of its input, without the batch axis.
+
+        Returns
+        -------
+        tuple of int
+        """
         out = layer.output_shape(shape)
         found = None if out is None else known(out)
         if found is None:
@@ -149,14 +201,34 @@ class Program:
     # ---- constants
 
     def constant(self, name: str, array: Array) -> str:
-        """Add numbers that belong to the layer, such as its "bias", and return the name of their array."""
+        """Add numbers that belong to the layer, such as its "bias", and return the name of their array.
+
+        Parameters
+        ----------
+        name : str
+        array : array
+
+        Returns
+        -------
+        str
+        """
         label = self._label(name)
         numbers = np.asarray(array, np.float32).ravel()
         self._hold("float", label, map(number, numbers), numbers.nbytes, np.shape(array))
         return label
 
     def matrix(self, name: str, array: Array) -> Matrix:
-        """Add weights, shape (rows, ...): as floats, or as int8 with a factor for each row if the file has such."""
+        """Add weights, shape (rows, ...): as floats, or as int8 with a factor for each row if the file has such.
+
+        Parameters
+        ----------
+        name : str
+        array : array
+
+        Returns
+        -------
+        Matrix
+        """
         if not self.int8:
             return Matrix(self.constant(name, array), "")
         whole, scales = quantized(array)
@@ -177,22 +249,56 @@ class Program:
     # ---- statements
 
     def array(self, size: int) -> str:
-        """Return the name of a new array of floats in memory."""
+        """Return the name of a new array of floats in memory.
+
+        Parameters
+        ----------
+        size : int
+
+        Returns
+        -------
+        str
+        """
         name = f"v{len(self._values)}"
         self._values[name] = _Value(size, len(self.statements))
         return name
 
     def add(self, text: str) -> None:
-        """Add statements; the first of a layer begin with a comment that names it."""
+        """Add statements; the first of a layer begin with a comment that names it.
+
+        Parameters
+        ----------
+        text : str
+            In C.
+        """
         self.statements.append(text)
 
     def comment(self, layer: Layer) -> None:
-        """Name the layer whose statements follow."""
+        """Name the layer whose statements follow.
+
+        Parameters
+        ----------
+        layer : Layer
+        """
         text = called(layer).replace("*/", "* /")
         self.add(f"/* {self.place}: {text} */" if self.place else f"/* {text} */")
 
     def each(self, expression: str, x: str, shape: Shape) -> str:
-        """Compute each number by an expression of a, and return the name of the array of results."""
+        """Compute each number by an expression of a, and return the name of the array of results.
+
+        Parameters
+        ----------
+        expression : str
+            Of a, in C.
+        x : str
+            The name of the input.
+        shape : tuple of int
+            Of x, without the batch axis.
+
+        Returns
+        -------
+        str
+        """
         size = math.prod(shape)
         y = self.array(size)
         self.add(f"for (int i = 0; i < {size}; i++) {{\n    const float a = {x}[i];\n    {y}[i] = {expression};\n}}")

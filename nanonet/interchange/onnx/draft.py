@@ -21,6 +21,12 @@ Names = Any
 class Draft:
     """The nodes and constants of a graph built layer by layer; values are referred to by name.
 
+    Parameters
+    ----------
+    onnx : module
+    dtype : dtype
+        As in the attributes.
+
     Attributes
     ----------
     dtype : dtype
@@ -36,26 +42,80 @@ class Draft:
         self.place = ""
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node, and return the name of its output; the name of an input that is left out is empty."""
+        """Add a node, and return the name of its output; the name of an input that is left out is empty.
+
+        Parameters
+        ----------
+        operator : str
+            Of ONNX, such as "Gemm".
+        *inputs : str
+            Names of values.
+        **attributes
+            Of the node.
+
+        Returns
+        -------
+        str
+        """
         return self.add_several(1, operator, *inputs, **attributes)[0]
 
     def add_several(self, count: int, operator: str, *inputs: str, **attributes: Any) -> tuple[str, ...]:
-        """Add a node, and return the names of so many outputs."""
+        """Add a node, and return the names of so many outputs.
+
+        Parameters
+        ----------
+        count : int
+            The number of outputs.
+        operator, *inputs, **attributes
+            As for ``add``.
+
+        Returns
+        -------
+        tuple of str
+        """
         name = f"{self.place}.{operator}.{len(self.nodes)}"
         outputs = (name, *(f"{name}.{i}" for i in range(1, count)))
         self.nodes.append(self.onnx.helper.make_node(operator, inputs, outputs, name=name, **attributes))
         return outputs
 
     def constant(self, name: str, array: Numbers) -> str:
-        """Add an array that belongs to the layer, such as its "weight", and return its name in the file."""
+        """Add an array that belongs to the layer, such as its "weight", and return its name in the file.
+
+        Parameters
+        ----------
+        name : str
+        array : array
+
+        Returns
+        -------
+        str
+        """
         return self._hold(f"{self.place}.{name}" if self.place else name, array)
 
     def number(self, value: float) -> str:
-        """Add a number in the model's dtype, and return its name."""
+        """Add a number in the model's dtype, and return its name.
+
+        Parameters
+        ----------
+        value : float
+
+        Returns
+        -------
+        str
+        """
         return self._hold(f"number {value!r}", self.dtype.type(value))
 
     def integers(self, *values: int) -> str:
-        """Add a row of integers, such as a shape, and return its name."""
+        """Add a row of integers, such as a shape, and return its name.
+
+        Parameters
+        ----------
+        *values : int
+
+        Returns
+        -------
+        str
+        """
         return self._hold(f"integers {values}", np.array(values, np.int64))
 
     def _hold(self, name: str, array: Any) -> str:
@@ -68,7 +128,23 @@ class Draft:
         return self.dtype == np.float64
 
     def write(self, layer: Layer, x: Names, shape: Patterns, name: str) -> Names:
-        """Add a layer inside the one being written, by its name in it, and return the name of its output."""
+        """Add a layer inside the one being written, by its name in it, and return the name of its output.
+
+        Parameters
+        ----------
+        layer : Layer
+            Of the one being written.
+        x : str, or tuple of str
+            Names of its inputs.
+        shape : tuple
+            Of x, without the batch axis.
+        name : str
+            Of the attribute that holds the layer.
+
+        Returns
+        -------
+        str, or tuple of str
+        """
         outside, self.place = self.place, f"{self.place}.{name}" if self.place and name else self.place or name
         try:
             return self._writer(layer)(self, layer, x, shape)
@@ -92,7 +168,18 @@ class Draft:
         return f"export: layer {self.place}, {called(layer)}" if self.place else f"export: {called(layer)}"
 
     def shape_after(self, layer: Layer, shape: Patterns) -> Any:
-        """Return a layer's output shape; for one that does not know it, by running it on zeros."""
+        """Return a layer's output shape; for one that does not know it, by running it on zeros.
+
+        Parameters
+        ----------
+        layer : Layer
+        shape : tuple
+            Of its input, without the batch axis.
+
+        Returns
+        -------
+        tuple
+        """
         out = layer.output_shape(shape)
         found = None if out is None else known(out)
         return self._tried(layer, shape) if found is None else found

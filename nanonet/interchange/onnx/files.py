@@ -19,8 +19,10 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns 
     """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
     Several inputs are "x0", "x1", ..., several outputs "y0", "y1", ...; integers are int64. Weights keep their names,
-    such as "0.weight". The write is atomic. In float64 runtimes lack some operators: onnxruntime has no Conv,
-    AveragePool and Resize of doubles.
+    such as "0.weight"; those of a recurrent layer are stacked by direction, with the gates in ONNX's order. The write
+    is atomic. Attention is written as products and a Softmax, for sequences of the length in input_shape. Dropout
+    within attention and between recurrent layers, and a carried state, are for training and are left out. In float64
+    runtimes lack some operators: onnxruntime has no Conv, AveragePool, Resize, RNN, LSTM and GRU of doubles.
 
     Parameters
     ----------
@@ -54,8 +56,8 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns 
     shape = _pinned(model) if input_shape is None else _given(model, input_shape)
     if shape is None:
         raise ValueError(
-            "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)), "
-            "for example, for rows of 3 numbers"
+            "export: the first layer does not determine its input shape; write export(model, path, input_shape=(3,)) "
+            "for rows of 3 numbers, or input_shape=(1, 28, 28) for images of one channel"
         )
     made = package.helper.make_model(
         graph_of(package, model, shape),
@@ -75,7 +77,8 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
 
     Supported are Gemm, MatMul and Add with constants, Gather from a table; Conv, ConvTranspose, MaxPool, AveragePool,
     GlobalAveragePool, Resize and Pad; BatchNormalization, LayerNormalization, InstanceNormalization, and norms written
-    out; the activations, including Clip, Min, Max and Where, and also decomposed into simpler operators, Softmax and
+    out; RNN, LSTM and GRU with what turns their sequences and states, and attention, however it is written out; the
+    activations, including Clip, Min, Max and Where, and also decomposed into simpler operators, Softmax and
     LogSoftmax along the last axis; Flatten, Reshape, Transpose, Dropout, Identity; Sub and Div by constants, Cast
     without effect; and those registered with :func:`reads`. Operators are read as ONNX defines them in the file's
     opset; they become a layer only if the two are proven to be the same function, up to the rounding of constants.
@@ -92,6 +95,10 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
         The value to stop at, if not all outputs are wanted, or if the file ends in operators that are not layers:
         scikit-learn's classifiers end in labels, but their
         chain in ``output="probabilities"`` or ``"out_activations_result"``.
+
+    Returns
+    -------
+    Sequential
 
     Raises
     ------

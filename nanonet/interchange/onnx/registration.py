@@ -33,6 +33,16 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     ----------
     *classes : subclasses of Layer
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not classes of layers.
+
     Examples
     --------
     >>> import numpy as np
@@ -74,12 +84,24 @@ def reads(*operators: str) -> Callable[[F], F]:
       that is not known, or None if nothing is.
     - ``reached.fill(layer, weight=array)`` returns the layer, and assigns the arrays to the parameters and buffers of
       these names once the model is built.
+    - ``reached.take(*nodes)`` says that the layer stands for these operators too, ``reached.takes(*values)`` that it
+      takes several values, which must be in ``reached.known``, and ``reached.gives(*inputs)`` that it gives several.
 
     It raises ValueError for what the layer cannot do: a graph is loaded only if the layers compute what it does.
 
     Parameters
     ----------
     *operators : str
+
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not names.
 
     Examples
     --------

@@ -32,7 +32,8 @@ from nanonet.interchange.sklearn.settings import (
 )
 from nanonet.layers.linear import Linear
 from nanonet.losses.loss import Loss
-from nanonet.models.sequential import Sequential, seeded
+from nanonet.models.seeding import seeded
+from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer, weights_only
 from nanonet.training.feed import generator_at
 from nanonet.training.history import History

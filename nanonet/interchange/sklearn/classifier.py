@@ -174,7 +174,25 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
         self.class_weight = class_weight
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetClassifier:
-        """Train a net on X, shape (samples, features), and y, one class each, or rows of 0 and 1, one per label."""
+        """Train a net on X, shape (samples, features), and y, one class each, or rows of 0 and 1, one per label.
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+        y : array
+        sample_weight : array, optional
+            Shape (samples,).
+
+        Returns
+        -------
+        NanonetClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If data, classes or settings do not fit.
+        """
         warm = self._is_warm()
         X, y, weight = self._labelled(X, y, sample_weight, reset=not warm)
         found = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
@@ -195,6 +213,23 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
 
         The optimizer's state is kept between calls, and reset after ``fit``. ``validation`` and ``callbacks`` are
         ignored. Not available with ``early_stopping`` or lbfgs.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for ``fit``.
+        classes : array, optional
+            All classes; needed in the first call.
+
+        Returns
+        -------
+        NanonetClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If data or classes do not fit those of the first call.
         """
         if self.class_weight == "balanced":
             raise ValueError(f"{type(self).__name__}: class_weight='balanced' needs all samples; give a dict")
@@ -207,7 +242,18 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> Numbers:
-        """Return the class of each sample, or for each label whether it has it, 0 or 1."""
+        """Return the class of each sample, or for each label whether it has it, 0 or 1.
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+            Shape (samples, features).
+
+        Returns
+        -------
+        array
+            Shape (samples,), or (samples, labels) for a multilabel y.
+        """
         outputs = self._outputs(X)
         if not self._is_multilabel:
             chosen: Numbers = self.classes_[outputs.argmax(axis=1)]
@@ -230,6 +276,16 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
         """Return class probabilities, one row per sample; available if the loss has ``probabilities``.
 
         Of a multilabel y, the probability of each label.
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+            Shape (samples, features).
+
+        Returns
+        -------
+        array
+            Shape (samples, classes).
         """
         each: Array = self._chosen_loss().probabilities(self._outputs(X))  # type: ignore[attr-defined]  # checked above
         if self._is_multilabel:
@@ -239,7 +295,18 @@ class NanonetClassifier(bases.ClassifierMixin, Estimator):  # type: ignore[misc]
 
     @bases.available_if(_has_probabilities)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of ``predict_proba``; -inf where a probability is 0."""
+        """Return the logarithm of ``predict_proba``; -inf where a probability is 0.
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+            Shape (samples, features).
+
+        Returns
+        -------
+        array
+            Shape (samples, classes).
+        """
         with np.errstate(divide="ignore"):
             logs: Array = np.log(self.predict_proba(X))
         return logs

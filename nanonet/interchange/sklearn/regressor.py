@@ -7,17 +7,20 @@ from typing import Any, ClassVar
 from nanonet.core.arrays import Array, Numbers
 from nanonet.interchange.sklearn import bases
 from nanonet.interchange.sklearn.base_estimator import Estimator
+from nanonet.interchange.sklearn.classifier import NanonetClassifier
 from nanonet.interchange.sklearn.samples import Samples
 from nanonet.interchange.sklearn.settings import may_be_partial
 from nanonet.losses.loss import Loss
 from nanonet.losses.regression import PoissonNLL, SquaredError
+from nanonet.training.described import described_by
 
 
+@described_by(NanonetClassifier)
 class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  # scikit-learn is untyped
     """A net with one output for each column of y.
 
-    Parameters are those of :class:`NanonetClassifier` except ``class_weight`` and ``loss``. Weights are equivalent to
-    repeats here too. y is not scaled: if its values are far from 1, use scikit-learn's TransformedTargetRegressor.
+    Parameters are those of :class:`NanonetClassifier` except ``class_weight``. Weights are equivalent to repeats here
+    too. y is not scaled: if its values are far from 1, use scikit-learn's TransformedTargetRegressor.
 
     Parameters
     ----------
@@ -46,7 +49,20 @@ class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  
     named_losses: ClassVar[dict[str, type[Loss]]] = {"squared_error": SquaredError, "poisson": PoissonNLL}
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
-        """Train a net on X, shape (samples, features), and y, shape (samples,) or (samples, outputs)."""
+        """Train a net on X, shape (samples, features), and y, shape (samples,) or (samples, outputs).
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+        y : array
+        sample_weight : array, optional
+            Shape (samples,).
+
+        Returns
+        -------
+        NanonetRegressor
+            Itself.
+        """
         warm = self._is_warm()
         X, y, weight = self._validated(X, y, sample_weight, reset=not warm, y_numeric=True)
         self._start(X, y, first=not warm)
@@ -55,7 +71,18 @@ class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  
 
     @bases.available_if(may_be_partial)  # type: ignore[untyped-decorator]  # scikit-learn is untyped
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NanonetRegressor:
-        """Train for one epoch on further samples; see :meth:`NanonetClassifier.partial_fit`."""
+        """Train for one epoch on further samples; see :meth:`NanonetClassifier.partial_fit`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for ``fit``.
+
+        Returns
+        -------
+        NanonetRegressor
+            Itself.
+        """
         first = not hasattr(self, "model_")
         X, y, weight = self._validated(X, y, sample_weight, reset=first, y_numeric=True)
         self._start(X, y, first=first)
@@ -63,7 +90,18 @@ class NanonetRegressor(bases.RegressorMixin, Estimator):  # type: ignore[misc]  
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return a prediction of the shape of y."""
+        """Return a prediction of the shape of y.
+
+        Parameters
+        ----------
+        X : array, frame or sparse matrix
+            Shape (samples, features).
+
+        Returns
+        -------
+        array
+            Shape (samples,) or (samples, outputs).
+        """
         outputs, loss = self._outputs(X), self._chosen_loss()
         if hasattr(loss, "expected"):
             outputs = loss.expected(outputs)

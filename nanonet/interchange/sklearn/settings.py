@@ -21,6 +21,19 @@ from nanonet.optimizers.sgd import SGD
 ACTIVATIONS: dict[str, type[Layer]] = {"identity": Identity, "logistic": Sigmoid, "relu": ReLU, "tanh": Tanh}
 """scikit-learn's names."""
 
+WORDS = {
+    "'beta_1'": "write optimizer=Adam(0.001, betas=(0.9, 0.999))",
+    "'beta_2'": "write optimizer=Adam(0.001, betas=(0.9, 0.999))",
+    "'epsilon'": "write optimizer=Adam(0.001, epsilon=1e-8)",
+    "'hidden_layer_sizes'": "write hidden=(100,)",
+    "'max_iter'": "write epochs=200",
+    "'momentum'": "write optimizer=SGD(0.001, momentum=0.9, nesterov=True)",
+    "'n_iter_no_change'": "write patience=11 for 10",
+    "'nesterovs_momentum'": "write optimizer=SGD(0.001, momentum=0.9, nesterov=True)",
+    "'validation_fraction'": "write validation=0.1",
+}
+"""Parameters of MLPClassifier and MLPRegressor that have another name here, and what to write."""
+
 FIRST_RATE = 0.001  # the default of learning_rate_init
 TOLERANCE = 1e-4  # what tol=None stands for where one is needed
 
@@ -87,7 +100,7 @@ def new_optimizer(estimator: Any) -> Optimizer:
         made: Optimizer = copy.deepcopy(estimator.optimizer)
     else:
         made = Adam(rate) if estimator.solver == "adam" else SGD(rate, momentum=0.9, nesterov=True)
-    if estimator.alpha:
+    if estimator.alpha and not made.decays:
         made.decays = weights_only
     return made
 

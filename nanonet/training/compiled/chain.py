@@ -28,8 +28,6 @@ from nanonet.training.compiled import codes
 ACTIVATIONS: dict[type[Layer], int] = {Sigmoid: codes.SIGMOID, Tanh: codes.TANH, ReLU: codes.RELU}
 LOSS_KINDS: dict[type[Loss], int] = {SquaredError: codes.SQUARED_ERROR, CrossEntropy: codes.CROSS_ENTROPY}
 
-OWN_SETTINGS = {SGD: ("momentum", "nesterov"), Adam: ("betas", "epsilon"), AdamW: ("betas", "epsilon")}
-
 MOST_UNITS = 256  # units of a layer; for larger products a call of the compiled step saves next to nothing
 
 
@@ -66,6 +64,9 @@ def described(model: Chain, loss: Loss, optimizer: Optimizer) -> Described | str
     rule = _rule(optimizer)
     if rule is None:
         return f"the optimizer is {type(optimizer).__name__}"
+    unknown = [name for name in ("rates", "maximize", "amsgrad", "dampening") if getattr(optimizer, name, None)]
+    if unknown:
+        return f"the optimizer has {' and '.join(unknown)}"
     decays = 0 if not optimizer.weight_decay else codes.DECOUPLED if optimizer.decay_is_decoupled else codes.COUPLED
     return Described(net, LOSS_KINDS[type(loss)], rule, decays, _numbers(optimizer))
 
@@ -83,11 +84,12 @@ def settings_of(optimizer: Optimizer) -> Any:
     own = (
         ()
         if _rule(optimizer) is None
-        else ("betas", "epsilon")
+        else ("betas", "epsilon", "amsgrad")
         if isinstance(optimizer, Adam)
-        else ("momentum", "nesterov")
+        else ("momentum", "nesterov", "dampening")
     )
-    return attrgetter("weight_decay", "decays", "clip_norm", "clip_value", *own)
+    shared = ("weight_decay", "decay_is_decoupled", "decays", "rates", "clip_norm", "clip_value", "maximize")
+    return attrgetter(*shared, *own)
 
 
 def _net(model: Chain) -> npt.NDArray[np.int64] | str:

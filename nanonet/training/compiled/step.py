@@ -12,7 +12,7 @@ from nanonet.core.arrays import Array, Arrays
 from nanonet.core.chain import checked_views
 from nanonet.core.objects import is_own
 from nanonet.optimizers.compiled import why_not
-from nanonet.optimizers.schedules import Schedule, WarmUp
+from nanonet.optimizers.schedules import PiecewiseRate, Schedule, WarmUp
 from nanonet.training.compiled import codes
 from nanonet.training.compiled.chain import Described, described, is_plain, settings_of
 from nanonet.training.compiled.plan import Plan
@@ -209,6 +209,7 @@ class CompiledStepper(Stepper):
 
 def _is_ours(rate: object) -> bool:
     """Return whether a rate is a number or a schedule of nanonet, which is a function of the step alone."""
-    if isinstance(rate, WarmUp) and callable(rate.then):
-        return is_own(type(rate)) and _is_ours(rate.then)
-    return not callable(rate) or (isinstance(rate, Schedule) and is_own(type(rate)))
+    if not callable(rate):
+        return True
+    parts = [rate.then] if isinstance(rate, WarmUp) else rate.rates if isinstance(rate, PiecewiseRate) else []
+    return isinstance(rate, Schedule) and is_own(type(rate)) and all(map(_is_ours, parts))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.checks import finite_number, positive_int
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
 from nanonet.training.metrics.reading import (
     Labels,
@@ -157,6 +158,10 @@ def accuracy(
     ignore_index : int, optional
         A label that does not count, such as that of padding. Without any other the result is NaN.
 
+    Returns
+    -------
+    float
+
     Raises
     ------
     ShapeError
@@ -199,6 +204,10 @@ def binary_accuracy(
     threshold : float
         0 for logits, 0.5 for probabilities.
 
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> binary_accuracy([[2.0, 0.5, -3.0], [1.0, 1.0, -1.0]], [[1, 1, 0], [1, 0, 0]])
@@ -207,11 +216,12 @@ def binary_accuracy(
     return BinaryAccuracy(threshold)(prediction, target, weight)  # type: ignore[no-any-return]
 
 
+@described_by(binary_accuracy)
 @accumulated_by(SubsetAccuracy)
 def subset_accuracy(
     prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None, *, threshold: float = 0.0
 ) -> float:
-    """Return the fraction of samples with all outputs correct; arguments as for :func:`binary_accuracy`.
+    """Return the fraction of samples with all outputs correct.
 
     Examples
     --------

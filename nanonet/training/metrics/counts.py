@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array
 from nanonet.core.checks import finite_number
 from nanonet.core.errors import ShapeError
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
 from nanonet.training.metrics.reading import Labels, Numbers, classes_of, is_one_column, scores_of, truths, weights_of
 
@@ -197,6 +198,11 @@ def confusion_matrix(
     axis, ignore_index : int
         As for :func:`accuracy`.
 
+    Returns
+    -------
+    array
+        Of integers; of floats with a weight.
+
     Examples
     --------
     >>> confusion_matrix([[0.1, 2.0], [3.0, 0.0], [0.5, 0.7]], [1, 1, 1])
@@ -237,6 +243,10 @@ def precision(
     axis, ignore_index : int
         As for :func:`accuracy`.
 
+    Returns
+    -------
+    float, or array for average=None
+
     Raises
     ------
     ValueError
@@ -252,6 +262,7 @@ def precision(
     return Precision(average, threshold, multilabel, axis, ignore_index)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(Recall)
 def recall(
     prediction: npt.ArrayLike,
@@ -264,7 +275,7 @@ def recall(
     axis: int = -1,
     ignore_index: int | None = None,
 ) -> Any:
-    """Return TP / (TP + FN): the fraction of what is there that is predicted; arguments as for :func:`precision`.
+    """Return TP / (TP + FN): the fraction of what is there that is predicted.
 
     Examples
     --------
@@ -274,6 +285,7 @@ def recall(
     return Recall(average, threshold, multilabel, axis, ignore_index)(prediction, target, weight)
 
 
+@described_by(precision)
 @accumulated_by(F1)
 def f1(
     prediction: npt.ArrayLike,
@@ -286,7 +298,7 @@ def f1(
     axis: int = -1,
     ignore_index: int | None = None,
 ) -> Any:
-    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; arguments as for :func:`precision`.
+    """Return 2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from nanonet.training.history import Means
 from nanonet.training.metrics.metric import Metric
 from nanonet.training.metrics.named import Metrics, by_name, number
 from nanonet.training.stream import Stream
-from nanonet.training.tables import as_target, is_table
+from nanonet.training.tables import as_target, is_table, refuse_reordered
 
 CHUNK = 4096  # samples per forward pass of an evaluation
 
@@ -90,7 +90,31 @@ def evaluate(
     batch_size: int = CHUNK,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Any:
-    """Return the loss, or with metrics a dict of all; see :meth:`nanonet.Sequential.evaluate`."""
+    """Return the loss, or with metrics a dict of all; see :meth:`nanonet.Sequential.evaluate`.
+
+    Parameters
+    ----------
+    x, target : array
+        As ``fit`` takes them; with target=None, x is an iterable of batches.
+    loss : Loss
+    metrics : sequence, or mapping from names, of metrics, optional
+        As ``fit`` takes them; here one may return an array, such as :func:`nanonet.confusion_matrix`.
+    batch_size : int
+        Number of samples per forward pass, to limit memory.
+    sample_weight : array, optional
+        Shape (samples,): the weight of each sample, in the loss and in those metrics that take one.
+
+    Returns
+    -------
+    float, or with metrics dict
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not match.
+    ValueError
+        If the total weight is 0.
+    """
     positive_int(batch_size, "evaluate", "batch_size")
     named = by_name(metrics, "evaluate") if metrics is not None else {}
     expect(loss, Loss, "evaluate: expected loss")
@@ -103,6 +127,7 @@ def evaluate(
     else:
         data = Dataset(x, target, sample_weight, several=several)
         if is_table(target):
+            refuse_reordered(x, target)
             one = model.predict(each(itemgetter(slice(1)), data.x))
             data.target = as_target(target, data.target, one)
     measures = evaluation(model, loss, data, named, batch_size, name="evaluate")

@@ -58,11 +58,26 @@ class Metric(Extensible, ABC):
 
     @abstractmethod
     def update(self, prediction: Any, target: Any, weight: Any = None) -> None:
-        """Take in a batch: prediction as the model returns it, target and weight as they were given."""
+        """Take in a batch: prediction as the model returns it, target and weight as they were given.
+
+        Parameters
+        ----------
+        prediction : array, or tuple of arrays
+            Shape (batch, ...).
+        target : object
+            What the loss takes.
+        weight : array or None
+            Shape (batch,); only for an ``update`` that has it.
+        """
 
     @abstractmethod
     def value(self) -> Any:
-        """Return the measure of all samples so far; a float, if it is to stand in a history."""
+        """Return the measure of all samples so far; a float, if it is to stand in a history.
+
+        Returns
+        -------
+        float, or any object for ``evaluate``
+        """
 
     def fresh(self) -> Self:
         """Return a copy for a new epoch."""
@@ -82,7 +97,17 @@ class Metric(Extensible, ABC):
             self.update(prediction, target)
 
     def state_dict(self) -> Mapping[str, npt.ArrayLike]:
-        """Return what was accumulated, as numbers and arrays by name."""
+        """Return what was accumulated, as numbers and arrays by name.
+
+        Returns
+        -------
+        mapping
+
+        Raises
+        ------
+        TypeError
+            If an attribute is neither numbers nor a setting.
+        """
         state: dict[str, npt.ArrayLike] = {}
         for name, value in attributes(self):
             if name.startswith("_") or isinstance(value, SETTINGS) or callable(value):
@@ -99,7 +124,17 @@ class Metric(Extensible, ABC):
         return state
 
     def load_state_dict(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Take over what :meth:`state_dict` returned.
+
+        Parameters
+        ----------
+        state : mapping
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another metric.
+        """
         own, several = dict(attributes(self)), dict[str, dict[int, Any]]()
         for full, array in state.items():
             name, _, inner = full.partition("/")

@@ -121,6 +121,10 @@ def auc(
     axis, ignore_index : int
         As for :func:`accuracy`.
 
+    Returns
+    -------
+    float, or array for average=None
+
     Examples
     --------
     >>> auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array
+from nanonet.training.described import described_by
 from nanonet.training.metrics.metric import Metric, accumulated_by
 from nanonet.training.metrics.reading import both, weights_of
 
@@ -124,6 +125,10 @@ def mean_absolute_error(prediction: npt.ArrayLike, target: npt.ArrayLike, weight
     weight : array, optional
         Shape (batch,): the weight of each sample.
 
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> mean_absolute_error([[1.0], [4.0]], [[2.0], [2.0]])
@@ -132,13 +137,12 @@ def mean_absolute_error(prediction: npt.ArrayLike, target: npt.ArrayLike, weight
     return MeanAbsolute()(prediction, target, weight)  # type: ignore[no-any-return]
 
 
+@described_by(mean_absolute_error)
 @accumulated_by(RootMeanSquared)
 def root_mean_squared_error(
     prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None
 ) -> float:
     """Return the root of the mean of (y - t)² over the samples, mean over the outputs; of the whole epoch.
-
-    Arguments as for :func:`mean_absolute_error`.
 
     Examples
     --------
@@ -148,12 +152,12 @@ def root_mean_squared_error(
     return RootMeanSquared()(prediction, target, weight)  # type: ignore[no-any-return]
 
 
+@described_by(mean_absolute_error)
 @accumulated_by(R2)
 def r2(prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
     """Return 1 - Σ (y - t)² / Σ (t - mean t)², mean over the outputs: 1 is perfect, 0 as good as the mean target.
 
     NaN for a single sample. Of an output whose targets are all the same: 1 if the predictions are too, else 0.
-    Arguments as for :func:`mean_absolute_error`.
 
     Examples
     --------

@@ -11,7 +11,9 @@ from nanonet.core.layer import Layer
 from nanonet.interchange.onnx.expression import CLOSE
 from nanonet.interchange.onnx.graph import FLOATS, Node
 from nanonet.interchange.onnx.reached import Reached
+from nanonet.interchange.onnx.readers.attention import attention
 from nanonet.interchange.onnx.readers.norms import group_norm
+from nanonet.interchange.onnx.readers.recurrent import recurrent
 from nanonet.interchange.onnx.recognition import meant
 from nanonet.interchange.onnx.registration import reads
 from nanonet.layers import activations as act
@@ -20,6 +22,7 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
@@ -29,7 +32,12 @@ from nanonet.layers.standardize import Standardize
 
 @reads("Gemm", "MatMul")
 def _sums(reached: Reached, node: Node) -> Layer:
-    """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value, and what is added to it next."""
+    """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value, and what is added to it next.
+
+    Or the MultiHeadAttention that begins with it.
+    """
+    if reached.axes == 3 and (found := attention(reached, node)) is not None:
+        return found
     matrix = reached.constant(node.inputs[1]) if node.inputs[0] == reached.value else None
     if matrix is None or matrix.ndim != 2:
         got = "another value" if matrix is None else f"shape {matrix.shape}"
@@ -190,6 +198,8 @@ def _copied(reached: Reached, lengths: list[int], copies: bool) -> tuple[int, ..
 
 @reads("Transpose")
 def _transpose(reached: Reached, node: Node) -> Layer:
+    if reached.axes == 3 and (found := attention(reached, node) or recurrent(reached, node)) is not None:
+        return found
     order = node.attributes.get("perm")
     if order is None or not order or order[0] != 0:
         raise ValueError(f"{node}: to the order {order}; nanonet's Permute leaves the batch axis first{reached.stop}")
@@ -218,6 +228,21 @@ def _dropout(reached: Reached, node: Node) -> Layer:
         elif constant is not None and constant.any():
             raise ValueError(f"{node}: is active in inference too; export the model in evaluation mode")
     return Dropout(meant(rate))
+
+
+@reads("PRelu")
+def _prelu(reached: Reached, node: Node) -> Layer:
+    """Return a PReLU with one slope, or with one for each channel."""
+    slope = reached.constant(node.inputs[1]) if node.inputs[0] == reached.value else None
+    if slope is not None and slope.size == 1:
+        return reached.fill(PReLU(), weight=slope.reshape(1))
+    count = (reached.axes or 2) - 1  # of a sample
+    if slope is None or slope.shape[-count:] != (slope.size, *[1] * (count - 1)):
+        got = "another value" if slope is None else f"shape {slope.shape}"
+        raise ValueError(
+            f"{node}: expected its slopes as a constant of one number, or of one for each channel, got {got}"
+        )
+    return reached.fill(PReLU(slope.size), weight=slope.reshape(-1))
 
 
 @reads("Selu")
