@@ -107,6 +107,8 @@ def elu(reached: Reached) -> None:
 def prelu(reached: Reached) -> None:
     """Read alpha, one for each channel or one for all; the other axes must be shared."""
     shared = reached.setting("shared_axes", None) or []
+    if not isinstance(shared, list):
+        raise ValueError(f"expected shared_axes as a list, got {shared!r:.60}")
     wanted = [1 if axis in shared else n for axis, n in enumerate(reached.shape, 1)]
     alpha = reached.array(0, "alpha", *wanted)
     if any(n != 1 for n in alpha.shape[:-1]):
@@ -146,7 +148,7 @@ def nothing(reached: Reached) -> None:
 @reads("Rescaling")
 def rescaling(reached: Reached) -> None:
     """Scale x + offset = (x - mean) / s, with mean = -offset / scale and s = 1 / scale."""
-    scale, offset = (_numbers(reached, name, default) for name, default in (("scale", None), ("offset", 0.0)))
+    scale, offset = (numbers_of(reached, name, default) for name, default in (("scale", None), ("offset", 0.0)))
     if not scale.all():
         reached.refuse("scale=0: nanonet has no layer that forgets its input")
     scaled(reached, mean=-offset / scale, scale=1 / scale)
@@ -161,7 +163,8 @@ def scaled(reached: Reached, *, mean: Any, scale: Any) -> None:
     reached.fills += fills
 
 
-def _numbers(reached: Reached, name: str, default: Any) -> Any:
+def numbers_of(reached: Reached, name: str, default: Any = None) -> Any:
+    """Return a setting that is a number, or an array of numbers of the last axes."""
     value = reached.setting(name) if default is None else reached.setting(name, default)
     try:
         found = np.array(value, np.float64)

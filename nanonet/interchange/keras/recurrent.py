@@ -75,9 +75,7 @@ def _made(reached: Reached, kind: str, *, both: bool) -> Recurrent:
     reached.only("activation", "tanh", *(["relu"] if kind == "SimpleRNN" else []))
     if kind != "SimpleRNN":
         reached.only("recurrent_activation", "sigmoid", why="nanonet's gates are sigmoids")
-    units, (times, features) = reached.size("units"), reached.shape
-    if features is None:
-        raise ValueError(f"its input has an open number of features, {reached.shape}")
+    units, times, features = reached.size("units"), reached.shape[0], reached.features
     sequences = reached.flag("return_sequences", False)
     options: dict[str, Any] = {} if sequences else {"output": "last"}
     options |= {} if reached.flag("use_bias", True) else {"bias": False}
