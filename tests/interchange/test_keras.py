@@ -284,6 +284,12 @@ def test_several_inputs_and_outputs_and_layers_that_are_called_twice(tmp_path: P
     assert sum(isinstance(layer, BatchNorm) for layer in first.layers) == 1
 
 
+def test_a_layer_that_is_called_twice_in_a_chain_is_one_layer(tmp_path: Path, rng: np.random.Generator) -> None:
+    x, twice = keras.Input((4,)), L.Dense(4)
+    model = check(keras.Model(x, L.Dense(2)(twice(L.ReLU()(twice(x))))), tmp_path, rng)
+    assert [type(layer).__name__ for layer in model] == ["Wired", "Linear"]
+
+
 def test_a_chain_of_models_is_one_chain(tmp_path: Path, rng: np.random.Generator) -> None:
     inner = keras.Sequential([keras.Input((4,)), L.Dense(4), L.Dropout(0.5)], name="inner")
     model = check(chain((4,), L.Dense(4), inner, L.Dense(2)), tmp_path, rng)
