@@ -114,5 +114,16 @@ class BinaryCrossEntropy(Loss):
         return array
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return sigmoid(logits)."""
+        """Return sigmoid(logits).
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ...).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         return sigmoid(float_array(logits, self, "logits"))

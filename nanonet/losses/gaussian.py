@@ -73,11 +73,33 @@ class GaussianNLL(Loss):
         return slope
 
     def expected(self, prediction: npt.ArrayLike) -> Array:
-        """Return the means, the first half of prediction."""
+        """Return the means, the first half of prediction.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ..., 2 * k).
+
+        Returns
+        -------
+        array
+            Shape (batch, ..., k).
+        """
         return np.split(float_array(prediction, self, "prediction"), 2, axis=-1)[0]
 
     def deviation(self, prediction: npt.ArrayLike) -> Array:
-        """Return the standard deviations, the roots of the variances."""
+        """Return the standard deviations, the roots of the variances.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ..., 2 * k).
+
+        Returns
+        -------
+        array
+            Shape (batch, ..., k).
+        """
         log = self._parts(float_array(prediction, self, "prediction"))[1]
         with np.errstate(over="ignore"):
             deviation: Array = np.exp(0.5 * log)

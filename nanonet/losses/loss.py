@@ -161,7 +161,18 @@ class Loss(Extensible, ABC):
         return scaled.astype(prediction.dtype, copy=False)
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """Return what :meth:`each` returns without weights: what ``function`` does, or the numbers it is a mean of."""
+        """Return what :meth:`each` returns without weights: what ``function`` does, or the numbers it is a mean of.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for ``function``.
+
+        Returns
+        -------
+        array
+            Its first axis is the batch.
+        """
         return self.function(prediction, target)
 
     def each(self, prediction: Any, target: Any, weight: npt.ArrayLike | None = None) -> Array:
@@ -169,6 +180,18 @@ class Loss(Extensible, ABC):
 
         For losses that are a mean over the outputs one number for each output, for a cross-entropy one for each label,
         0 where it is ignored, and else one for each sample; times the weights, if there are any.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for the call: with the batch as axis 0.
+        weight : array, optional
+            One weight per sample, or per label.
+
+        Returns
+        -------
+        array
+            Its first axis is the batch.
         """
         checked = self._entered(prediction)
         aim, weights = self.check(checked, target, weight)
@@ -284,7 +307,19 @@ class Loss(Extensible, ABC):
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def draw_prediction(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a random prediction of such a shape, for gradient checks; override where not all numbers are valid."""
+        """Return a random prediction of such a shape, for gradient checks; override where not all numbers are valid.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            With the batch axis.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+        """
         return rng.normal(size=shape)
 
     def check(
