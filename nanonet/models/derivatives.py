@@ -12,7 +12,8 @@ from nanonet.core.arrays import Array, Arrays, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss
+from nanonet.losses.weights import nothing_counts
 from nanonet.models.per_sample import Passes, Twins
 from nanonet.training.step import gradients
 
