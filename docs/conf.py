@@ -21,7 +21,8 @@ from sphinx.transforms import SphinxTransform
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-import pages  # noqa: E402  # it lies beside this file
+import languages  # noqa: E402  # what lies beside this file
+import pages  # noqa: E402
 
 import nanonet  # noqa: E402
 from nanonet.core.objects import Recorded  # noqa: E402
@@ -40,8 +41,12 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "docstrings",
+    "languages",
+    "sources",
 ]
-exclude_patterns = ["_*"]
+exclude_patterns = ["_*", "ja/*"]  # the Japanese site is built from ja/ itself: languages.py
+templates_path = ["_templates"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 nitpicky = False
@@ -115,8 +120,8 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
 
 
 def made(app: Sphinx) -> Path:
-    """Return the folder in which pages make their pictures."""
-    return Path(app.doctreedir) / "made"
+    """Return the folder in which the pages that are built make their pictures."""
+    return Path(app.doctreedir) / "made" / Path(app.srcdir).relative_to(DOCS)
 
 
 class PageFailed(SphinxError):
@@ -128,13 +133,14 @@ class PageFailed(SphinxError):
 def run_pages(app: Sphinx) -> None:
     """Run every page, which makes its pictures; end the build if one does not print what it shows."""
     shutil.rmtree(made(app), ignore_errors=True)
-    wrong = list(pages.run_all(made(app)))
+    folder = Path(app.doctreedir) / "made"
+    wrong = list(pages.run_all(folder, [page for page in pages.pages() if languages.belongs(page, app)]))
     if wrong:
         raise PageFailed("\n\n" + "\n\n".join(wrong))
 
 
 class MadePictures(SphinxTransform):
-    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved."""
+    """Lets ``![...](forward.svg)`` be the picture that a block of the same page has saved; marks a net's figure."""
 
     default_priority = 100
 
@@ -143,6 +149,8 @@ class MadePictures(SphinxTransform):
         for image in self.document.findall(nodes.image):
             picture = made(self.app) / self.env.docname / image["uri"]
             if picture.is_file():
+                if picture.suffix == ".svg" and 'class="nanonet"' in picture.read_text(encoding="utf-8")[:200]:
+                    image["classes"].append("net")
                 image["uri"] = "/" + Path(os.path.relpath(picture, self.env.srcdir)).as_posix()
 
 
@@ -168,26 +176,6 @@ class FilesOutside(SphinxTransform):
                 target = "/" + Path(os.path.relpath(path, self.env.srcdir)).as_posix()
                 copy = addnodes.download_reference("", "", *link.children, reftarget=target, refdoc=link["refdoc"])
                 link.replace_self(copy)
-
-
-class JapaneseLines(SphinxTransform):
-    """Joins the lines of Japanese text: a browser would set a space where a line of the source ends."""
-
-    default_priority = 100
-    wide = re.compile(r"[\u3000-\u9fff\uff00-\uffef]")
-
-    def apply(self, **keywords: Any) -> None:
-        """Take the ends of lines out of a Japanese page where they lie between two Japanese letters."""
-        if self.env.docname.startswith("ja/"):
-            for block in self.document.findall(nodes.TextElement):
-                texts = ["", *(child.astext() for child in block.children), ""]
-                kept = [
-                    child
-                    for before, child, after in zip(texts, block.children, texts[2:], strict=False)
-                    if not (child.astext() == "\n" and self.wide.match(before[-1:]) and self.wide.match(after[:1]))
-                ]
-                if len(kept) < len(block.children):
-                    block.children = kept
 
 
 def keep_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -216,20 +204,13 @@ def first_line(lines: list[str], document: object) -> str:
 autosummary.extract_summary = first_line  # which would end at the first full stop, as in "alg. 1"
 
 
-def say_language(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Tell the browser that a page under ja/ is Japanese, so that it takes Japanese letters."""
-    if pagename.startswith("ja/"):
-        context["language"] = "ja"
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what is above."""
     app.connect("builder-inited", run_pages)
-    app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-process-docstring", keep_bars, priority=700)  # after the formulas, which have bars too
     app.connect("autodoc-process-signature", show_constructor)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_made_pages)
-    app.connect("html-page-context", say_language)
-    for transform in (MadePictures, FilesOutside, JapaneseLines):
+    for transform in (MadePictures, FilesOutside):
         app.add_transform(transform)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,6 +9,9 @@ an empty folder of the page's own.
 - A picture is made by a block of the page that shows it: ``trace.draw().save("forward.svg")``, and then
   ``![The net, with ...](forward.svg)``. It is never committed. The text between the brackets is for those who cannot
   see the picture, and has to be there.
+- matplotlib draws by docs/matplotlibrc, without a background and with grey axes, for light and dark pages.
+- Where pictures need more code than a page is to show, a file of its name beside it makes them: gallery.py for
+  gallery.md. It is run first, in the same folder, and prints nothing.
 - An error is shown by ``try: ... except ShapeError as error: print(error)``.
 - Digits that differ from machine to machine (rounding errors such as 3.6e-11) are treated as equal. Above a block whose
   other numbers depend on the machine too, such as a long training, an HTML comment allows for it:
@@ -17,8 +20,9 @@ an empty folder of the page's own.
   after it do not use its names. All else that a block imports is in the extra ``docs``.
 - A formula stands between dollars, ``$g_l = W_{l+1}^T g_{l+1}$``, or between double dollars on lines of its own.
 - A link to a page is a link to its file: ``[a new layer](../how-to/layer.md)``.
-- A Japanese page lies under docs/ja/, at the same place below it. Its lines may be broken anywhere between two Japanese
-  letters: no space appears there.
+- A Japanese page lies under docs/ja/, at the same place below it, and belongs to a site of its own (languages.py). It
+  links to an English page as to any file, ``[...](../results.md)``, but on a card by ``../results.html``. Its lines may
+  be broken anywhere between two Japanese letters: no space appears there.
 
 ``python docs/pages.py`` runs all pages, ``python docs/pages.py docs/index.md`` one.
 """
@@ -151,22 +155,26 @@ def run(page: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     module = types.ModuleType(f"page_{re.sub(r'[^0-9a-zA-Z]', '_', name_of(page))}")
     sys.modules[module.__name__] = module  # as for any class, so that a block's can be found by name
+    maker = page.with_suffix(".py")
     try:
+        if maker.is_file():
+            beside = {"__name__": module.__name__, "__file__": str(maker)}
+            _compare(maker, Block(1, maker.read_text(encoding="utf-8"), ""), beside, folder)
         for block in blocks(page):
             if all(_installed(name) for name in block.modules & MAY_BE_MISSING):
-                _compare(page, block, module, folder)
+                _compare(page, block, vars(module), folder)
     finally:
         del sys.modules[module.__name__]
 
 
-def _compare(page: Path, block: Block, module: types.ModuleType, folder: Path) -> None:
+def _compare(page: Path, block: Block, names: dict[str, object], folder: Path) -> None:
     where = f"{_told(page)}, the block from line {block.line} on"
     output = io.StringIO()
     code = compile("\n" * (block.line - 1) + block.code, _told(page), "exec", dont_inherit=True)
     try:
         with contextlib.chdir(folder), contextlib.redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("error")
-            exec(code, vars(module))
+            exec(code, names)
     except Exception as error:
         if isinstance(error, ImportError) and _is_extra(error):
             raise NotInstalled(f"{where}: {error} (the extra docs has all: pip install -e '.[docs]')") from error
@@ -209,6 +217,7 @@ def _indented(text: str) -> str:
 def run_all(folder: Path, chosen: Iterable[Path] | None = None) -> Iterator[str]:
     """Run pages, each in a folder of its own below the given one, and yield what is wrong with them."""
     os.environ.setdefault("MPLBACKEND", "agg")
+    os.environ.setdefault("MATPLOTLIBRC", str(DOCS / "matplotlibrc"))
     for page in chosen or pages():
         try:
             run(page, folder / name_of(page))

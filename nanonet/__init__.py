@@ -27,6 +27,7 @@ from nanonet.layers.activations import (
     Softsign,
     Tanh,
 )
+from nanonet.layers.attention import MultiHeadAttention
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.branches import Add, Concatenate, Fork, Parallel
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
@@ -52,6 +53,10 @@ from nanonet.layers.initializers import (
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
+from nanonet.layers.positional_encoding import PositionalEncoding
+from nanonet.layers.recurrent.gru import GRU
+from nanonet.layers.recurrent.lstm import LSTM
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.layers.reparametrised import Reparametrised, Rule
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
@@ -59,6 +64,7 @@ from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
+from nanonet.layers.transformer import TransformerBlock
 from nanonet.layers.wired import Wired
 from nanonet.losses.binary import BinaryCrossEntropy
 from nanonet.losses.classification import CrossEntropy
@@ -123,6 +129,9 @@ if not TYPE_CHECKING:  # type checkers report unknown names themselves
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "SGD",
     "Activation",
@@ -200,6 +209,7 @@ __all__ = [
     "Metric",
     "Monitor",
     "Monotone",
+    "MultiHeadAttention",
     "NAdam",
     "NoamRate",
     "NonFiniteError",
@@ -212,6 +222,7 @@ __all__ = [
     "PiecewiseRate",
     "PoissonNLL",
     "PolynomialRate",
+    "PositionalEncoding",
     "Quantile",
     "RAdam",
     "RMSNorm",
@@ -245,6 +256,7 @@ __all__ = [
     "Together",
     "Trace",
     "Trainer",
+    "TransformerBlock",
     "Triplet",
     "Uniform",
     "Upsample",

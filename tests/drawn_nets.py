@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -172,7 +173,59 @@ class Standardized(nn.Module):  # type: ignore[misc]  # PyTorch may be missing
         return (x - self.mean) / self.scale
 
 
+class _Sequence:
+    """Before a recurrent module: batch first, and the sequence alone."""
+
+    def __init__(self, *sizes: int, **settings: Any) -> None:
+        super().__init__(*sizes, batch_first=True, **settings)  # type: ignore[call-arg]
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x)[0]  # type: ignore[misc]
+
+
+class RNN(_Sequence, nn.RNN):  # type: ignore[misc]  # PyTorch may be missing
+    pass
+
+
+class LSTM(_Sequence, nn.LSTM):  # type: ignore[misc]
+    pass
+
+
+class GRU(_Sequence, nn.GRU):  # type: ignore[misc]
+    pass
+
+
+class Attention(nn.MultiheadAttention):  # type: ignore[misc]  # PyTorch may be missing
+    """Attention of x to itself."""
+
+    def __init__(self, *sizes: int, causal: bool) -> None:
+        super().__init__(*sizes, batch_first=True)
+        self.causal = causal
+
+    def forward(self, x: Any) -> Any:
+        length = x.shape[1]
+        mask = torch.ones(length, length).triu(1).bool() if self.causal else None
+        return super().forward(x, x, x, attn_mask=mask)[0]
+
+
+class Positions(nn.Module):  # type: ignore[misc]  # PyTorch may be missing
+    """x + weight, a row for each place of a sequence."""
+
+    def __init__(self, features: int, most: int, *, learned: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(most, features))
+
+    def forward(self, x: Any) -> Any:
+        return x + self.weight[: x.shape[1]]
+
+
 THERE: dict[str, Callable[..., Any]] = {
+    "RNN": RNN,
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "MultiHeadAttention": Attention,
+    "PositionalEncoding": Positions,
+    "TransformerBlock": partial(nn.TransformerEncoderLayer, batch_first=True),
     "Wired": WiredModule,
     "Fork": Branches,
     "Parallel": Branches,
@@ -267,9 +320,17 @@ def on_vectors(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
 
 
 def on_series(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
-    """Draw a part for sequences of channels (C, L)."""
+    """Draw a part for sequences of channels (C, L), or of C vectors of L features."""
     channels, length = shape
-    kind = draw(st.sampled_from(["norm", "Conv1d", "Conv1d", "MaxPool1d", "AvgPool1d", "Permute"]))
+    kind = draw(
+        st.sampled_from(["norm", "Conv1d", "Conv1d", "MaxPool1d", "AvgPool1d", "Permute", "recurrent", "attention"])
+    )
+    if kind == "recurrent":
+        settings = {"bidirectional": draw(st.booleans()), "bias": draw(st.booleans())}
+        sizes = length, draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        return sized(Part(draw(st.sampled_from(["RNN", "LSTM", "GRU"])), sizes, settings), shape)
+    if kind == "attention":
+        return attending(draw, shape), shape
     if kind == "norm":
         return normed(draw, shape), shape
     if kind == "Permute":
@@ -279,6 +340,19 @@ def on_series(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
         settings = {"stride": stride, "padding": draw(st.integers(0, 1)), "dilation": 1 + (2 * kernel <= length)}
         return sized(Part(kind, (channels, draw(st.integers(1, 4)), kernel), settings), shape)
     return sized(Part(kind, (kernel, stride), {"padding": draw(st.integers(0, kernel // 2))}), shape)
+
+
+def attending(draw: Any, shape: Shape) -> Part:
+    """Draw a part for sequences of vectors (T, F)."""
+    length, size = shape
+    heads = draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
+    kind = draw(st.sampled_from(["MultiHeadAttention", "PositionalEncoding", "TransformerBlock"]))
+    if kind == "MultiHeadAttention":
+        return Part(kind, (size, heads), {"causal": draw(st.booleans())})
+    if kind == "PositionalEncoding":
+        return Part(kind, (size, length + draw(st.integers(0, 2))), {"learned": True})
+    settings = {"dropout": 0.0, "layer_norm_eps": 1e-2, "norm_first": draw(st.booleans())}
+    return Part(kind, (size, heads, draw(st.integers(1, 5))), settings)
 
 
 def on_images(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
@@ -458,5 +532,5 @@ def chains(draw: st.DrawFn) -> Net:
     """Draw a chain of layers that torch.nn has."""
     parts, given, rows, _ = branch(draw, 0)
     kept = tuple(part for part in parts if part.name not in ("Standardize", "GaussianNoise"))
-    assume(all(part.name != "Permute" for part in kept))
+    assume(all(part.name not in ("Permute", "PositionalEncoding") for part in kept))
     return Net(kept, (given,), (rows,), 1, draw(st.integers(0, 2**32 - 1)))

@@ -22,6 +22,9 @@ import nanonet
 from nanonet import (
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     SGD,
     Adadelta,
@@ -76,12 +79,14 @@ from nanonet import (
     MeanAbsoluteError,
     MeanSquaredError,
     Monotone,
+    MultiHeadAttention,
     NAdam,
     Normal,
     Optimizer,
     Parallel,
     Permute,
     PoissonNLL,
+    PositionalEncoding,
     Quantile,
     RAdam,
     ReLU,
@@ -105,6 +110,7 @@ from nanonet import (
     Standardize,
     Tanh,
     Together,
+    TransformerBlock,
     Triplet,
     Uniform,
     Upsample,
@@ -113,6 +119,7 @@ from nanonet import (
     ZeroPad2d,
     Zeros,
 )
+from nanonet.checking.situations import BATCH
 from nanonet.core.chain import Chain
 from nanonet.core.checks import is_several
 from nanonet.losses.labels import LabelsCrossEntropy
@@ -165,16 +172,27 @@ def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     return np.zeros(shape)
 
 
+def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences and states, and lengths from 1 to 3, which have only the batch axis."""
+    return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
+
+
+def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
+    return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
+
+
 class LayerCase(NamedTuple):
-    """A way to make a layer, the shape that it takes, and what to draw for it."""
+    """A way to make a layer, the shape that it takes, what to draw for it, and for how many samples."""
 
     make: Callable[[], Layer]
     shape: Any
     draw: Draw = normal
+    samples: int = SAMPLES
 
-    def x(self, samples: int = SAMPLES) -> Any:
+    def x(self, samples: int | None = None) -> Any:
         """Return an input, the same each time; for a tuple of shapes a tuple of inputs."""
-        rng = np.random.default_rng(7)
+        rng, samples = np.random.default_rng(7), samples or self.samples
         if is_several(self.shape):
             return tuple(self.draw(rng, (samples, *part)) for part in self.shape)
         return self.draw(rng, (samples, *self.shape))
@@ -357,6 +375,51 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         ),
     ],
     Add: [LayerCase(Add, ((3,), (3,))), LayerCase(Add, ((2, 3), (2, 3), (2, 3)))],
+    RNN: [
+        LayerCase(lambda: RNN(2, 3), (3, 2)),
+        LayerCase(lambda: RNN(2, 2, 2, nonlinearity="relu", bias=False, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(lambda: RNN(2, 3, initial_state=True, lengths=True), ((3, 2), (1, 3), ()), with_lengths),
+    ],
+    LSTM: [
+        LayerCase(lambda: LSTM(2, 3), (3, 2)),
+        LayerCase(lambda: LSTM(2, 3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: LSTM(2, 2, 2, dropout=0.3, bidirectional=True, output="last"), (3, 2)),
+        LayerCase(
+            lambda: LSTM(2, 2, bidirectional=True, output="all", initial_state=True, lengths=True),
+            ((3, 2), (2, 2), (2, 2), ()),
+            with_lengths,
+        ),
+    ],
+    GRU: [
+        LayerCase(lambda: GRU(2, 3), (3, 2)),
+        LayerCase(lambda: GRU(2, 3, 2, bias=False, dropout=0.3, carry=BATCH), (3, 2), samples=BATCH),
+        LayerCase(lambda: GRU(2, 2, bidirectional=True, output="last", lengths=True), ((3, 2), ()), with_lengths),
+    ],
+    MultiHeadAttention: [
+        LayerCase(lambda: MultiHeadAttention(4, 2), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 1, dropout=0.3, bias=False, causal=True), (3, 4)),
+        LayerCase(lambda: MultiHeadAttention(4, 2, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: MultiHeadAttention(4, 2, inputs=2), ((3, 4), (2, 4))),
+        LayerCase(
+            lambda: MultiHeadAttention(4, 2, kdim=3, vdim=5, inputs=3, causal=True, padding_mask=True),
+            ((3, 4), (2, 3), (2, 5), (2,)),
+            padded,
+        ),
+    ],
+    PositionalEncoding: [
+        LayerCase(lambda: PositionalEncoding(3), (4, 3)),
+        LayerCase(lambda: PositionalEncoding(2, 5, learned=True), (4, 2)),
+        LayerCase(lambda: PositionalEncoding(2, 4, learned=Normal(1.0)), (4, 2)),
+    ],
+    TransformerBlock: [
+        LayerCase(lambda: TransformerBlock(4, 2, 6), (3, 4)),
+        LayerCase(
+            lambda: TransformerBlock(4, 1, 5, dropout=0.0, activation=GELU(), norm_first=True, causal=True, bias=False),
+            (3, 4),
+        ),
+        LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
+        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
+    ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),
         LayerCase(lambda: Reparametrised(Linear(3, 4), SpectralNorm()), (2, 3)),

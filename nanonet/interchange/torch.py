@@ -12,7 +12,7 @@ from nanonet.core.checks import optional
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.core.tree import Tree
-from nanonet.interchange import torch_images, torch_modules
+from nanonet.interchange import torch_attention, torch_images, torch_modules, torch_recurrent
 from nanonet.interchange.overridden import overriding, replaced
 from nanonet.interchange.torch_checks import (
     check_global_hooks,
@@ -28,7 +28,7 @@ from nanonet.interchange.torch_pairs import Only as Only
 from nanonet.interchange.torch_pairs import pair as pair
 from nanonet.models.sequential import Sequential
 
-BUILT_IN = (torch_modules, torch_images)  # imported here to be registered
+BUILT_IN = (torch_modules, torch_images, torch_recurrent, torch_attention)  # imported here to be registered
 
 ENTER = "enter a module of yours by nanonet.interchange.torch.pair"
 

@@ -13,6 +13,8 @@ from nanonet.core.objects import called, hinting
 from nanonet.core.parameter import Parameter, State
 from nanonet.layers.dropout import Dropout
 from nanonet.layers.linear import Linear
+from nanonet.layers.recurrent.recurrent import Recurrent
+from nanonet.layers.recurrent.rnn import RNN
 from nanonet.losses.classification import CrossEntropy
 from nanonet.models.sequential import Sequential
 from nanonet.optimizers.optimizer import Optimizer
@@ -101,6 +103,7 @@ NAMES = LOSSES | {
     "Module": "Layer",
     "OneCycleLR": "OneCycleRate",
     "ReduceLROnPlateau": "ReduceOnPlateau",
+    "SimpleRNN": "RNN",
     "StepLR": "StepRate",
     "Swish": "SiLU",
     "UpSampling2D": "Upsample",
@@ -191,6 +194,15 @@ OTHERS: list[tuple[type, dict[str, str]]] = [
 ]
 """Classes, their attributes in other libraries, and what to write."""
 
+RECURRENT = {
+    "'batch_first'": "the batch is always axis 0",
+    "'hidden_size'": "sizes are explicit: LSTM(8, 64) reads 8 features and has a state of 64 numbers",
+    "'return_sequences'": 'y is the sequence; write output="last" for the last state alone',
+    "'return_state'": 'write output="all"',
+    "'stateful'": "write carry=batch_size",
+}
+"""Parts of the errors for the arguments of the recurrent layers, and what to write."""
+
 ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
     (
         Linear,
@@ -220,6 +232,7 @@ ARGUMENTS: list[tuple[type, str, dict[str, str]]] = [
         {"'save_best_only'": 'with monitor="validation_loss" the best epoch is kept beside the last, in run.best.npz'},
     ),
     (Dropout, "__init__", {"below 1, got": "a rate of 0.5 drops one half"}),
+    *((layer, "__init__", RECURRENT) for layer in (Recurrent, RNN)),
     (
         Optimizer,
         "__init__",

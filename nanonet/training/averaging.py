@@ -79,7 +79,7 @@ class AveragedWeights(Callback):
         self._forget()
 
     def _forget(self) -> None:
-        self.count, self._mean, self._taken = 0, dict[str, Array](), 0
+        self.count, self._mean = 0, dict[str, Array]()
 
     @property
     def at_every_step(self) -> bool:
@@ -149,7 +149,6 @@ class AveragedWeights(Callback):
     def fit_begin(self, trainer: Trainer) -> None:
         """Begin a new mean."""
         self._forget()
-        self._taken = trainer.steps
 
     def step_end(self, trainer: Trainer) -> None:
         """Let the weights count, if due."""
@@ -162,8 +161,8 @@ class AveragedWeights(Callback):
             self._follow(trainer)
 
     def _follow(self, trainer: Trainer) -> None:
-        """Move the mean towards the weights, unless it is too early or a batch of weight 0 has left them."""
-        if trainer.epoch < self.first_epoch or trainer.steps == self._taken:
+        """Move the mean towards the weights, unless it is too early."""
+        if trainer.epoch < self.first_epoch:
             return
         share = 1 / (self.count + 1) if self.decay is None else 1 - self.decay
         for name, parameter in trainer.stepper.tree.parameters.items():
@@ -171,7 +170,7 @@ class AveragedWeights(Callback):
                 self._mean[name] = parameter.value.copy()
             else:
                 self._mean[name] += share * (parameter.value - self._mean[name])
-        self.count, self._taken = self.count + 1, trainer.steps
+        self.count += 1
 
     # ---- in a checkpoint
 

@@ -105,6 +105,7 @@ class Theirs:
     def passes(self) -> tuple[Any, Any]:
         """Return y and the gradients of the parameters and of x."""
         y = self.module(self.x)
+        y = y[0] if isinstance(y, tuple) else y  # a recurrent module adds its last state
         return y, self.grad_of(y, self.wanted, self.grad)
 
     def results(self) -> list[Matrix]:
@@ -130,6 +131,8 @@ def calls(row: Single) -> dict[str, Callable[[], Any]]:
 
 IMAGES, ROWS = (32, 64, 28, 28), (2048, 512)
 
+BATCH_FIRST = {"batch_first": True}
+
 SINGLES = [
     Single("Conv2d", (1, 6, 5, 1, 2), (32, 1, 28, 28)),
     Single("Conv2d", (32, 64, 3), (32, 32, 26, 26)),
@@ -150,6 +153,16 @@ SINGLES = [
     Single("Embedding", (65, 64), (64, 64), below=65),
     Single("Embedding", (1000, 64), (32, 50), below=1000),
     Single("Embedding", (20_000, 128), (32, 100), below=20_000),
+    *(
+        Single(name, (64, 128), (batch, 64, 64), theirs=BATCH_FIRST)
+        for name in ("LSTM", "GRU", "RNN")
+        for batch in (32, 128)
+    ),
+    Single(
+        *("TransformerBlock", (128, 4, 512), (32, 64, 128), "TransformerEncoderLayer"),
+        keywords={"dropout": 0.0, "norm_first": True},
+        theirs={"dropout": 0.0, "norm_first": True, "batch_first": True},
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """docs/: every block runs and prints what is shown, links and pictures lead somewhere, and Sphinx builds it."""
 
 import importlib.util
+import json
 import pkgutil
 import re
 import subprocess
@@ -48,6 +49,8 @@ def every_page(test: Any) -> Any:
     [
         pytest.param(page, marks=[pytest.mark.slow] * (not {"ja", "tutorial"}.isdisjoint(page.relative_to(DOCS).parts)))
         for page in PAGES
+        if page.name
+        != "gallery.md"  # which has no blocks, and pictures that take long: Sphinx misses one that is not made
     ],
     ids=pages.name_of,
 )  # the code of a Japanese page is that of its English pair, and test_tutorial.py runs the tutorial
@@ -71,9 +74,9 @@ def test_every_picture_says_what_is_to_be_seen(page: Path) -> None:
     assert [address for text, address in PICTURE.findall(prose(page)) if len(text) < 12] == []
 
 
-def test_every_page_can_be_reached_from_the_first() -> None:
+def test_every_page_can_be_reached_from_the_first_of_its_language() -> None:
     listed = {name_in_tree for page in PAGES for name_in_tree in tree_entries(page)}
-    assert {pages.name_of(page) for page in PAGES} - listed == {"index"}
+    assert {pages.name_of(page) for page in PAGES} - listed == {"index", "ja/index"}
 
 
 def tree_entries(page: Path) -> set[str]:
@@ -158,6 +161,35 @@ def test_a_block_with_torch_runs_only_where_that_is_installed(tmp_path: Path, mo
     pages.run(page_of(tmp_path, "```python\nimport torch\nprint(1 / 0)\n```\n"), tmp_path)
 
 
+def test_a_file_beside_a_page_makes_its_pictures_and_its_errors_name_it(tmp_path: Path) -> None:
+    page = page_of(tmp_path, "# A page\n\n![A picture of something](a.svg)\n")
+    maker = page.with_suffix(".py")
+    maker.write_text("from pathlib import Path\n\nPath('a.svg').write_text(Path(__file__).name)\n")
+    pages.run(page, tmp_path / "made")
+    assert (tmp_path / "made" / "a.svg").read_text() == "page.py"
+    maker.write_text("x = 1\n\nx / 0\n")
+    with pytest.raises(pages.PageError, match=r"page\.py.*: line 3 raised ZeroDivisionError"):
+        pages.run(page, tmp_path / "made")
+
+
+# ---- the gallery
+
+
+GALLERY = re.findall(
+    r"^:::\{grid-item-card\} .+\n!\[[^]]{12,}\]\((\w+)\.svg\)\n\n(.+)\n\[Its code\]\(\.\./examples/(\w+)\.py\)\n\n"
+    r"```bash\npython examples/(\w+)\.py.*\n```\n:::$",
+    (DOCS / "gallery.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+def test_every_example_has_a_card_with_a_picture_a_sentence_and_its_command() -> None:
+    assert sorted(card[0] for card in GALLERY) == sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+    for picture, sentence, linked, command in GALLERY:
+        assert picture == linked == command
+        assert re.fullmatch(r"[A-Z`].*\.", sentence)
+
+
 # ---- the reference, the architecture, the glossary
 
 
@@ -213,14 +245,27 @@ def test_sphinx_builds_it_without_a_warning_and_without_a_network(tmp_path: Path
     for name in ("sphinx", "myst_parser", "furo", "sphinx-mathjax-offline", "matplotlib", "sklearn"):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", str(DOCS), str(tmp_path / "html")]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout) == (0, ""), run.stderr
+    html = tmp_path / "html"
+    for source, target in ((["docs"], html), (["-c", "docs", "-D", "language=ja", "docs/ja"], html / "ja")):
+        command = [sys.executable, "-m", "sphinx", "-W", "-q", *source, str(target)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert (run.returncode, run.stdout) == (0, ""), run.stderr
     for page in PAGES:
-        html = (tmp_path / "html" / pages.name_of(page)).with_suffix(".html").read_text(encoding="utf-8")
-        assert re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//', html) == []
-        for frame in re.findall(r'<iframe src="([^"]*)" title="[^"]+"', html):
-            assert (tmp_path / "html" / pages.name_of(page)).parent.joinpath(frame).is_file()
-        assert ('lang="ja"' in html) == pages.name_of(page).startswith("ja/")
-        assert [image for image in re.findall(r"<img\b[^>]*>", html) if not re.search(r'\balt="[^"]+"', image)] == []
-    assert (tmp_path / "html" / "_static" / "mathjax" / "tex-chtml.js").is_file()
+        built = (html / pages.name_of(page)).with_suffix(".html")
+        text = built.read_text(encoding="utf-8")
+        assert re.findall(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//', text) == []
+        for frame in re.findall(r'<iframe src="([^"]*)" title="[^"]+"', text):
+            assert built.parent.joinpath(frame).is_file()
+        assert [image for image in re.findall(r"<img\b[^>]*>", text) if not re.search(r'\balt="[^"]+"', image)] == []
+        japanese = pages.name_of(page).startswith("ja/")
+        assert re.findall(r'<html\b[^>]* lang="(\w+)"', text) == ["ja" if japanese else "en"]
+        addresses = re.findall(r'<a\b[^>]* href="([^"#?:]+\.html)[^"]*"', text)
+        assert [address for address in addresses if not built.parent.joinpath(address).is_file()] == []
+        (switch,) = re.findall(r'<a class="other-language" lang="(?:ja|en)" hreflang="\w+" href="([^"]*)"', text)
+        assert ("/ja/" in built.parent.joinpath(switch).resolve().as_posix()) is not japanese
+        labels = "Back to top|On this page|Search|Next|Previous|Menu|Expand|Link to this heading|Toggle [a-zA-Z /]+"
+        assert not japanese or re.findall(rf'[">]({labels})["<]', text) == []
+    assert (html / "_static" / "mathjax" / "tex-chtml.js").is_file()
+    assert "クリップボードにコピー" in (html / "ja" / "_static" / "copybutton.js").read_text(encoding="utf-8")
+    found = (html / "ja" / "searchindex.js").read_text(encoding="utf-8")
+    assert [pair for pair in ("誤差", "差信", "信号", "check_gradients") if f"{json.dumps(pair)}:" not in found] == []

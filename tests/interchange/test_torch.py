@@ -49,7 +49,8 @@ def assert_close(ours: Array, theirs: Any) -> None:
 
 def output(module: Any, x: Array) -> Any:
     with torch.no_grad():
-        return module(torch.from_numpy(x.copy()))
+        y = module(torch.from_numpy(x.copy()))
+    return y[0] if isinstance(y, tuple) else y  # a recurrent module adds its last state
 
 
 # ---- whole chains
@@ -261,6 +262,23 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"norm_type": [1.0], "scale_grad_by_freq": [False, True], "sparse": [False, True], "_weight": []},
         **{"_freeze": [True], "device": ["cpu"], "dtype": []},
     },
+    **{
+        name: {
+            **{"mode": [], "input_size": [1, 3], "hidden_size": [1, 4], "num_layers": [1, 2], "dropout": [0.0, 0.3]},
+            **{"bidirectional": [False, True], "proj_size": [0, 1] if name == "LSTM" else []},
+            **{"batch_first": [True, False], **PLAIN_WEIGHT},
+        }
+        for name in ("RNN", "LSTM", "GRU")
+    },
+    "MultiheadAttention": {
+        **{"embed_dim": [2, 8], "num_heads": [1, 4], "dropout": [0.3], "kdim": [None, 3], "vdim": [4, 5]},
+        **{"add_bias_kv": [False, True], "add_zero_attn": [False, True], "batch_first": [True, False], **PLAIN_WEIGHT},
+    },
+    "TransformerEncoderLayer": {
+        **{"d_model": [2, 8], "nhead": [1, 4], "dim_feedforward": [3], "dropout": [0.3], "layer_norm_eps": [1e-3]},
+        **{"activation": ["relu", "gelu", nn.SiLU(), nn.CELU()], "norm_first": [False, True]},
+        **{"batch_first": [True, False], **PLAIN_WEIGHT},
+    },
 }
 """For each option of each module that is known here, values to try."""
 
@@ -277,6 +295,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
+    **{
+        name: {"input_size": 2, "hidden_size": 3, "num_layers": 2, "batch_first": True}
+        for name in ("RNN", "LSTM", "GRU")
+    },
+    "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "batch_first": True},
+    "TransformerEncoderLayer": {"d_model": 4, "nhead": 2, "dim_feedforward": 6, "batch_first": True},
 }
 """What a module cannot do without."""
 
@@ -305,6 +329,14 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
         return rng.integers(arguments["num_embeddings"], size=(4, 3))
+    if name in ("RNN", "LSTM", "GRU"):
+        return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
+    if name == "MultiheadAttention":
+        sizes = arguments["embed_dim"], arguments.get("kdim"), arguments.get("vdim")
+        shapes = [(3, 4 if i else 5, size or sizes[0]) for i, size in enumerate(sizes)]
+        return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
+    if name == "TransformerEncoderLayer":
+        return rng.normal(size=(3, 5, arguments["d_model"])).astype(dtype)
     features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
@@ -367,9 +399,11 @@ def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
     x = drawn_input(name, arguments, dtype)
-    there = output(module, x).numpy()
+    there = (part(*map(torch.tensor, x))[0].detach() if isinstance(x, tuple) else output(module, x)).numpy()
     rounding = float(np.finfo(dtype).eps)
-    cancelled = {"GELU": 8, "Linear": 60, "Hardtanh": 1}.get(name, 8 if part.state_dict() else 1)  # in sums; by 1 + erf
+    cancelled = {"GELU": 8, "Linear": 60, "Hardtanh": 1, "MultiheadAttention": 300, "TransformerEncoderLayer": 300}.get(
+        name, 8 if part.state_dict() else 1
+    )  # in sums; by 1 + erf
     np.testing.assert_allclose(model(x), there, rtol=16 * rounding, atol=4 * rounding * cancelled)
 
 

@@ -94,6 +94,17 @@ def test_a_table_a_callable_and_patterns_say_the_same() -> None:
         np.testing.assert_array_equal(other.vector.value, models[0].vector.value)
 
 
+def test_a_fit_obeys_factors_as_single_steps_do() -> None:
+    """A fit moves the numbers without a copy where bounds allow it."""
+    fitted, stepped = deep(), deep()
+    settings: dict[str, Any] = {"rates": RATES, "decays": DECAYS}
+    train(fitted, *data(), optimizer=AdamW(0.05, **settings), epochs=4, batch_size=100, shuffle=False)
+    trainer = Trainer(stepped, loss=SquaredError(), optimizer=AdamW(0.05, **settings))
+    for _ in range(4):
+        trainer.step(*data())
+    np.testing.assert_array_equal(fitted.vector.value, stepped.vector.value)
+
+
 def test_factors_of_1_change_no_bit() -> None:
     models = [deep() for _ in range(2)]
     given: list[dict[str, Any]] = [{}, {"rates": {"*": 1}, "decays": lambda name, parameter: True}]

@@ -88,13 +88,17 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
 WIRED = [
     "autoencoder.py",
     "gan.py",
+    "gpt.py",
     "lenet.py",
     "pinn.py",
     "siamese.py",
     "two_inputs.py",
     "unet.py",
 ]  # images, and any wiring
-SLOW = {name: [pytest.mark.slow] for name in ["lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]}
+SLOW = {
+    name: [pytest.mark.slow]
+    for name in ["forecasting.py", "lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]
+}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,7 @@ def found(pattern: str, text: str) -> list[float]:
     return [float(group) for group in match.groups()]
 
 
-@pytest.mark.parametrize("name", WIRED)
+@pytest.mark.parametrize("name", [*WIRED, "forecasting.py"])
 def test_an_example_has_fewer_than_100_lines(name: str) -> None:
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 100
 
@@ -182,6 +186,15 @@ def test_the_generator_finds_every_cluster() -> None:
 
 
 @pytest.mark.slow
+def test_an_lstm_forecasts_chaos_far_better_than_the_best_linear_function_and_a_kicked_pendulum_no_better() -> None:
+    output = output_of("forecasting.py")
+    last, linear, recurrent = found(r"Glass +(\S+) +(\S+) +(\S+)", output)
+    assert 4 * recurrent < linear < last / 2
+    last, linear, recurrent = found(r"pendulum +(\S+) +(\S+) +(\S+)", output)
+    assert 0.98 * linear < recurrent < 1.1 * linear < last
+
+
+@pytest.mark.slow
 def test_the_siamese_net_knows_pairs_of_the_digits_that_it_was_trained_on() -> None:
     output = output_of("siamese.py")
     assert "Siamese: backward is the derivative of forward" in output
@@ -206,6 +219,15 @@ def test_two_inputs_lead_to_both_outputs() -> None:
     )
     assert digits > 97
     assert off < guess / 5
+
+
+def test_the_small_gpt_learns_and_writes() -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "gpt.py"), "--steps", "30"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
+    assert len(losses) == 5
+    assert losses[-1] < 3 < losses[0] < 4.6
+    assert "\nThe statement " in output
 
 
 @pytest.mark.slow
