@@ -97,7 +97,7 @@ def test_training_leaves_it_as_it_is_and_files_keep_it(tmp_path: Path) -> None:
 
 def test_a_fit_warns_of_data_that_need_it_where_it_was_not_adapted() -> None:
     """Numbers beyond 10 need it; whatever is behind another layer, or was adapted, gives no warning."""
-    scaler, x = Standardize(2), np.array([[300.0, 0.2], [301.0, 0.1]])
+    scaler, x = Standardize(2), np.array([[300.0, 0.25], [301.0, 0.5]])
     model = Sequential(Sequential(scaler), Linear(2, 1), rng=0)
     said = "Standardize(2) leaves x, which holds numbers beyond ±10, as it is"
     with pytest.warns(UserWarning, match=re.escape(said)) as caught:
