@@ -120,9 +120,19 @@ class Recurrent(Layer):
         return ("h", "c") if self.cell.has_c else ("h",)
 
     def parameters_of(self, layer: int, direction: int = 0) -> dict[str, Parameter]:
-        """Return the parameters of one layer in one direction, 1 for that which reads from the end.
+        """Return the parameters of one layer in one direction.
 
-        They are "weight_ih", "weight_hh" and, with biases, "bias_ih" and "bias_hh".
+        Parameters
+        ----------
+        layer : int
+            Counted from 0.
+        direction : int
+            1 for that which reads from the end.
+
+        Returns
+        -------
+        dict of Parameter
+            "weight_ih", "weight_hh" and, with biases, "bias_ih" and "bias_hh".
         """
         suffix = _suffix(layer, direction)
         return {name: getattr(self, name + suffix) for name in self._shapes(layer)}
