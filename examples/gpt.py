@@ -73,7 +73,7 @@ def write(model: Sequential, text: list[int], count: int, rng: np.random.Generat
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=600)
     steps = parser.parse_args().steps
     text = "".join(letter for letter in "\n".join(topics.values()) if letter.isascii())
     alphabet = sorted(set(text))
