@@ -158,10 +158,8 @@ class Recurrent(Layer):
         width, count = self.directions * self.hidden_size, self.directions * self.num_layers
         if self.output == "last":
             return (width,)
-        sequence = (times, width)
-        return (
-            sequence if self.output == "sequence" else (sequence, *((count, self.hidden_size),) * len(self.state_names))
-        )
+        states = [(count, self.hidden_size) for _ in self.state_names]
+        return ((times, width), *states) if self.output == "all" else (times, width)
 
     # ---- passes
 
