@@ -580,7 +580,10 @@ TABLES: dict[type[Any], Mapping[type[Any], list[Any]]] = {
 
 
 def concrete(base: type[T]) -> list[type[T]]:
-    """Return every class that a module of the package defines and that can be made, whether exported or not."""
+    """Return every class that a module of the package defines and that can be made, whether exported or not.
+
+    A private class, which no user's model holds, is left to the tests of its file.
+    """
     names = [module.name for module in pkgutil.walk_packages(nanonet.__path__, "nanonet.")]
     modules = [nanonet, *(importlib.import_module(name) for name in names if not name.endswith("__main__"))]
     found = {
@@ -588,7 +591,7 @@ def concrete(base: type[T]) -> list[type[T]]:
         for module in modules
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, base) and value is not base and not inspect.isabstract(value)
-        if value.__module__.partition(".")[0] == "nanonet"
+        if value.__module__.partition(".")[0] == "nanonet" and not value.__name__.startswith("_")
     }
     return list(found)
 
