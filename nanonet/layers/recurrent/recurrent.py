@@ -125,9 +125,9 @@ class Recurrent(Layer):
         Parameters
         ----------
         layer : int
-            Counted from 0.
+            From 0, the lowest.
         direction : int
-            1 for that which reads from the end.
+            0, or 1 for the layer that reads from the end.
 
         Returns
         -------
