@@ -126,6 +126,30 @@ def test_a_place_that_no_sequence_reached_has_a_gradient_of_0() -> None:
     assert explanation.lines[-1].result == "0"
 
 
+# ---- a Linear at every place
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.booleans(), st.data())
+def test_a_linear_of_many_rows_is_a_sum_over_them(outer: list[int], bias: bool, data: st.DataObject) -> None:
+    trace = traced(Linear(2, 3, bias=bias), Linear(3, 2), shape=(*outer, 2))
+    name = data.draw(st.sampled_from([f"{i}.{own}" for i in (0, 1) for own in trace[i].parameters]))
+    entry = tuple(data.draw(st.integers(0, n - 1)) for n in trace.model.parameters()[name].shape)
+    check(trace, name, entry)
+
+
+def test_the_last_layer_of_a_sequence_is_gone_through() -> None:
+    explanation = check(traced(RNN(2, 2), Linear(2, 1), shape=(3, 2)), "0.weight_hh_l0", (0, 1))
+    assert line_of(explanation, "dE/dy₀[2, 0]").sides[0] == "g₁[2, 0] × W₁[0, 0]"
+    assert "Each entry of y₀ goes into every sum a₁ of its row, with a weight" in " ".join(str(explanation).split())
+    explanation = check(traced(Linear(2, 2), shape=(3, 2)), "0.weight", (1, 0))
+    assert line_of(explanation, "dE/dW₀[1, 0]").sides[0] == "Σᵢ g₀[i, 1] × x[i, 0]"
+
+
+def test_the_output_of_attention_is_written_out() -> None:
+    explanation = check(traced(MultiHeadAttention(4, 2), shape=(3, 4)), "0.out_proj.weight", (1, 2))
+    assert len(explanation.lines[-1].terms) == 2 * 3
+
+
 # ---- attention
 
 
@@ -190,7 +214,7 @@ def test_float32_differs_by_rounding_alone(make: Any) -> None:
 
 
 def test_both_languages_have_the_same_lines_and_the_fixed_words() -> None:
-    layers = [RNN(2, 2, 2), LSTM(2, 2), GRU(2, 2, output="last"), MultiHeadAttention(2, 1)]
+    layers = [RNN(2, 2, 2), LSTM(2, 2), GRU(2, 2, output="last"), MultiHeadAttention(2, 1), Linear(2, 2)]
     for layer in (*layers, PositionalEncoding(2, 3, learned=True)):
         trace = traced(layer, shape=(3, 2))
         for name, array in trace[0].parameters.items():

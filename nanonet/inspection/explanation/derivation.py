@@ -113,7 +113,7 @@ class Derivation:
         if owner is None:
             self._say("not in a layer", lines=lines, **words)
         else:
-            key = "not rows" if is_dense(owner) else "not linear"
+            key = "called again" if is_dense(owner) else "not linear"
             self._say(key, lines=lines, layer=owner.name, what=called(owner.layer), **words)
         return symbol
 

@@ -45,8 +45,8 @@ ENGLISH = {
     "out. Its value in the pass:",
     "not in a layer": "The gradient of {name}[{place}]: it belongs to no layer within the model, so it is not "
     "written out. Its value in the pass:",
-    "not rows": "The gradient of {name}[{place}]: layer {layer}, `{what}`, takes several rows per sample or is called "
-    "more than once, so it is a sum over all of these and is not written out. Its value in the pass:",
+    "called again": "The gradient of {name}[{place}]: layer {layer}, `{what}`, is called more than once, so it is a sum "
+    "over all calls and is not written out. Its value in the pass:",
     "update": "One step of gradient descent with learning_rate {rate}:",
     "frozen": "It is frozen (trainable is False), so training does not change it. Otherwise, one step of "
     "gradient descent with learning_rate {rate} would be:",
@@ -97,9 +97,8 @@ JAPANESE = {
     "実際の計算で得た値は次のとおりです。",
     "not in a layer": "{name}[{place}] の勾配: モデル内のどの層にも属していないので、式に展開しません。"
     "実際の計算で得た値は次のとおりです。",
-    "not rows": "{name}[{place}] の勾配: 層 {layer} の `{what}` は、1 サンプルにつき複数の行を受け取るか、"
-    "複数回呼び出されます。勾配はそのすべてについての和になるので、式に展開しません。"
-    "実際の計算で得た値は次のとおりです。",
+    "called again": "{name}[{place}] の勾配: 層 {layer} の `{what}` は、複数回呼び出されます。"
+    "勾配はそのすべてについての和になるので、式に展開しません。実際の計算で得た値は次のとおりです。",
     "update": "学習率 {rate} の勾配降下法で 1 回更新します。",
     "frozen": "固定されている (trainable が False) ので、学習では変化しません。固定されていなければ、学習率 {rate} "
     "の勾配降下法による 1 回の更新は次のとおりです。",
