@@ -38,6 +38,7 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.group_norm import GroupNorm, InstanceNorm
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
 from nanonet.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -52,8 +53,10 @@ from nanonet.layers.initializers import (
 )
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.positional_encoding import PositionalEncoding
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.recurrent.gru import GRU
 from nanonet.layers.recurrent.lstm import LSTM
 from nanonet.layers.recurrent.rnn import RNN
@@ -62,6 +65,7 @@ from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.residual import Residual
 from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.rules import Monotone, SpectralNorm, WeightNorm
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 from nanonet.layers.transformer import TransformerBlock
@@ -72,6 +76,7 @@ from nanonet.losses.distances import CosineEmbedding, Triplet
 from nanonet.losses.divergence import KLDivergence
 from nanonet.losses.gaussian import GaussianNLL
 from nanonet.losses.loss import Loss
+from nanonet.losses.margins import HingeEmbedding, MarginRanking, MultiMargin
 from nanonet.losses.quantile import Quantile
 from nanonet.losses.regression import Hinge, Huber, MeanAbsoluteError, MeanSquaredError, PoissonNLL, SquaredError
 from nanonet.losses.together import Together
@@ -127,6 +132,7 @@ if not TYPE_CHECKING:  # type checkers report unknown names themselves
 
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
     "GRU",
@@ -181,10 +187,14 @@ __all__ = [
     "GlorotUniform",
     "GradientError",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
     "Hardtanh",
     "HeNormal",
     "HeUniform",
     "Hinge",
+    "HingeEmbedding",
     "History",
     "Huber",
     "Identity",
@@ -200,22 +210,28 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "Lion",
+    "LogSigmoid",
     "LogSoftmax",
     "Loss",
+    "MarginRanking",
     "MaxPool1d",
     "MaxPool2d",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Mish",
     "Monitor",
     "Monotone",
     "MultiHeadAttention",
+    "MultiMargin",
     "NAdam",
     "NoamRate",
     "NonFiniteError",
     "Normal",
     "OneCycleRate",
     "Optimizer",
+    "PReLU",
+    "Pad",
     "Parallel",
     "Parameter",
     "Permute",
@@ -245,6 +261,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "SpectralNorm",
     "SquaredError",

@@ -20,6 +20,7 @@ import pytest
 
 import nanonet
 from nanonet import (
+    CELU,
     ELU,
     GELU,
     GRU,
@@ -57,10 +58,14 @@ from nanonet import (
     GlorotNormal,
     GlorotUniform,
     GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hardtanh,
     HeNormal,
     HeUniform,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     Initializer,
@@ -72,21 +77,27 @@ from nanonet import (
     LeCunNormal,
     Linear,
     Lion,
+    LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Mish,
     Monotone,
     MultiHeadAttention,
+    MultiMargin,
     NAdam,
     Normal,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
     PositionalEncoding,
+    PReLU,
     Quantile,
     RAdam,
     ReLU,
@@ -104,6 +115,7 @@ from nanonet import (
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     SpectralNorm,
     SquaredError,
@@ -172,14 +184,14 @@ def nothing(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     return np.zeros(shape)
 
 
-def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
-    """Draw sequences and states, and lengths from 1 to 3, which have only the batch axis."""
-    return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
-
-
 def padded(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
     """Draw sequences (N, T, F), and for a shape (N, T) where they are padding: not everywhere."""
     return rng.normal(size=shape) if len(shape) > 2 else (rng.uniform(size=shape) < 0.4) & (np.arange(shape[1]) > 0)
+
+
+def with_lengths(rng: np.random.Generator, shape: Shape) -> npt.NDArray[Any]:
+    """Draw sequences and states, and lengths from 1 to 3, which have only the batch axis."""
+    return rng.integers(1, 4, size=shape) if len(shape) == 1 else rng.normal(size=shape)
 
 
 class LayerCase(NamedTuple):
@@ -265,6 +277,14 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
     ELU: [LayerCase(ELU, (3,)), LayerCase(lambda: ELU(0.5), (2, 3, 1))],
     SELU: [LayerCase(SELU, (3,)), LayerCase(SELU, ()), LayerCase(SELU, (2, 3, 1))],
     SiLU: [LayerCase(SiLU, (3,)), LayerCase(SiLU, ()), LayerCase(SiLU, (2, 3, 1))],
+    CELU: [LayerCase(lambda: CELU(2.0), (3,)), LayerCase(lambda: CELU(0.5), (2, 3, 1))],
+    LogSigmoid: [LayerCase(LogSigmoid, (3,)), LayerCase(LogSigmoid, ()), LayerCase(LogSigmoid, (2, 3, 1))],
+    Mish: [LayerCase(Mish, (3,)), LayerCase(Mish, ()), LayerCase(Mish, (2, 3, 1))],
+    Hardsigmoid: [LayerCase(Hardsigmoid, (3,)), LayerCase(Hardsigmoid, ()), LayerCase(Hardsigmoid, (2, 3, 1))],
+    Hardswish: [LayerCase(Hardswish, (3,)), LayerCase(Hardswish, ()), LayerCase(Hardswish, (2, 3, 1))],
+    Hardshrink: [LayerCase(Hardshrink, (3,)), LayerCase(lambda: Hardshrink(0.25), (2, 3, 1))],
+    Softshrink: [LayerCase(Softshrink, (3,)), LayerCase(lambda: Softshrink(0.25), (2, 3, 1))],
+    PReLU: [LayerCase(PReLU, (3,)), LayerCase(PReLU, ()), LayerCase(lambda: PReLU(3), (3, 2))],
     Clip: [
         LayerCase(lambda: Clip(-0.5, 0.25), (3,)),
         LayerCase(lambda: Clip(None, 0.5), ()),
@@ -356,6 +376,13 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
         LayerCase(lambda: Upsample(2), (2, 2, 3)),
         LayerCase(lambda: Upsample((1, 3)), (2, 2, 3)),
         LayerCase(lambda: Upsample(2, "bilinear"), (2, 2, 3)),
+    ],
+    Pad: [
+        LayerCase(lambda: Pad((1, 2)), (2, 4)),
+        LayerCase(lambda: Pad((0, 1, 2, 0), value=-1.5), (2, 2, 3)),
+        LayerCase(lambda: Pad((1, 2), "reflect"), (2, 4)),
+        LayerCase(lambda: Pad((1, 0, 0, 2), "replicate"), (1, 2, 3)),
+        LayerCase(lambda: Pad((1, 0, 0, 2, 1, 1), "reflect"), (1, 2, 3, 2)),
     ],
     ZeroPad2d: [LayerCase(lambda: ZeroPad2d(1), (2, 2, 3)), LayerCase(lambda: ZeroPad2d((0, 1, 2, 0)), (2, 2, 3))],
     Residual: [
@@ -472,6 +499,19 @@ LOSSES: dict[type[Loss], list[LossCase]] = {
         LossCase(KLDivergence, (3,), draw_target=probabilities),
         LossCase(lambda: KLDivergence(log_target=True), (2, 3), draw_target=log_probabilities),
     ],
+    HingeEmbedding: [
+        *(LossCase(HingeEmbedding, shape, draw_target=signs) for shape in [(3,), (1,), ()]),
+        LossCase(lambda: HingeEmbedding(0.4, reduction="sum"), (2, 3), draw_target=signs),
+    ],
+    MultiMargin: [
+        LossCase(MultiMargin, (3,), draw_target=below(3), target_shape=()),
+        LossCase(
+            lambda: MultiMargin(2, 0.7, class_weight=[1.0, 0.0, 2.5], reduction="sum"),
+            (3,),
+            draw_target=below(3),
+            target_shape=(),
+        ),
+    ],
     Hinge: [LossCase(Hinge, shape, draw_target=signs) for shape in [(3,), (1,), ()]],
     BinaryCrossEntropy: [
         *(LossCase(BinaryCrossEntropy, shape, draw_target=unit) for shape in [(3,), (1,), ()]),
@@ -513,6 +553,10 @@ SEVERAL_LOSSES: dict[type[Loss], list[LossCase]] = {
     CosineEmbedding: [
         LossCase(CosineEmbedding, ((3,), (3,)), draw_target=signs, target_shape=()),
         LossCase(lambda: CosineEmbedding(0.2, reduction="sum"), ((2,), (2,)), draw_target=signs, target_shape=()),
+    ],
+    MarginRanking: [
+        LossCase(MarginRanking, ((3,), (3,)), draw_target=signs, target_shape=(3,)),
+        LossCase(lambda: MarginRanking(0.5, reduction="sum"), ((), ()), draw_target=signs, target_shape=()),
     ],
     Triplet: [
         LossCase(Triplet, ((3,), (3,), (3,)), draw_target=nothing, target_shape=()),

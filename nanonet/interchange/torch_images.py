@@ -9,6 +9,7 @@ from nanonet.core.layer import Layer
 from nanonet.interchange.torch_pairs import HARMLESS, Only, pair
 from nanonet.interchange.torch_settings import made, of_axes, one, taken
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.reshape import Reshape
 from nanonet.layers.resize import Upsample, ZeroPad2d
@@ -146,3 +147,29 @@ pair(
     here=lambda module: ZeroPad2d(one(module.padding)),
     options=taken("padding"),
 )
+
+
+# ---- padding
+
+PADS = {"constant": "ConstantPad", "reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
+"""The beginnings of PyTorch's names, by mode."""
+
+
+def _padded(nn: Any, layer: Any, shape: Any) -> Any:
+    cls = getattr(nn, f"{PADS[layer.mode]}{len(layer.ends)}d")
+    return cls(layer.padding, layer.value) if layer.mode == "constant" else cls(layer.padding)
+
+
+def _pad(module: Any) -> Layer:
+    kind = type(module).__name__[:-2]
+    mode: Any = next((mode for mode, name in PADS.items() if name == kind), "constant")  # ZeroPad1d, ZeroPad3d
+    return made(Pad, module.padding, mode=mode, value=float(getattr(module, "value", 0)))
+
+
+for _axes in "123":
+    pair(
+        Pad, tuple(f"{PADS[mode]}{_axes}d" for mode in PADS if mode != "constant"), here=_pad, options=taken("padding")
+    )
+pair(Pad, ("ZeroPad1d", "ZeroPad3d"), here=_pad, options=taken("padding"))
+pair(Pad, "ConstantPad1d", there=_padded, here=_pad, options=taken("padding", "value"))
+pair(Pad, ("ConstantPad2d", "ConstantPad3d"), here=_pad, options=taken("padding", "value"))

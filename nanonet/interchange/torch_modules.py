@@ -16,9 +16,12 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.group_norm import GroupNorm, InstanceNorm
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
 from nanonet.layers.linear import Linear
 from nanonet.layers.norm import LayerNorm, RMSNorm
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.reshape import Reshape
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
 INPLACE: dict[str, str | Only] = {"inplace": HARMLESS}
@@ -100,6 +103,38 @@ pair(
     here=_softplus,
     options=taken("beta", "threshold"),
 )
+pair(Hardsigmoid, "Hardsigmoid", there=lambda nn, *_: nn.Hardsigmoid(), here=lambda _: Hardsigmoid(), options=INPLACE)
+pair(Hardswish, "Hardswish", there=lambda nn, *_: nn.Hardswish(), here=lambda _: Hardswish(), options=INPLACE)
+pair(LogSigmoid, "LogSigmoid", there=lambda nn, *_: nn.LogSigmoid(), here=lambda _: LogSigmoid())
+pair(Mish, "Mish", there=lambda nn, *_: nn.Mish(), here=lambda _: Mish(), options=INPLACE)
+pair(
+    CELU,
+    "CELU",
+    there=lambda nn, layer, shape: nn.CELU(layer.alpha),
+    here=lambda module: CELU(module.alpha),
+    options={"alpha": TAKEN, **INPLACE},
+)
+pair(
+    Hardshrink,
+    "Hardshrink",
+    there=lambda nn, layer, shape: nn.Hardshrink(layer.threshold),
+    here=lambda module: Hardshrink(module.lambd),
+    options=taken("lambd"),
+)
+pair(
+    Softshrink,
+    "Softshrink",
+    there=lambda nn, layer, shape: nn.Softshrink(layer.threshold),
+    here=lambda module: Softshrink(module.lambd),
+    options=taken("lambd"),
+)
+pair(
+    PReLU,
+    "PReLU",
+    there=lambda nn, layer, shape: nn.PReLU(layer.num_parameters),
+    here=lambda module: made(PReLU, num_parameters=module.num_parameters),
+    options=taken("num_parameters", "init"),
+)
 pair(Softmax, "Softmax", there=lambda nn, layer, shape: nn.Softmax(dim=-1), here=lambda _: Softmax(), options=LAST_AXIS)
 pair(
     LogSoftmax,
@@ -144,18 +179,22 @@ def _batch_norm(module: Any) -> Layer:
     )
 
 
+BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+INSTANCE_NORMS = ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
+
+
 def _batch_normed(nn: Any, layer: Any, shape: Any) -> Any:
     count = spatial(shape) or 1  # where a Linear leaves it open, one takes rows and sequences, and refuses images
     settings = layer.num_features, layer.eps, layer.momentum, layer.weight is not None, layer.running_mean is not None
-    return of_axes(nn, (None,) * (count + 1), "BatchNorm1d", "BatchNorm2d")(*settings)
+    return of_axes(nn, (None,) * (count + 1), *BATCH_NORMS)(*settings)
 
 
 BATCH = taken("num_features", "eps", "momentum", "affine", "track_running_stats", "bias")
-pair(BatchNorm, ("BatchNorm1d", "BatchNorm2d"), there=_batch_normed, here=_batch_norm, options=BATCH)
+pair(BatchNorm, BATCH_NORMS, there=_batch_normed, here=_batch_norm, options=BATCH)
 pair(
     InstanceNorm,
-    ("InstanceNorm1d", "InstanceNorm2d"),
-    there=lambda nn, layer, shape: of_axes(nn, shape, "InstanceNorm1d", "InstanceNorm2d")(
+    INSTANCE_NORMS,
+    there=lambda nn, layer, shape: of_axes(nn, shape, *INSTANCE_NORMS)(
         layer.num_features, layer.eps, affine=layer.weight is not None
     ),
     here=lambda module: made(InstanceNorm, module.num_features, eps=module.eps, affine=module.weight is not None),

@@ -40,7 +40,7 @@ def spatial(shape: Any) -> int | None:
 
 
 def of_axes(nn: Any, shape: Any, *names: str) -> Any:
-    """Return the module class for sequences (N, C, L) or images (N, C, H, W), in this order."""
+    """Return the module class for sequences (N, C, L), images (N, C, H, W) or volumes, in this order."""
     count = spatial(shape)
     if count is None:
         return of_axes(nn, None, *names)

@@ -216,11 +216,8 @@ def test_images_and_sequences_come_from_pytorchs_exporters(dynamo: bool, tmp_pat
 @pytest.mark.parametrize(
     ("layers", "shape", "operator"),
     [
-        (lambda nn: [nn.Linear(2, 2), nn.PReLU()], (2,), "PRelu"),
         (lambda nn: [nn.Conv3d(1, 1, 3)], (1, 5, 5, 5), "Conv, .*3 spatial axes"),
         (lambda nn: [nn.LPPool2d(2, 2)], (1, 4, 4), "Pow|LpPool"),
-        (lambda nn: [nn.Linear(2, 2), nn.CELU()], (2,), "Celu"),
-        (lambda nn: [nn.Linear(2, 2), nn.Hardswish()], (2,), "HardSwish"),
         (lambda nn: [nn.Linear(2, 2), nn.Tanhshrink()], (2,), "Tanh, Sub"),
         (lambda nn: [nn.Flatten(2)], (2, 3, 4), "Reshape|Shape"),
         (lambda nn: [nn.Softmax(dim=1)], (2, 3), "Softmax|Transpose"),

@@ -188,8 +188,12 @@ BACK = node("Transpose", "flat", to="back", perm=[1, 0, 2])
 def test_what_is_arranged_in_another_way_is_refused(
     nodes: list[Any], outputs: list[str], message: str, tmp_path: Path
 ) -> None:
-    constants: dict[str, Any] = {"w": numbers(1, 2, 3), "r": numbers(1, 2, 2), "one": np.array([1])}
-    constants["zero"] = np.array([0])
+    constants: dict[str, Any] = {
+        "w": numbers(1, 2, 3),
+        "r": numbers(1, 2, 2),
+        "one": np.array([1]),
+        "zero": np.array([0]),
+    }
     constants["ones"] = np.ones((1, 4, 2), np.float32)
     path = write(tmp_path / "net.onnx", nodes, [4, 3, 3], outputs=outputs, **constants)
     assert_refused(path, message, load)

@@ -172,8 +172,8 @@ def test_a_chain_of_a_class_of_yours_is_a_chain() -> None:
         (lambda: nn.LogSoftmax(dim=0), r"LogSoftmax: expected dim=-1, got 0"),
         (lambda: nn.Flatten(2), r"Flatten: expected start_dim=1, got 2"),
         (
-            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.CELU())),
-            r"module 0\.1\.0, CELU\(.*: nanonet has no such",
+            lambda: nn.Sequential(nn.ReLU(), nn.Sequential(nn.RReLU())),
+            r"module 0\.1\.0, RReLU\(.*: nanonet has no such",
         ),
         (lambda: nn.LazyLinear(3), "nanonet has no such layer"),
         (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "ParametrizedLinear"),
@@ -189,12 +189,20 @@ def test_a_module_that_nanonet_has_not_is_named(module: Callable[[], Any], messa
 
 PLAIN_WEIGHT: dict[str, list[Any]] = {"bias": [True, False], "device": ["cpu"], "dtype": []}
 PADDING: dict[str, list[Any]] = {"padding_mode": ["zeros", "reflect", "circular"]}
+PADS = ("Reflection", "Replication", "Circular")
+NORMS = [f"{kind}Norm{axes}d" for kind in ("Batch", "Instance") for axes in (1, 2, 3)]
 RUNNING: dict[str, list[Any]] = {"momentum": [0.3, None, 1.5], "track_running_stats": [True, False]}
 
 VALUES: dict[str, dict[str, list[Any]]] = {
     "Linear": {"in_features": [3, 5], "out_features": [1, 4], **PLAIN_WEIGHT},
-    **{name: {} for name in ("Sigmoid", "Tanh", "Identity", "Softsign")},
-    **{name: {"inplace": [False, True]} for name in ("ReLU", "ReLU6", "SELU", "SiLU")},
+    **{name: {} for name in ("Sigmoid", "Tanh", "Identity", "Softsign", "LogSigmoid")},
+    **{
+        name: {"inplace": [False, True]}
+        for name in ("ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardsigmoid", "Hardswish")
+    },
+    "CELU": {"alpha": [0.5, 2.0], "inplace": [False, True]},
+    **{name: {"lambd": [0, 0.3, 2.0]} for name in ("Hardshrink", "Softshrink")},
+    "PReLU": {"num_parameters": [1, 2], "init": [0.1], "device": ["cpu"], "dtype": []},
     "Hardtanh": {
         **{"min_val": [-2.5, 0, -math.inf], "max_val": [0.3, 1e30, math.inf], "inplace": [False, True]},
         **{"min_value": [-3.0], "max_value": [2.0]},
@@ -245,9 +253,12 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"align_corners": [None, False, True], "recompute_scale_factor": [None, True]},
     },
     "ZeroPad2d": {"padding": [1, (1, 2, 0, 3), (-1, 0, 0, 1)]},
+    **{f"{kind}Pad1d": {"padding": [1, (1, 2), (-1, 0)]} for kind in ("Zero", *PADS)},
+    **{f"{kind}Pad2d": {"padding": [1, (1, 2, 0, 1), (-1, 0, 0, 1)]} for kind in PADS},
+    **{f"{kind}Pad3d": {"padding": [1, (1, 2, 0, 1, 1, 0), (-1, 0, 0, 1, 0, 0)]} for kind in ("Zero", *PADS)},
+    **{f"ConstantPad{axes}d": {"padding": [1, 2 * axes * (1,)], "value": [-1.5, 0, math.inf]} for axes in (1, 2, 3)},
     **{
-        name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT}
-        for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")
+        name: {"num_features": [3], "eps": [1e-3], "affine": [True, False], **RUNNING, **PLAIN_WEIGHT} for name in NORMS
     },
     "GroupNorm": {"num_groups": [1, 4], "num_channels": [6], "eps": [1e-3], "affine": [False], **PLAIN_WEIGHT},
     "LayerNorm": {
@@ -291,7 +302,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     **{name: {"kernel_size": 3} for name in ("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d")},
     **{name: {"output_size": 1} for name in ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d")},
     "ZeroPad2d": {"padding": 1},
-    **{name: {"num_features": 3} for name in ("BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d")},
+    **{f"{kind}Pad{axes}d": {"padding": 1} for kind in ("Zero", *PADS) for axes in (1, 2, 3)},
+    **{f"ConstantPad{axes}d": {"padding": 1, "value": 0.5} for axes in (1, 2, 3)},
+    **{name: {"num_features": 3} for name in NORMS},
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
@@ -325,6 +338,9 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(3, channels, 8, 9)).astype(dtype)
     if name in {"Conv1d", "MaxPool1d", "AvgPool1d", "AdaptiveAvgPool1d", "BatchNorm1d", "InstanceNorm1d"}:
         return rng.normal(size=(3, channels, 9)).astype(dtype)
+    if name in {"BatchNorm3d", "InstanceNorm3d"} or "Pad" in name:
+        size = {"1": (9,), "2": (8, 9), "3": (2, 4, 3)}[name[-2]]
+        return rng.normal(size=(3, channels, *size)).astype(dtype)
     if name in {"LayerNorm", "RMSNorm"}:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
@@ -337,7 +353,7 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
     if name == "TransformerEncoderLayer":
         return rng.normal(size=(3, 5, arguments["d_model"])).astype(dtype)
-    features = arguments.get("in_features", 6 if name == "Unflatten" else 3)
+    features = arguments.get("in_features", {"Unflatten": 6, "PReLU": 2}.get(name, 3))
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
 
@@ -395,7 +411,8 @@ def test_a_module_with_an_option_computes_the_same_here_or_is_refused_for_it(
     module = nn.Sequential(part).eval().to(getattr(torch, np.dtype(dtype).name))
     model, message = converted(module)
     if model is None:
-        assert re.search(rf"module 0.*{name.rstrip('12d')}.*({option}|rate)", message), message
+        known = "Pad" if "Pad" in name else name.rstrip("123d")
+        assert re.search(rf"module 0.*{known}.*({option}|rate)", message), message
         return
     model = Sequential(model, dtype=dtype)  # without parameters nothing tells a module's dtype
     x = drawn_input(name, arguments, dtype)

@@ -170,8 +170,8 @@ def test_where_they_do_not_tell_it_is_asked_for() -> None:
         to_torch(Sequential(copy.deepcopy(layer)), input_shape=(2, 5))
     with pytest.raises(ShapeError, match=r"Conv2d.*expected input of shape"):
         to_torch(Sequential(Conv2d(1, 2, 3)), input_shape=(2, 5, 5))
-    with pytest.raises(TypeError, match=r"layer 0, BatchNorm\(2\): torch\.nn has only BatchNorm1d and BatchNorm2d"):
-        to_torch(Sequential(BatchNorm(2)), input_shape=(2, 3, 4, 5))
+    with pytest.raises(TypeError, match=r"layer 0, BatchNorm\(2\): torch\.nn has only .*d and BatchNorm3d"):
+        to_torch(Sequential(BatchNorm(2)), input_shape=(2, 3, 4, 5, 6))
 
 
 def test_a_reshape_of_vectors_is_an_unflatten_and_any_other_two_modules() -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from nanonet import (
+    CELU,
     ELU,
     GELU,
     GRU,
@@ -49,7 +50,11 @@ from nanonet import (
     GaussianNoise,
     GlobalAvgPool,
     GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hinge,
+    HingeEmbedding,
     Huber,
     Identity,
     InstanceNorm,
@@ -59,20 +64,26 @@ from nanonet import (
     LeakyReLU,
     Linear,
     Lion,
+    LogSigmoid,
     LogSoftmax,
     Loss,
+    MarginRanking,
     MaxPool1d,
     MaxPool2d,
     MeanAbsoluteError,
     MeanSquaredError,
+    Mish,
     Monotone,
     MultiHeadAttention,
+    MultiMargin,
     NAdam,
     Optimizer,
+    Pad,
     Parallel,
     Permute,
     PoissonNLL,
     PositionalEncoding,
+    PReLU,
     Quantile,
     RAdam,
     ReLU,
@@ -87,6 +98,7 @@ from nanonet import (
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     SpectralNorm,
     SquaredError,
@@ -142,6 +154,14 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     ELU: lambda layer: torch.nn.ELU(layer.alpha),
     SELU: lambda layer: torch.nn.SELU(),
     SiLU: lambda layer: torch.nn.SiLU(),
+    Hardsigmoid: lambda layer: Joined(lambda x: functional.relu6(x + 3) / 6),  # whose slope is 1/6 in float64 too
+    Hardswish: lambda layer: torch.nn.Hardswish(),
+    LogSigmoid: lambda layer: torch.nn.LogSigmoid(),
+    Mish: lambda layer: torch.nn.Mish(),
+    CELU: lambda layer: torch.nn.CELU(layer.alpha),
+    Hardshrink: lambda layer: torch.nn.Hardshrink(layer.threshold),
+    Softshrink: lambda layer: torch.nn.Softshrink(layer.threshold),
+    PReLU: lambda layer: torch.nn.PReLU(layer.num_parameters),
     Clip: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
     GELU: lambda layer: torch.nn.GELU(approximate="tanh" if layer.approximate else "none"),
     Softplus: lambda layer: torch.nn.Softplus(layer.beta, min(layer.threshold, 40)),
@@ -153,6 +173,7 @@ LAYERS_THERE: dict[type[Layer], Callable[[Any], Any] | str] = {
     **{kind: "compared with options drawn, in test_pool.py" for kind in (MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d)},
     **{kind: "compared with options drawn, in test_pool.py" for kind in (GlobalAvgPool, AdaptiveAvgPool2d)},
     **{kind: "compared with options drawn, in test_resize.py" for kind in (Upsample, ZeroPad2d)},
+    Pad: "compared with options drawn, in test_pad.py",
     **{kind: "compared with options drawn, in test_recurrent.py" for kind in (RNN, LSTM, GRU)},
     **{kind: "compared with options drawn, in test_attention.py" for kind in (MultiHeadAttention, TransformerBlock)},
     PositionalEncoding: "PyTorch has no such module; test_attention.py has its waves",
@@ -211,6 +232,9 @@ LOSSES_THERE: dict[type[Loss], Callable[[Any, Any, Any], Any] | str] = {
     LabelsCrossEntropy: lambda loss, y, t: per_sample(
         functional.binary_cross_entropy_with_logits(y, t, reduction="none")
     ).sum(1),
+    **{
+        kind: "compared with options drawn, in test_margins.py" for kind in (HingeEmbedding, MarginRanking, MultiMargin)
+    },
     Together: "it is a sum of others; see test_together.py",
     CrossEntropy: lambda loss, y, t: per_sample(
         functional.cross_entropy(*classes_on_1(loss, y, t), **cross_entropy_settings(loss), reduction="none")

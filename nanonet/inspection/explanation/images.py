@@ -15,6 +15,7 @@ from nanonet.inspection.explanation.terms import Factor, Terms, explains
 from nanonet.inspection.record import LayerTrace
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.flatten import Flatten
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.resize import Upsample, ZeroPad2d
 from nanonet.layers.windows import Window
@@ -202,13 +203,13 @@ def _maximum(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
     return Terms(outputs, words=LARGEST)
 
 
-@explains(Upsample, ZeroPad2d, AdaptiveAvgPool2d)
+@explains(Upsample, Pad, ZeroPad2d, AdaptiveAvgPool2d)
 def _linear(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms:
     """Return the entries of y that a single 1 in an image is spread over, and how much of it each has."""
     channel, *at = place
     single = np.zeros((1, 1, *record.input.shape[2:]), record.input.dtype)
     single[(0, 0, *at)] = 1
-    y = record.layer.forward(single)[0][0, 0]
+    y = (record.layer.forward(single)[0] - record.layer.forward(np.zeros_like(single))[0])[0, 0]  # without a constant
     near = np.argwhere(y)
     shares = y[tuple(near.T)]
     outputs, words = _in_channel(channel, near), MOVED if len(near) == 1 else REPEATED

@@ -16,6 +16,8 @@ from nanonet.layers.activations import Activation
 from nanonet.layers.clip import Clip
 from nanonet.layers.erf import END, P, Q
 from nanonet.layers.gelu import GELU
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 
 ERF = np.frompyfunc(math.erf, 1, 1)
 """erf, which NumPy does not have."""
@@ -62,6 +64,22 @@ def _softsign(a: Any) -> Any:
     return a / (1 + np.abs(a))
 
 
+def _celu(a: Any, alpha: float) -> Any:
+    return np.maximum(a, 0) + alpha * (np.exp(np.minimum(a, 0) / alpha) - 1)
+
+
+def _hard_sigmoid(a: Any, alpha: float, beta: float) -> Any:
+    return np.maximum(np.minimum(a * alpha + beta, 1), 0)
+
+
+def _shrink(a: Any, bias: float, lambd: float) -> Any:
+    return np.where(a > lambd, a - bias, np.where(a < -lambd, a + bias, 0))
+
+
+def _mish(a: Any) -> Any:
+    return a * np.tanh(_softplus(a))
+
+
 def _clip(a: Any, low: Any = None, high: Any = None, **bounds: float) -> Any:
     """Return min(max(a, low), high): the bounds are attributes in opsets before 11, and inputs since."""
     low, high = bounds.get("min", low), bounds.get("max", high)
@@ -78,6 +96,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     **{"Max": lambda *inputs: reduce(np.maximum, inputs), "Min": lambda *inputs: reduce(np.minimum, inputs)},
     "Relu": lambda a: np.maximum(a, 0),
     **{"LeakyRelu": _leaky, "Elu": _elu, "Selu": _selu, "Softplus": _softplus, "Softsign": _softsign},
+    **{"Celu": _celu, "HardSigmoid": _hard_sigmoid, "HardSwish": lambda a: a * _hard_sigmoid(a, 1 / 6, 0.5)},
+    **{"Mish": _mish, "Shrink": _shrink},
 }
 """ONNX's elementwise operators as functions of their inputs, with attributes as keywords."""
 
@@ -126,5 +146,12 @@ FORMULAS: dict[type[Activation], Callable[[Any, Any], Any]] = {
     act.Softplus: _softplus_of,
     act.Softsign: lambda layer, a: _softsign(a),
     Clip: _clip_of,
+    CELU: lambda layer, a: _celu(a, layer.alpha),
+    Hardshrink: lambda layer, a: _shrink(a, 0.0, layer.threshold),
+    Hardsigmoid: lambda layer, a: _hard_sigmoid(a, 1 / 6, 0.5),
+    Hardswish: lambda layer, a: a * _hard_sigmoid(a, 1 / 6, 0.5),
+    LogSigmoid: lambda layer, a: -_softplus(-a),
+    Mish: lambda layer, a: _mish(a),
+    Softshrink: lambda layer, a: _shrink(a, layer.threshold, layer.threshold),
 }
 """The activations as functions of the layer and its input."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 Polynomial = tuple[tuple[int, float], ...]  # powers of a, each with its coefficient, in order
-Factor = tuple[str, Polynomial]  # a function of a polynomial: "exp", "sigmoid", "softplus", "erf" or "reciprocal"
+Factor = tuple[str, Polynomial]  # a function in NUMERIC of a polynomial
 Product = tuple[int, tuple[Factor, ...]]  # a power of a, times functions
 
 TERMS, POWER = 20, 12  # more than any activation has in expanded form
@@ -24,6 +24,7 @@ NUMERIC: dict[str, Callable[[Any], Any]] = {
     "softplus": lambda a: np.logaddexp(0, a),
     "erf": lambda a: math.erf(a),
     "reciprocal": np.reciprocal,
+    "tanh of softplus": lambda a: np.tanh(np.logaddexp(0, a)),  # Mish's
 }
 
 
@@ -126,7 +127,10 @@ def sigmoid(p: Expression) -> Expression:
 
 
 def tanh(p: Expression) -> Expression:
-    """Return tanh(p) = 2 sigmoid(2p) - 1."""
+    """Return tanh(p) = 2 sigmoid(2p) - 1, or a function of its own of a softplus."""
+    match list(p.terms.items()):
+        case [((0, (("softplus", polynomial),)), 1.0)]:
+            return Expression({(0, (("tanh of softplus", polynomial),)): 1.0})
     return number(2) * sigmoid(p + p) - number(1)
 
 

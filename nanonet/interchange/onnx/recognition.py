@@ -18,6 +18,8 @@ from nanonet.layers import activations as act
 from nanonet.layers.activations import Activation
 from nanonet.layers.clip import Clip
 from nanonet.layers.gelu import GELU
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 
 COMMON: Numbers = np.concatenate([[0, 1e-37, 1e-30, 1e-20, 1e3, 1e6, 1e30], np.geomspace(1e-10, 100, 61)])
 """Numbers at which every activation is tested."""
@@ -100,12 +102,15 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
     """
     for cls in (act.Identity, act.ReLU, act.Sigmoid, act.Tanh, act.SiLU, act.SELU, act.Softplus, act.Softsign):
         yield _plain(cls)
+    for rarer in (Hardsigmoid, Hardswish, LogSigmoid, Mish):
+        yield _plain(rarer)
     first, last = function.between[0], function.between[-1]
     slope, alpha = first.terms.get((1, ())), first.terms.get((0, (("exp", ((1, 1.0),)),)))
     if slope is not None and math.isfinite(slope):
         yield _written(act.LeakyReLU(_meant(slope, dtype)))
     if alpha is not None and math.isfinite(alpha):
         yield _written(act.ELU(_meant(alpha, dtype)))
+    yield from _with_bends(function, dtype)
     low = -math.inf if first.constant is None else _meant(first.constant, dtype)
     high = math.inf if last.constant is None else _meant(last.constant, dtype)
     if low < high and (low, high) != (-math.inf, math.inf):
@@ -118,6 +123,18 @@ def _candidates(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activa
     yield _plain(GELU)
     yield _plain(GELU, approximate=True)
     yield GELU(), _without_erf()
+
+
+def _with_bends(function: Pieces, dtype: np.dtype[Any]) -> Iterator[tuple[Activation, Pieces]]:
+    """Yield CELU by the scale of its exponential, and what shrinks by the knots beside which it does."""
+    for _, factors in function.between[0].terms:
+        match factors:
+            case [("exp", [(1, scale)])] if 0 < scale < math.inf:
+                yield _written(CELU(_meant(1 / scale, dtype)))
+    match function.simplest.knots:
+        case (low, high) if low == -high:
+            yield _written(Hardshrink(_meant(high, dtype)))
+            yield _written(Softshrink(_meant(high, dtype)))
 
 
 def _written(layer: Activation) -> tuple[Activation, Pieces]:

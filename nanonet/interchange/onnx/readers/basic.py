@@ -22,6 +22,7 @@ from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
 from nanonet.layers.linear import Linear
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.reshape import Permute, Reshape
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
@@ -227,6 +228,21 @@ def _dropout(reached: Reached, node: Node) -> Layer:
         elif constant is not None and constant.any():
             raise ValueError(f"{node}: is active in inference too; export the model in evaluation mode")
     return Dropout(meant(rate))
+
+
+@reads("PRelu")
+def _prelu(reached: Reached, node: Node) -> Layer:
+    """Return a PReLU with one slope, or with one for each channel."""
+    slope = reached.constant(node.inputs[1]) if node.inputs[0] == reached.value else None
+    if slope is not None and slope.size == 1:
+        return reached.fill(PReLU(), weight=slope.reshape(1))
+    count = (reached.axes or 2) - 1  # of a sample
+    if slope is None or slope.shape[-count:] != (slope.size, *[1] * (count - 1)):
+        got = "another value" if slope is None else f"shape {slope.shape}"
+        raise ValueError(
+            f"{node}: expected its slopes as a constant of one number, or of one for each channel, got {got}"
+        )
+    return reached.fill(PReLU(slope.size), weight=slope.reshape(-1))
 
 
 @reads("Selu")

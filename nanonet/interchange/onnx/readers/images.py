@@ -8,8 +8,10 @@ from nanonet.core.layer import Layer
 from nanonet.interchange.onnx.graph import Node
 from nanonet.interchange.onnx.reached import Reached, unless
 from nanonet.interchange.onnx.readers.norms import normalization, reduced_axes
+from nanonet.interchange.onnx.recognition import meant
 from nanonet.interchange.onnx.registration import reads
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
+from nanonet.layers.pad import MODES, Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.reshape import Reshape
 from nanonet.layers.resize import Upsample, ZeroPad2d
@@ -259,18 +261,22 @@ def _factors(reached: Reached, node: Node) -> tuple[int, int]:
 
 @reads("Pad")
 def _pad(reached: Reached, node: Node) -> Layer | None:
-    """Return ZeroPad2d, or None where nothing is padded."""
+    """Return Pad, ZeroPad2d for zeros around images, or None where nothing is padded."""
     pads, value, axes = node.attributes.get("pads"), node.attributes.get("value", 0), False
     if pads is None:  # inputs since opset 11
         array = reached.constant(node.inputs[1])
         pads = None if array is None or array.ndim != 1 else array.tolist()
         value = reached.number(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else 0
         axes = len(node.inputs) > 3 and bool(node.inputs[3])
-    if pads is None or value != 0 or axes or node.attributes["mode"] != "constant":
-        raise ValueError(f"{node}: nanonet pads with zeros, by constant numbers for all axes{reached.stop}")
+    if pads is None or value is None or axes:
+        raise ValueError(f"{node}: nanonet pads by constant numbers for all axes{reached.stop}")
     if not any(pads):
         return None
-    if len(pads) != 8 or any(pads[:2]) or any(pads[4:6]):
-        raise ValueError(f"{node}: by {pads}; nanonet pads height and width of images{reached.stop}")
-    _, _, top, left, _, _, bottom, right = pads
-    return ZeroPad2d(_sizes((left, right, top, bottom)))
+    before, after = pads[: len(pads) // 2], pads[len(pads) // 2 :]
+    if len(before) not in (3, 4, 5) or any([*before[:2], *after[:2]]) or min(pads) < 0:
+        raise ValueError(f"{node}: by {pads}; nanonet pads the axes after the channels{reached.stop}")
+    mode: Any = {there: here for here, there in MODES.items()}[node.attributes["mode"]]
+    padding = [n for ends in zip(before[:1:-1], after[:1:-1], strict=True) for n in ends]
+    if mode == "constant" and value == 0 and len(padding) == 4:
+        return ZeroPad2d(_sizes((*padding,)))
+    return Pad((*padding,), **unless("constant", mode=mode), **unless(0.0, value=meant(reached.dtype.type(value))))

@@ -19,8 +19,11 @@ from nanonet.layers.dropout import Dropout, Dropout2d, GaussianNoise
 from nanonet.layers.embedding import Embedding
 from nanonet.layers.flatten import Flatten
 from nanonet.layers.gelu import GELU
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
 from nanonet.layers.linear import Linear
+from nanonet.layers.prelu import PReLU
 from nanonet.layers.reshape import Permute, Reshape
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 from nanonet.layers.standardize import Standardize
 
@@ -105,6 +108,27 @@ def _softplus(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
     return draft.add("Softplus", x)
 
 
+@writes(LogSigmoid)
+def _log_sigmoid(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    if draft.is_double:
+        return _formula(draft, layer, x, shape)
+    return draft.add("Neg", draft.add("Softplus", draft.add("Neg", x)))
+
+
+@writes(Mish)
+def _mish(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add a Mish, for which opset 17 has no operator."""
+    if draft.is_double:
+        return _formula(draft, layer, x, shape)
+    return draft.add("Mul", x, draft.add("Tanh", draft.add("Softplus", x)))
+
+
+@writes(PReLU)
+def _prelu(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add a PRelu, whose slopes are broadcast from the last axis."""
+    return draft.add("PRelu", x, draft.constant("weight", layer.weight.value.reshape(-1, *[1] * (len(shape) - 1))))
+
+
 @writes(Clip)
 def _clip(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
     """Add a Clip, in which a missing bound has an empty name.
@@ -152,3 +176,8 @@ _single("LeakyRelu", act.LeakyReLU, alpha="slope")
 _single("Elu", act.ELU, alpha="alpha")
 _single("Selu", act.SELU, alpha="alpha", gamma="scale")
 _single("Softsign", act.Softsign)
+_single("Celu", CELU, alpha="alpha")
+_single("HardSigmoid", Hardsigmoid, alpha=1 / 6, beta=0.5)
+_single("HardSwish", Hardswish)
+_single("Shrink", Hardshrink, lambd="threshold", bias=0.0)
+_single("Shrink", Softshrink, lambd="threshold", bias="threshold")

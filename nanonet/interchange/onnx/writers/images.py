@@ -10,6 +10,7 @@ from nanonet.core.arrays import Shape
 from nanonet.interchange.onnx.draft import Draft
 from nanonet.interchange.onnx.registration import writes
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
+from nanonet.layers.pad import Pad
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.resize import Upsample, ZeroPad2d
 
@@ -101,3 +102,13 @@ def _upsample(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
 def _zero_pad(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
     left, right, top, bottom = layer.padding
     return draft.add("Pad", x, draft.integers(0, 0, top, left, 0, 0, bottom, right))
+
+
+@writes(Pad)
+def _pad(draft: Draft, layer: Any, x: str, shape: Shape) -> str:
+    """Add a Pad, whose mode "wrap" is newer than opset 17."""
+    if layer.mode == "circular":
+        raise ValueError(f"{draft.whose(layer)}: opset 17 has no circular Pad")
+    pads = draft.integers(0, 0, *(before for before, _ in layer.ends), 0, 0, *(after for _, after in layer.ends))
+    value = [draft.number(layer.value)] if layer.value else []
+    return draft.add("Pad", x, pads, *value, mode="edge" if layer.mode == "replicate" else layer.mode)
