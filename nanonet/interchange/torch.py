@@ -28,7 +28,7 @@ from nanonet.interchange.torch_pairs import Only as Only
 from nanonet.interchange.torch_pairs import pair as pair
 from nanonet.models.sequential import Sequential
 
-BUILT_IN = (torch_modules, torch_images, torch_attention, torch_recurrent)  # imported here to be registered
+BUILT_IN = (torch_modules, torch_images, torch_recurrent, torch_attention)  # imported here to be registered
 
 ENTER = "enter a module of yours by nanonet.interchange.torch.pair"
 

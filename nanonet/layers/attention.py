@@ -15,7 +15,7 @@ from nanonet.core.layer import Layer, input_pattern
 from nanonet.core.parameter import Parameter, Random
 from nanonet.layers.heads import Heads, attend, attend_back
 from nanonet.layers.initializers import GlorotUniform, Uniform, Zeros
-from nanonet.layers.linear import Linear
+from nanonet.layers.linear import Linear, product
 
 ROLES = ("query", "key", "value")
 FED: dict[int, tuple[tuple[int, int], ...]] = {1: ((0, 3),), 2: ((0, 1), (1, 3)), 3: ((0, 1), (1, 2), (2, 3))}
@@ -135,7 +135,7 @@ class MultiHeadAttention(Layer):
         """Return y; the cache has the attention weights, among others."""
         given = parts_of(x)
         heads, weights = self._heads(given, training)
-        y, out = self.out_proj.forward(heads.y.reshape(*heads.y.shape[:2], -1), training=training)
+        y, out = self.out_proj.forward(heads.y.reshape(*heads.y.shape[:2], self.embed_dim), training=training)
         return y, _Cache(given, weights, heads, out)
 
     def weights(self, x: Arrays) -> Array:
@@ -155,23 +155,28 @@ class MultiHeadAttention(Layer):
         heads, _ = self._heads(parts_of(x), training=False)
         return heads.weights.swapaxes(2, 3)
 
+    def backward(self, grad: Array, cache: Any) -> Any:
+        """Assign all gradients, and return dE/dx, for several inputs a tuple, with None for the mask."""
+        sums = self._assign(grad, cache)
+        parts = zip(cache.given, cache.weights, sums, strict=False)
+        dx = [product(da, w).reshape(part.shape) for part, w, da in parts]
+        return (*dx, *[None] * self.padding_mask) if self.several_inputs else dx[0]
+
+    def backward_parameters(self, grad: Array, cache: Any) -> None:
+        """Assign the gradients only."""
+        self._assign(grad, cache)
+
     def _heads(self, given: tuple[Array, ...], training: bool) -> tuple[Heads, list[Array]]:
-        """Return the heads, and the weights of each input's product, those of the queries times 1 / √d."""
+        """Return the heads, and the weight that each input was multiplied by."""
         projected: list[Array] = []
         weights = []
         for (first, last), part in zip(FED[self.inputs], given, strict=False):
-            w = np.concatenate([self._weight(role) for role in range(first, last)])
-            b = None if self.in_proj_bias is None else self.in_proj_bias.value[self._rows(first, last)]
-            if first == 0:
-                w[: self.embed_dim] *= self._scale
-                if b is not None:
-                    b = b.copy()
-                    b[: self.embed_dim] *= self._scale
-            a = part.reshape(-1, part.shape[-1]).dot(w.T)
+            w, b = self._projection(first, last)
+            a = product(part.reshape(-1, part.shape[-1]), w.T)
             if b is not None:
                 a += b
             weights.append(w)
-            projected += [*self._by_head(a, part)]
+            projected.extend(self._by_head(a, part))
         q, k, v = projected
         kept, factor = None, 1.0
         if training and self.dropout:
@@ -181,15 +186,54 @@ class MultiHeadAttention(Layer):
         padding = given[-1] if self.padding_mask else None
         return attend(q, k, v, causal=self.causal, padding=padding, kept=kept, factor=factor), weights
 
+    def _assign(self, grad: Array, cache: Any) -> list[Array]:
+        """Assign all gradients, and return those for the sums of each input's product."""
+        heads: Heads = cache.heads
+        dy = self.out_proj.backward(grad, cache.out).reshape(heads.y.shape)
+        sums: list[Array] = []
+        by_head: list[Array] = []
+        for (first, last), part in zip(FED[self.inputs], cache.given, strict=False):
+            sums.append(np.empty((part.shape[0] * part.shape[1], (last - first) * self.embed_dim), grad.dtype))
+            by_head.extend(self._by_head(sums[-1], part))
+        dq, dk, dv = by_head
+        attend_back(np.ascontiguousarray(dy), heads, dq, dk, dv)
+        for (first, last), part, da in zip(FED[self.inputs], cache.given, sums, strict=False):
+            self._assign_projection(first, last, part.reshape(-1, part.shape[-1]), da)
+        return sums
+
+    # ---- what the queries, the keys and the values are made by: roles 0, 1 and 2
+
     @property
     def _scale(self) -> float:
+        """1 / √d, by which the queries are multiplied; their weight instead, which is smaller."""
         return 1 / math.sqrt(self.embed_dim // self.num_heads)
 
     def _rows(self, first: int, last: int) -> slice:
         return slice(first * self.embed_dim, last * self.embed_dim)
 
-    def _weight(self, role: int, of: str = "value") -> Array:
-        """Return the weight of the queries, the keys or the values, or its gradient."""
+    def _projection(self, first: int, last: int) -> tuple[Array, Array | None]:
+        """Return the weight and the bias of some roles together, those of the queries scaled."""
+        w = np.concatenate([self._weight(role, "value") for role in range(first, last)])
+        b = None if self.in_proj_bias is None else self.in_proj_bias.value[self._rows(first, last)].copy()
+        if first == 0:
+            w[: self.embed_dim] *= self._scale
+            if b is not None:
+                b[: self.embed_dim] *= self._scale
+        return w, b
+
+    def _assign_projection(self, first: int, last: int, rows: Array, da: Array) -> None:
+        """Assign the gradients of the weight and the bias of some roles."""
+        dw, db = product(da.T, rows), np.ones(len(da), da.dtype).dot(da)
+        if first == 0:
+            dw[: self.embed_dim] *= self._scale
+            db[: self.embed_dim] *= self._scale
+        for role in range(first, last):
+            self._weight(role, "grad")[...] = dw[self._rows(role - first, role - first + 1)]
+        if self.in_proj_bias is not None:
+            self.in_proj_bias.grad[self._rows(first, last)] = db
+
+    def _weight(self, role: int, of: str) -> Array:
+        """Return the weight of a role, or its gradient."""
         if len({*self._features()}) == 1:
             whole: Array = getattr(self.in_proj_weight, of)
             return whole[self._rows(role, role + 1)]
@@ -198,52 +242,16 @@ class MultiHeadAttention(Layer):
 
     def _by_head(self, a: Array, part: Array) -> Array:
         """Return sums (N T, roles embed_dim) as views (roles, N, heads, T, d)."""
-        return a.reshape(*part.shape[:2], -1, self.num_heads, self.embed_dim // self.num_heads).transpose(2, 0, 3, 1, 4)
-
-    def backward(self, grad: Array, cache: Any) -> Any:
-        """Assign all gradients, and return dE/dx, for several inputs a tuple, with None for the mask."""
-        dx: list[Any] = []
-        for part, w, da in zip(cache.given, cache.weights, self._assign(grad, cache), strict=False):
-            dx.append(da.dot(w).reshape(part.shape))
-        return (*dx, *[None] * self.padding_mask) if self.several_inputs else dx[0]
-
-    def backward_parameters(self, grad: Array, cache: Any) -> None:
-        """Assign the gradients only."""
-        self._assign(grad, cache)
-
-    def _assign(self, grad: Array, cache: Any) -> list[Array]:
-        """Assign all gradients, and return those for the sums of each input's product."""
-        heads: Heads = cache.heads
-        dy = self.out_proj.backward(grad, cache.out).reshape(heads.y.shape)
-        sums = [
-            np.empty((part.shape[0] * part.shape[1], (last - first) * self.embed_dim), grad.dtype)
-            for (first, last), part in zip(FED[self.inputs], cache.given, strict=False)
-        ]
-        dq, dk, dv = [by_head for a, part in zip(sums, cache.given, strict=False) for by_head in self._by_head(a, part)]
-        attend_back(np.ascontiguousarray(dy), heads, dq, dk, dv)
-        for (first, last), part, da in zip(FED[self.inputs], cache.given, sums, strict=False):
-            rows = part.reshape(len(da), -1)
-            dw = da.T.dot(rows)
-            if first == 0:
-                dw[: self.embed_dim] *= self._scale
-            for role in range(first, last):
-                self._weight(role, "grad")[...] = dw[self._rows(role - first, role - first + 1)]
-            if self.in_proj_bias is not None:
-                db = self.in_proj_bias.grad[self._rows(first, last)]
-                np.ones(len(da), da.dtype).dot(da, out=db)
-                if first == 0:
-                    db[: self.embed_dim] *= self._scale
-        return sums
+        roles, d = a.shape[1] // self.embed_dim, self.embed_dim // self.num_heads
+        return a.reshape(*part.shape[:2], roles, self.num_heads, d).transpose(2, 0, 3, 1, 4)
 
     def output_shape(self, input_shape: Patterns) -> Patterns:
         """Return the queries' shape."""
         both: Any = input_pattern(self, input_shape)
         shapes = both if self.several_inputs else (both,)
-        keys = [(shape[0],) for shape in shapes[1:]] or [(shapes[0][0],)]
-        if self.padding_mask and self.inputs == 1:
-            keys = [(shape[0],) for shape in shapes]
-        common: Any = keys[0]
-        for length in keys[1:]:
+        lengths = [shape[:1] for shape in shapes[self.inputs > 1 :]]  # of what is looked at
+        common: Any = lengths[0]
+        for length in lengths[1:]:
             common = None if common is None else agreed(common, length)
         if common is None:
             raise ShapeError(f"{self}: expected keys, values and mask of one length, got {shape_text(input_shape)}")

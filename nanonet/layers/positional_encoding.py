@@ -71,7 +71,7 @@ class PositionalEncoding(Layer):
     def backward(self, grad: Array, cache: None) -> Array:
         """Assign dE/dweight, the sum over the batch, and 0 after the end of the sequences; return grad."""
         self._assign(grad)
-        return grad.copy()
+        return grad
 
     def backward_parameters(self, grad: Array, cache: None) -> None:
         """Assign dE/dweight only."""
@@ -97,5 +97,6 @@ def waves(length: int, features: int, dtype: np.dtype[Any]) -> Array:
     """Return sin(t / 10000^(2i / features)) in the columns 2i, and the cosine in 2i + 1."""
     rates = np.exp(-math.log(PERIOD) / features * np.arange(0, features, 2))
     angles = np.arange(length)[:, None] * rates
-    table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(length, -1)
-    return read_only(table[:, :features].astype(dtype))
+    table = np.empty((length, features), dtype)
+    table[:, ::2], table[:, 1::2] = np.sin(angles), np.cos(angles[:, : features // 2])
+    return read_only(table)

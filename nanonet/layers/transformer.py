@@ -73,13 +73,14 @@ class TransformerBlock(Composite):
         embed_dim = positive_int(embed_dim, name, "embed_dim")
         dim_feedforward = positive_int(dim_feedforward, name, "dim_feedforward")
         self.norm_first = true_or_false(norm_first, name, "norm_first")
+        plain: dict[str, Any] = {} if true_or_false(bias, name, "bias") else {"bias": False}
         self.self_attn = MultiHeadAttention(
-            embed_dim, num_heads, dropout=dropout, bias=bias, causal=causal, padding_mask=padding_mask
+            embed_dim, num_heads, dropout=dropout, causal=causal, padding_mask=padding_mask, **plain
         )
-        self.linear1 = Linear(embed_dim, dim_feedforward, bias=bias)
-        self.linear2 = Linear(dim_feedforward, embed_dim, bias=bias)
-        self.norm1 = LayerNorm(embed_dim, layer_norm_eps, bias=bias)
-        self.norm2 = LayerNorm(embed_dim, layer_norm_eps, bias=bias)
+        self.linear1 = Linear(embed_dim, dim_feedforward, **plain)
+        self.linear2 = Linear(dim_feedforward, embed_dim, **plain)
+        self.norm1 = LayerNorm(embed_dim, layer_norm_eps, **plain)
+        self.norm2 = LayerNorm(embed_dim, layer_norm_eps, **plain)
         if activation is not None:
             expect(activation, Layer, f"{name}: expected activation", hint="; write ReLU() or GELU()")
         self.activation = ReLU() if activation is None else activation

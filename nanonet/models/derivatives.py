@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,16 @@ from nanonet.losses.loss import Loss, nothing_counts
 from nanonet.models.per_sample import Passes, Twins
 from nanonet.training.step import gradients
 
+if TYPE_CHECKING:
+    Mixed = Chain
+else:
+    Mixed = object
+
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # of a central difference: its error and rounding are alike there
 
 
-class Derivatives(Chain):
-    """The derivatives of a chain's prediction, of each sample on its own, in inference mode.
+class Derivatives(Mixed):
+    """The part of :class:`nanonet.Sequential` that derives its prediction, of each sample alone, in inference mode.
 
     All are exact but :meth:`hvp`. They are computed on a copy of what a pass changes, so that the model's gradients and
     buffers stay as they are, and in the model's dtype: build it with ``dtype=np.float64`` for 16 digits.

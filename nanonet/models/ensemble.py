@@ -14,7 +14,7 @@ from nanonet.core.layer import Layer
 from nanonet.losses.loss import Loss
 from nanonet.models.seeding import seeded
 from nanonet.models.sequential import Sequential
-from nanonet.models.side_by_side import EachMember, SideBySide, is_dense, treats_entries_alike
+from nanonet.models.side_by_side import SideBySide, is_dense, treats_entries_alike
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.history import History
 
@@ -131,7 +131,7 @@ class Ensemble:
             return _mean(histories)
         whole = SideBySide(self.models)
         try:
-            history = whole.model.fit(x, target, loss=EachMember(loss, len(self.models)), rng=self._rng, **settings)
+            history = whole.model.fit(x, target, loss=whole.loss(loss), rng=self._rng, **settings)
         finally:
             whole.give_back()
         return _mean([history], share=1 / len(self.models))

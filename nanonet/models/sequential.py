@@ -33,7 +33,7 @@ from nanonet.training.step import gradients
 from nanonet.training.trainer import Callback, Trainer
 
 
-class Sequential(Derivatives):
+class Sequential(Derivatives, Chain):
     """A chain of layers, itself a layer: y = f_L(... f_2(f_1(x))).
 
     Building a chain initializes the layers' parameters, as views of one vector. Layers already built keep their values.

@@ -58,6 +58,10 @@ class SideBySide:
                 layers.append(copy.deepcopy(parts[0]))  # an activation, which is the same in all members
         self.model = Sequential(*layers, dtype=models[0].dtype)
 
+    def loss(self, loss: Loss) -> Loss:
+        """Return the sum over the members of a loss of their own, whose derivatives are those of each trained alone."""
+        return _EachMember(loss, len(self._stacked[0][1]))
+
     def give_back(self) -> None:
         """Store the weights in the members."""
         for layer, members in self._stacked:
@@ -122,7 +126,7 @@ class _Stacked(Layer):
         return self.weight.shape[0], self.out_features
 
 
-class EachMember(Loss):
+class _EachMember(Loss):
     """The sum over the members of a loss of their own, whose derivatives are those of each member trained alone."""
 
     def __init__(self, loss: Loss, members: int) -> None:

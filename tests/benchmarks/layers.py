@@ -158,6 +158,11 @@ SINGLES = [
         for name in ("LSTM", "GRU", "RNN")
         for batch in (32, 128)
     ),
+    Single(
+        *("TransformerBlock", (128, 4, 512), (32, 64, 128), "TransformerEncoderLayer"),
+        keywords={"dropout": 0.0, "norm_first": True},
+        theirs={"dropout": 0.0, "norm_first": True, "batch_first": True},
+    ),
 ]
 
 

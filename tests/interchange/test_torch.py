@@ -273,6 +273,14 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"norm_type": [1.0], "scale_grad_by_freq": [False, True], "sparse": [False, True], "_weight": []},
         **{"_freeze": [True], "device": ["cpu"], "dtype": []},
     },
+    **{
+        name: {
+            **{"mode": [], "input_size": [1, 3], "hidden_size": [1, 4], "num_layers": [1, 2], "dropout": [0.0, 0.3]},
+            **{"bidirectional": [False, True], "proj_size": [0, 1] if name == "LSTM" else []},
+            **{"batch_first": [True, False], **PLAIN_WEIGHT},
+        }
+        for name in ("RNN", "LSTM", "GRU")
+    },
     "MultiheadAttention": {
         **{"embed_dim": [2, 8], "num_heads": [1, 4], "dropout": [0.3], "kdim": [None, 3], "vdim": [4, 5]},
         **{"add_bias_kv": [False, True], "add_zero_attn": [False, True], "batch_first": [True, False], **PLAIN_WEIGHT},
@@ -281,14 +289,6 @@ VALUES: dict[str, dict[str, list[Any]]] = {
         **{"d_model": [2, 8], "nhead": [1, 4], "dim_feedforward": [3], "dropout": [0.3], "layer_norm_eps": [1e-3]},
         **{"activation": ["relu", "gelu", nn.SiLU(), nn.CELU()], "norm_first": [False, True]},
         **{"batch_first": [True, False], **PLAIN_WEIGHT},
-    },
-    **{
-        name: {
-            **{"mode": [], "input_size": [1, 3], "hidden_size": [1, 4], "num_layers": [1, 2], "dropout": [0.0, 0.3]},
-            **{"bidirectional": [False, True], "proj_size": [0, 1] if name == "LSTM" else []},
-            **{"batch_first": [True, False], **PLAIN_WEIGHT},
-        }
-        for name in ("RNN", "LSTM", "GRU")
     },
 }
 """For each option of each module that is known here, values to try."""
@@ -308,12 +308,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GroupNorm": {"num_groups": 2, "num_channels": 4},
     **{name: {"normalized_shape": 4} for name in ("LayerNorm", "RMSNorm")},
     "Embedding": {"num_embeddings": 5, "embedding_dim": 2},
-    "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "batch_first": True},
-    "TransformerEncoderLayer": {"d_model": 4, "nhead": 2, "dim_feedforward": 6, "batch_first": True},
     **{
         name: {"input_size": 2, "hidden_size": 3, "num_layers": 2, "batch_first": True}
         for name in ("RNN", "LSTM", "GRU")
     },
+    "MultiheadAttention": {"embed_dim": 4, "num_heads": 2, "batch_first": True},
+    "TransformerEncoderLayer": {"d_model": 4, "nhead": 2, "dim_feedforward": 6, "batch_first": True},
 }
 """What a module cannot do without."""
 
@@ -345,15 +345,15 @@ def drawn_input(name: str, arguments: dict[str, Any], dtype: Any) -> Any:
         return rng.normal(size=(5, 4, 4) if arguments["normalized_shape"] == (4, 4) else (5, 3, 4)).astype(dtype)
     if name == "Embedding":
         return rng.integers(arguments["num_embeddings"], size=(4, 3))
-    features = arguments.get("in_features", {"Unflatten": 6, "PReLU": 2}.get(name, 3))
+    if name in ("RNN", "LSTM", "GRU"):
+        return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
     if name == "MultiheadAttention":
         sizes = arguments["embed_dim"], arguments.get("kdim"), arguments.get("vdim")
         shapes = [(3, 4 if i else 5, size or sizes[0]) for i, size in enumerate(sizes)]
         return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
     if name == "TransformerEncoderLayer":
         return rng.normal(size=(3, 5, arguments["d_model"])).astype(dtype)
-    if name in ("RNN", "LSTM", "GRU"):
-        return rng.normal(size=(4, 5, arguments["input_size"])).astype(dtype)
+    features = arguments.get("in_features", {"Unflatten": 6, "PReLU": 2}.get(name, 3))
     x = np.concatenate([np.linspace(-60, 60, 40 * features), np.linspace(-3, 3, 40 * features)]).astype(dtype)
     return x.reshape((-1, 2, features) if name in ("Flatten", "Softmax", "LogSoftmax") else (-1, features))
 

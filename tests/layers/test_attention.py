@@ -80,6 +80,7 @@ def test_dropout_drops_weights_of_the_softmax_and_in_training_alone() -> None:
     y, _ = model.forward(x, training=True)
     np.testing.assert_allclose(y, by_hand(layer, x, drawn.swapaxes(2, 3) / 0.6), rtol=1e-12)
     assert not np.array_equal(model.forward(x, training=True)[0], y)
+    check_gradients(layer, x=x, training=True)
 
 
 def test_the_weights_of_each_head_sum_to_1_and_look_back_alone_if_causal() -> None:
@@ -226,6 +227,13 @@ def test_many_samples_in_blocks_are_what_they_are_in_one(size: int, monkeypatch:
     parts, cache = model.forward(given_)
     np.testing.assert_allclose(parts, y, rtol=1e-12)
     np.testing.assert_allclose(model.backward(x, cache)[0], dx, rtol=1e-11, atol=1e-13)
+
+
+def test_an_empty_batch_and_an_empty_sequence_are_seen_through() -> None:
+    model = built(Sequential(PositionalEncoding(4), TransformerBlock(4, 2, 5, causal=True), dtype=np.float64))
+    for shape in ((0, 3, 4), (2, 0, 4)):
+        y, cache = model.forward(np.zeros(shape))
+        assert y.shape == model.backward(np.zeros(shape), cache).shape == shape
 
 
 # ---- in nets

@@ -36,7 +36,7 @@ from nanonet import (
     weights_only,
 )
 from nanonet.models import ensemble as module
-from nanonet.models.side_by_side import EachMember, SideBySide, is_dense
+from nanonet.models.side_by_side import SideBySide, is_dense
 from tests.helpers import picture
 
 RNG = np.random.default_rng(4)
@@ -204,7 +204,7 @@ def test_members_of_other_layers_are_refused() -> None:
 
 
 def test_the_loss_of_all_members_is_the_sum_of_theirs() -> None:
-    loss, prediction = EachMember(SquaredError(), 3), RNG.normal(size=(5, 3, 2))
+    loss, prediction = SideBySide(Ensemble(make, 3).models).loss(SquaredError()), RNG.normal(size=(5, 3, 2))
     target = RNG.normal(size=(5, 2))
     value, cache = loss.forward(prediction, *loss.check(prediction, target))
     assert value == pytest.approx(sum(SquaredError()(prediction[:, k], target) for k in range(3)))

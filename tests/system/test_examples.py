@@ -88,6 +88,7 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
 WIRED = [
     "autoencoder.py",
     "gan.py",
+    "gpt.py",
     "lenet.py",
     "pinn.py",
     "siamese.py",
@@ -218,6 +219,15 @@ def test_two_inputs_lead_to_both_outputs() -> None:
     )
     assert digits > 97
     assert off < guess / 5
+
+
+def test_the_small_gpt_learns_and_writes() -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "gpt.py"), "--steps", "30"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
+    assert len(losses) == 5
+    assert losses[-1] < 3 < losses[0] < 4.6
+    assert "\nThe statement " in output
 
 
 @pytest.mark.slow

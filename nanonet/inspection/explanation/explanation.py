@@ -12,8 +12,10 @@ import numpy as np
 from nanonet.core.arrays import Shape
 from nanonet.core.checks import finite_number
 from nanonet.core.tree import Tree
+from nanonet.inspection.explanation import attention as attention
 from nanonet.inspection.explanation import images as images  # it registers how layers for images are explained
 from nanonet.inspection.explanation import norms as norms  # and this one the norms
+from nanonet.inspection.explanation import recurrent as recurrent
 from nanonet.inspection.explanation.derivation import Derivation, Section
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES

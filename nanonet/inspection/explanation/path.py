@@ -79,6 +79,9 @@ def shown_outputs(record: LayerTrace, terms: list[Terms]) -> list[int]:
     """Return the outputs in the terms that are shown, in order."""
     found: dict[int, None] = {}
     for each in terms:
+        if each.signal is not None:
+            found |= dict.fromkeys(units_of(each.signal.needs, record.output.shape[1:]))
+            continue
         places = [each.outputs[i] for i in shown(len(each.outputs))] if len(each.outputs) else []
         found |= dict.fromkeys(units_of(places, record.output.shape[1:]))
     return sorted(found)

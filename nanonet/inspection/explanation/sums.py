@@ -10,8 +10,17 @@ import numpy as np
 from nanonet.inspection.explanation.equations import Equation, Number, Quantities, Quantity, WorkedLine, taken
 from nanonet.inspection.explanation.formulas import parse, shown
 from nanonet.inspection.explanation.path import back_of, grad_of, units_of
-from nanonet.inspection.explanation.terms import Factor, Terms, factor_of
-from nanonet.inspection.explanation.writers import SUBSCRIPTS, Chosen, Symbol, layered, numeral, placed, word
+from nanonet.inspection.explanation.terms import Entry, Factor, Terms, factor_of
+from nanonet.inspection.explanation.writers import (
+    SUBSCRIPTS,
+    Chosen,
+    Symbol,
+    derivative_by,
+    layered,
+    numeral,
+    placed,
+    word,
+)
 from nanonet.inspection.record import LayerTrace
 from nanonet.inspection.rounding import shortest
 
@@ -39,10 +48,9 @@ class TermSum:
     def line(self, left: Symbol, truth: Number) -> WorkedLine:
         """Return the line of the sum."""
         record, terms = self.record, self.terms
-        units = units_of(terms.outputs, record.output.shape[1:])
-        if not units:
+        if len(terms.outputs) == 0:
             return taken(left, truth)
-        quantities = {"g": Quantity(Chosen("", "", grad_of(record), units), numbers=back_of(record)[units])}
+        quantities = {"g": self._passed_back()}
         if isinstance(terms.factor, Factor):
             indices = [", ".join(map(str, place)) for place in terms.places]
             quantities["x"] = Quantity(Chosen("", "", self.factor, indices), numbers=terms.factor.numbers)
@@ -55,8 +63,43 @@ class TermSum:
         expression = _SUM if "x" in quantities else _SUM_OF_G
         return _SumEquation(expression, quantities, self._in_letters()).line(left, truth)
 
+    def _passed_back(self) -> Quantity:
+        """Return dE/dy in each term, or what the layer states in its place."""
+        record, signal, outputs = self.record, self.terms.signal, self.terms.outputs
+        if signal is None:
+            units = units_of(outputs, record.output.shape[1:])
+            return Quantity(Chosen("", "", grad_of(record), units), numbers=back_of(record)[units])
+        indices = [_listed(tuple(place)) for place in outputs]
+        return Quantity(Chosen("", "", self._inner(signal.letter, "#"), indices), numbers=signal.numbers)
+
+    def _inner(self, letter: str, index: str) -> Symbol:
+        """Return the symbol of a number inside the layer, or of the derivative by it."""
+        by = letter.removeprefix("dE/d")
+        if by == "y":
+            return layered_as(grad_of(self.record), index)
+        symbol = self.x if by == "x" else layered(LETTERS.get(by, by), self.record.name)
+        symbol = layered_as(symbol, index)
+        return symbol if by == letter else derivative_by(symbol)
+
+    def _worked(self) -> Iterator[WorkedLine]:
+        """Yield how the derivatives inside the layer follow from those by its output."""
+        for each in self.terms.signal.worked if self.terms.signal is not None else ():
+            known = {name: self._entry(value, name) for name, value in each.known.items()}
+            expression = parse(each.formula, each.result.letter)[-1].expression
+            result = each.result
+            yield Equation(expression, known).line(self._inner(result.letter, result.index), float(result.numbers))
+
+    def _entry(self, value: Entry | float, name: str) -> Quantity:
+        if not isinstance(value, Entry):
+            return Quantity(word(name), value)
+        symbol = self._inner(value.letter, value.index)
+        if np.ndim(value.numbers):
+            return Quantity(symbol, numbers=np.asarray(value.numbers))
+        return Quantity(symbol, float(value.numbers))
+
     def factors(self) -> Iterator[WorkedLine]:
         """Yield how each factor that is shown follows from its formula, if it has one."""
+        yield from self._worked()
         factor = self.terms.factor
         if not isinstance(factor, Factor) or not factor.formula:
             return
@@ -80,7 +123,9 @@ class TermSum:
         if not self.terms.general or len(self.terms.outputs) < 2:
             return None
         over, output, factor = self.terms.general
-        products = [Symbol.at(grad_of(self.record), output)] + [Symbol.at(self.factor, factor)] * bool(factor)
+        signal = self.terms.signal
+        passed = grad_of(self.record) if signal is None else self._inner(signal.letter, "#")
+        products = [Symbol.at(passed, output)] + [Symbol.at(self.factor, factor)] * bool(factor)
         text = " × ".join(each.text for each in products)
         latex = r" \times ".join(each.latex.replace("−", "-") for each in products)
         return Symbol(f"Σ{over.translate(SUBSCRIPTS)} {text}", rf"\sum_{{{over}}} {latex}")
@@ -97,6 +142,11 @@ class _SumEquation(Equation):
     def in_symbols(self) -> list[Symbol]:
         """The sum in letters, and its terms."""
         return [self.expanded] if self.letters is None else [self.letters, self.expanded]
+
+
+def layered_as(symbol: Symbol, index: str) -> Symbol:
+    """Return a symbol with an index in the place of its unit."""
+    return Symbol(symbol.text.replace("#", index), symbol.latex.replace("#", index))
 
 
 def _listed(place: tuple[int, ...]) -> str:

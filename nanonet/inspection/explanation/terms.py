@@ -71,6 +71,83 @@ class Factor:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A number of a layer that is named in a worked line, with its symbol.
+
+    Attributes
+    ----------
+    letter : str
+        Such as "h", or "dE/dh" for a derivative.
+    index : str
+        Such as "2, 0"; "#" in it stands for the index in several numbers.
+    numbers : float or array
+        The number; or several, for a name within ``sum(...)``.
+    """
+
+    letter: str
+    index: str
+    numbers: float | Array
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A line in front of a sum: how a number inside a layer follows from others.
+
+    Attributes
+    ----------
+    result : Entry
+    formula : str
+        In the names of ``known``.
+    known : dict of Entry or float
+
+    Raises
+    ------
+    ValueError
+        If it is not a formula, or has other names.
+
+    Examples
+    --------
+    >>> state, slope = Entry("h", "0", 0.5), Entry("s", "0", 0.75)
+    >>> Worked(slope, "1 - h**2", {"h": state}).formula
+    '1 - h**2'
+    """
+
+    result: Entry
+    formula: str
+    known: Mapping[str, Entry | float]
+
+    def __post_init__(self) -> None:
+        for part in parse(self.formula, f"Worked({self.result.letter!r})"):
+            if strange := [name for name in names(part.expression) if name not in self.known]:
+                raise ValueError(
+                    f"Worked({self.result.letter!r}): {self.formula!r} names {strange[0]!r}; expected names among "
+                    f"{', '.join(self.known)}"
+                )
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Derivatives inside a layer that take the place of dE/dy in terms, such as the error signals of all times.
+
+    Attributes
+    ----------
+    letter : str
+        Their symbol, such as "g" or "dE/dq", which has the ``outputs`` of the terms as indices.
+    numbers : array
+        Its number in each term.
+    worked : sequence of Worked
+        How they follow from dE/dy; written out in front of the sum.
+    needs : array of int
+        The entries of y, without the batch axis, whose dE/dy are used in that.
+    """
+
+    letter: str
+    numbers: Sequence[float] | Array
+    worked: Sequence[Worked] = ()
+    needs: Indices = ()
+
+
+@dataclass(frozen=True)
 class Terms:
     """The gradient of one entry z of a parameter or of x as a sum: dE/dz = Σ dE/dy[output] × factor.
 
@@ -89,6 +166,8 @@ class Terms:
     general : tuple of str
         The letters of the sum, and the indices of dE/dy and of the factor in these letters, such as ("ij", "0, i, j",
         "2, i + 1, j + 1"); empty: the sum begins with its terms.
+    signal : Signal, optional
+        Derivatives inside the layer in place of dE/dy; ``outputs`` are then the indices of their symbols.
 
     Raises
     ------
@@ -101,6 +180,7 @@ class Terms:
     places: Indices = ()
     words: Mapping[str, str] = field(default_factory=dict)
     general: tuple[str, str, str] | tuple[()] = ()
+    signal: Signal | None = None
 
     def __post_init__(self) -> None:
         count, factor = len(self.outputs), self.factor
@@ -113,6 +193,11 @@ class Terms:
             raise ValueError(
                 f"Terms: expected a number of {factor.letter} for each of the {count} outputs, "
                 f"got {len(factor.numbers)}"
+            )
+        if self.signal is not None and len(self.signal.numbers) != count:
+            raise ValueError(
+                f"Terms: expected a number of {self.signal.letter} for each of the {count} outputs, "
+                f"got {len(self.signal.numbers)}"
             )
 
 
@@ -190,7 +275,7 @@ def terms_of(record: LayerTrace, name: str, place: tuple[int, ...]) -> Terms | N
         return None
     if not isinstance(found, Terms):
         raise TypeError(f"explains({type(record.layer).__name__}): expected Terms or None, got {found!r:.60}")
-    _check(record, "y", found.outputs, record.output[0])
+    _check(record, "y", found.outputs if found.signal is None else found.signal.needs, record.output[0])
     if isinstance(found.factor, str):
         _check(record, found.factor, found.places, factor_of(record, found.factor))
     elif isinstance(found.factor, Factor):

@@ -104,7 +104,7 @@ class Writer(ABC):
 
 
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-SUBSCRIPTS = str.maketrans("0123456789ijk", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖ")
+SUBSCRIPTS = str.maketrans("0123456789ijkt", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ")
 
 
 class TextWriter(Writer):
@@ -244,7 +244,17 @@ def layered(letter: str, layer: str, index: str = "[#]") -> Symbol:
     plain = layer.replace(".", "").isdecimal()
     below = layer.translate(SUBSCRIPTS) if plain else f"_{layer}"
     latex_below = layer if plain else rf"\mathrm{{{escaped(layer)}}}"
-    return Symbol(letter + below + index, f"{GREEK.get(letter, letter)}_{{{latex_below}}}{index}")
+    return Symbol(letter + below + index, f"{_latex_letter(letter)}_{{{latex_below}}}{index}")
+
+
+def _latex_letter(letter: str) -> str:
+    """Return a letter, a name of several, or a letter that is marked with a number and a direction, such as h¹←."""
+    base = letter.rstrip("←→")
+    arrow = {"←": r"\leftarrow", "→": r"\rightarrow"}.get(letter[len(base) :], "")
+    plain = base.rstrip("⁰¹²³⁴⁵⁶⁷⁸⁹")
+    mark = base[len(plain) :].translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")) + arrow
+    named = GREEK.get(plain, plain if len(plain) == 1 else rf"\mathrm{{{escaped(plain)}}}")
+    return named + (f"^{{{mark}}}" if mark else "")
 
 
 def escaped(name: str) -> str:

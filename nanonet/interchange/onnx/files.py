@@ -19,8 +19,9 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns 
     """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
     Several inputs are "x0", "x1", ..., several outputs "y0", "y1", ...; integers are int64. Weights keep their names,
-    such as "0.weight". The write is atomic. In float64 runtimes lack some operators: onnxruntime has no Conv,
-    AveragePool and Resize of doubles.
+    such as "0.weight". The write is atomic. Attention is
+    written as products and a Softmax, with the length of the sequence that input_shape has. In float64 runtimes lack
+    some operators: onnxruntime has no Conv, AveragePool, Resize, RNN, LSTM and GRU of doubles.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ def load(path: str | os.PathLike[str], *, output: str | None = None) -> Sequenti
 
     Supported are Gemm, MatMul and Add with constants, Gather from a table; Conv, ConvTranspose, MaxPool, AveragePool,
     GlobalAveragePool, Resize and Pad; BatchNormalization, LayerNormalization, InstanceNormalization, and norms written
-    out; the activations, including Clip, Min, Max and Where, and also decomposed into simpler operators, Softmax and
+    out; RNN, LSTM and GRU with what turns their sequences and states, and attention, however it is written out; the
+    activations, including Clip, Min, Max and Where, and also decomposed into simpler operators, Softmax and
     LogSoftmax along the last axis; Flatten, Reshape, Transpose, Dropout, Identity; Sub and Div by constants, Cast
     without effect; and those registered with :func:`reads`. Operators are read as ONNX defines them in the file's
     opset; they become a layer only if the two are proven to be the same function, up to the rounding of constants.

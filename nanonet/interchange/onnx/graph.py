@@ -11,6 +11,7 @@ import numpy as np
 
 from nanonet.core.arrays import Numbers
 from nanonet.interchange.onnx.folding import FOLDS, folded
+from nanonet.interchange.onnx.lengths import RULES
 from nanonet.storage.archive import ALLOWED, UNFOLDED
 from nanonet.storage.disk import read_whole
 
@@ -137,10 +138,25 @@ class Graph:
             given = [value for value in given if value.name in names]
         self.batch: int | None = None
         self.inputs = [self._input(value) for value in given]
+        self._measured: set[str] = set()
         for node in needed:
             node.read(onnx, self.opset)
+            if self._measures(node):
+                self._measured.update(node.outputs)
+                continue
             for name in dict.fromkeys(node.inputs):
                 self._users[name].append(node)
+
+    def _measures(self, node: Node) -> bool:
+        """Return whether a node takes the shape of a value, or computes with shapes and constants alone."""
+        if node.operator == "Shape":
+            return True
+        others = [name for name in node.inputs if name and not self.is_constant(name)]
+        return node.operator in RULES and all(name in self._measured for name in others)
+
+    def is_measured(self, value: str) -> bool:
+        """Return whether a value depends on shapes and constants alone; what measures is no user of a value."""
+        return value in self._measured
 
     def _opset(self, proto: Any) -> int:
         opsets = [each.version for each in proto.opset_import if each.domain in OWN]

@@ -44,10 +44,15 @@ class Reached:
     shape : tuple or None
         None for a length that is not known; None if nothing is known.
     dtype : dtype
+    known : dict of str to Input
+        The values that a layer may take beside it.
+    taken, given : tuple of str
+        The values that the layer that was read takes, and those that it gives.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.known: dict[str, Input] = {}
         self.fills: dict[int, Fill] = {}
         self._also: list[Node] = []
         self.enter(graph.inputs[0])
@@ -146,6 +151,17 @@ class Reached:
         others = [name for name in node.inputs if name != value]
         return others[0] if len(node.inputs) == 2 and len(others) == 1 else None
 
+    def takes(self, *values: str) -> None:
+        """Say which values the layer takes, if it is not the current one alone; each must be among :attr:`known`."""
+        missing = [value for value in values if value != self.value and value not in self.known]
+        if missing:
+            raise Unread(f"takes {missing[0]} too, which load has not reached from {self.value}")
+        self.taken = values
+
+    def gives(self, *values: Input) -> None:
+        """Say which values the layer gives, if it is not the first output of its last operator alone."""
+        self.given = values
+
     def take(self, *nodes: Node) -> None:
         """Say that the layer stands for these operators too, of which the last computes its output.
 
@@ -166,22 +182,27 @@ class Reached:
         if reader is None:
             return None
         before, self._also = self.here, []
+        self.taken, self.given = (self.value,), ()
         with naming(node):
             layer = reader(self, node)
             if layer is NotImplemented:
                 self.enter(before)
                 return None
-            if self.shape is before.shape and layer is not None:
+            if self.shape is before.shape and layer is not None and len(self.taken) == 1 and not self.given:
                 self.shape = lengths_after(layer, before.shape)
         nodes = [node, *self._also]
         whole = before.dtype.kind != "f"
-        if whole != (layer is not None and bool(layer.integer_input)):
+        if len(self.taken) == 1 and whole != (layer is not None and bool(layer.integer_input)):
             raise ValueError(f"{node}: takes {before.dtype}, which the layer for it does not")
         if whole and self.dtype is before.dtype:
             self.dtype = next((array.dtype for array in self._arrays(layer)), np.dtype(np.float32))
-        if any(self.graph.users(name) or name in self.graph.outputs for each in nodes for name in each.outputs[1:]):
+        if not self.given and any(map(self._is_used, (name for each in nodes for name in each.outputs[1:]))):
             raise ValueError(f"{node}: load takes only the first of its outputs")
         return layer, nodes
+
+    def _is_used(self, name: str) -> bool:
+        taken = {node.place for node in self._also}
+        return name in self.graph.outputs or any(user.place not in taken for user in self.graph.users(name))
 
     def _arrays(self, layer: Layer | None) -> list[Numbers]:
         fill = self.fills.get(id(layer))

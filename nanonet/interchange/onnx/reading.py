@@ -50,6 +50,10 @@ def _dtype(graph: Graph, arrays: list[Any]) -> np.dtype[Any]:
     return np.result_type(*floats) if floats else np.dtype(np.float32)
 
 
+class Several(Unread):
+    """A layer that takes or gives several values, for which a chain has no place."""
+
+
 class _Walk:
     """A traversal of a graph, from value to value."""
 
@@ -92,7 +96,12 @@ class _Walk:
         """Consume an operator, the only one that takes the value, and those that it is one layer with."""
         written = node.operator in OPERATORS and len(node.inputs) > 1
         if not written:
-            found = self._read(node)
+            here = self.reached.here
+            try:
+                found = self._read(node)
+            except Several:
+                self.reached.enter(here)
+                return self._wired([node])
             if found:
                 return found[0]
         try:
@@ -111,8 +120,14 @@ class _Walk:
         if found is None:
             return []
         layer, nodes = found
+        self._alone(node)
         self.reached.advance(nodes)
         return [layer]
+
+    def _alone(self, node: Node) -> None:
+        """Raise an error if the layer that was read takes several values or gives several, which no chain does."""
+        if len(self.reached.taken) > 1 or len(self.reached.given) > 1:
+            raise Several(f"{node}: begins a layer that takes or gives several values")
 
     def _activation(self) -> Layer:
         layer, nodes = Search(self.reached).run()
@@ -140,6 +155,7 @@ class _Walk:
         found = self.reached.read(users[0])
         if found is None or not {user.place for user in users} <= {node.place for node in found[1]}:
             raise Unread(f"{users[0]}: is only one of those that take {self.reached.value}")
+        self._alone(users[0])
         self.reached.advance(found[1])
         return found[0]
 

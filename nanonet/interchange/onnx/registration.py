@@ -84,6 +84,8 @@ def reads(*operators: str) -> Callable[[F], F]:
       that is not known, or None if nothing is.
     - ``reached.fill(layer, weight=array)`` returns the layer, and assigns the arrays to the parameters and buffers of
       these names once the model is built.
+    - ``reached.take(*nodes)`` says that the layer stands for these operators too, ``reached.takes(*values)`` that it
+      takes several values, which must be in ``reached.known``, and ``reached.gives(*inputs)`` that it gives several.
 
     It raises ValueError for what the layer cannot do: a graph is loaded only if the layers compute what it does.
 

@@ -32,6 +32,7 @@ class Wiring:
         self.steps: list[Step] = []
         self.count = 0
         self.known: dict[str, _Value] = {}
+        self._inputs: dict[str, Input] = {}  # the same without the numbers
         self._waiting: list[tuple[int, Node]] = []
         self._queued: set[int] = set()
         self._searched: set[str] = set()
@@ -85,6 +86,7 @@ class Wiring:
     def _add(self, value: Input) -> str:
         """Give a value the next number."""
         self.known[value.name] = _Value(self.count, value)
+        self._inputs[value.name] = value
         self.count += 1
         return value.name
 
@@ -113,8 +115,8 @@ class Wiring:
             raise Unread(f"{node}: takes {foreign[0]}, which load has not reached from {self.starts[0].name}")
         if len(set(names)) == 1:
             found = self._one(node, names[0])
-            if found is not None:
-                return [found]
+            if found:
+                return found
         join = JOINS.get(node.operator) or CUTS.get(node.operator)
         if join is None:
             raise Unread(f"{node}: nanonet has no such layer, and joins values only by {', '.join(JOINS)}")
@@ -122,14 +124,15 @@ class Wiring:
         self.graph.take(node)
         return join(self, node, [None if value is None else value.is_ for value in values])
 
-    def _one(self, node: Node, name: str) -> str | None:
-        """Return the value behind a layer that begins with an operator; None if the operator is none."""
+    def _one(self, node: Node, name: str) -> list[str]:
+        """Return the values behind a layer that begins with an operator; none if the operator is none."""
         self.reached.enter(self.known[name].is_)
+        self.reached.known = self._inputs
         if name not in self._searched:
             self._searched.add(name)
             written = node.operator in OPERATORS and len(node.inputs) > 1
-            found = self._search(name) if written or len(self.graph.users(name)) > 1 else None
-            if found is not None:
+            found = self._search(name) if written or len(self.graph.users(name)) > 1 else []
+            if found:
                 if not self.graph.is_taken(node):
                     heapq.heappush(self._waiting, (node.place, node))
                 return found
@@ -142,36 +145,41 @@ class Wiring:
             return self._layer(name, *read)
         if node.operator in OPERATORS and self.reached.dtype.kind == "f":
             found = self._search(name, first=node, or_raise=node.inputs.count(name) < 2)
-            if found is not None:
+            if found:
                 return found
         if refused is not None:
             raise refused
-        return None
+        return []
 
-    def _search(self, name: str, *, first: Node | None = None, or_raise: bool = False) -> str | None:
-        """Return the value behind an activation that is written out; None if there is none."""
+    def _search(self, name: str, *, first: Node | None = None, or_raise: bool = False) -> list[str]:
+        """Return the value behind an activation that is written out; nothing if there is none."""
         self.reached.enter(self.known[name].is_)
+        self.reached.takes(name)
+        self.reached.gives()
         if self.reached.dtype.kind != "f":
-            return None
+            return []
         try:
             layer, nodes = Search(self.reached, beside=True, first=first).run()
         except Unread:
             if or_raise:
                 raise
-            return None
+            return []
         return self._layer(name, layer, list(nodes))
 
-    def _layer(self, name: str, layer: Layer | None, nodes: list[Node]) -> str:
+    def _layer(self, name: str, layer: Layer | None, nodes: list[Node]) -> list[str]:
         """Add a step that calls a layer; a layer without effect only names its value anew."""
         for node in nodes:
             self.graph.take(node)
         value = Input(nodes[-1].outputs[0], self.reached.shape, self.reached.dtype)
         if layer is None:
             self.known[value.name] = _Value(self.known[name].number, value)
-            return value.name
-        self.steps.append((len(self.layers), self.known[name].number))
+            self._inputs[value.name] = value
+            return [value.name]
+        numbers = tuple(self.known[each].number for each in self.reached.taken)
+        self.steps.append((len(self.layers), numbers if len(numbers) > 1 else numbers[0]))
         self.layers.append(layer)
-        return self._add(value)
+        found = [self._add(each) for each in self.reached.given or (value,)]
+        return [each for each in found if self.graph.users(each) or each in self.graph.outputs] if found[1:] else found
 
     # ---- operators that join or split values
 

@@ -67,7 +67,7 @@ def run_back(
         Those of the weights, dE/dx as (T, F, N) or None, and those of the first state.
     """
     times, _, samples = grad.shape
-    back = ProductBack(cell, weights, samples)
+    back = ProductBack(cell, weights, times, samples)
     dx = np.empty((times, len(back.to_x), samples), grad.dtype) if inputs_too else None
     da = np.empty(tape.gates.shape[1:], grad.dtype)
     dh, dc = last[0].copy(), last[1].copy()

@@ -58,14 +58,14 @@ class ProductBack:
     The columns of many times are collected for one product.
     """
 
-    def __init__(self, cell: Cell, weights: Weights, samples: int) -> None:
+    def __init__(self, cell: Cell, weights: Weights, times: int, samples: int) -> None:
         (self.rows, self.one), hidden = weights.weight_ih.shape, weights.weight_hh.shape[1]
         self.apart = cell.apart * hidden
         self.to_x = np.ascontiguousarray(weights.weight_ih.T)
         self.to_h = np.ascontiguousarray(np.roll(weights.weight_hh, self.apart, axis=0).T)
-        times, dtype = max(1, COLUMNS // max(samples, 1)), weights.weight_ih.dtype
-        self._da = np.empty((self.rows + self.apart, times, samples), dtype)
-        self._inputs = np.empty((self.one + 1 + hidden, times, samples), dtype)
+        at_once, dtype = max(1, min(times, COLUMNS // max(samples, 1))), weights.weight_ih.dtype
+        self._da = np.empty((self.rows + self.apart, at_once, samples), dtype)
+        self._inputs = np.empty((self.one + 1 + hidden, at_once, samples), dtype)
         self._count = 0
         self._sums: list[Array] = []
 

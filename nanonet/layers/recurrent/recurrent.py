@@ -120,9 +120,19 @@ class Recurrent(Layer):
         return ("h", "c") if self.cell.has_c else ("h",)
 
     def parameters_of(self, layer: int, direction: int = 0) -> dict[str, Parameter]:
-        """Return the parameters of one layer in one direction, 1 for that which reads from the end.
+        """Return the parameters of one layer in one direction.
 
-        They are "weight_ih", "weight_hh" and, with biases, "bias_ih" and "bias_hh".
+        Parameters
+        ----------
+        layer : int
+            From 0, the lowest.
+        direction : int
+            0, or 1 for the layer that reads from the end.
+
+        Returns
+        -------
+        dict of Parameter
+            "weight_ih", "weight_hh" and, with biases, "bias_ih" and "bias_hh".
         """
         suffix = _suffix(layer, direction)
         return {name: getattr(self, name + suffix) for name in self._shapes(layer)}
@@ -148,10 +158,8 @@ class Recurrent(Layer):
         width, count = self.directions * self.hidden_size, self.directions * self.num_layers
         if self.output == "last":
             return (width,)
-        sequence = (times, width)
-        return (
-            sequence if self.output == "sequence" else (sequence, *((count, self.hidden_size),) * len(self.state_names))
-        )
+        states = [(count, self.hidden_size) for _ in self.state_names]
+        return ((times, width), *states) if self.output == "all" else (times, width)
 
     # ---- passes
 

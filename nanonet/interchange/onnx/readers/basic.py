@@ -11,7 +11,9 @@ from nanonet.core.layer import Layer
 from nanonet.interchange.onnx.expression import CLOSE
 from nanonet.interchange.onnx.graph import FLOATS, Node
 from nanonet.interchange.onnx.reached import Reached
+from nanonet.interchange.onnx.readers.attention import attention
 from nanonet.interchange.onnx.readers.norms import group_norm
+from nanonet.interchange.onnx.readers.recurrent import recurrent
 from nanonet.interchange.onnx.recognition import meant
 from nanonet.interchange.onnx.registration import reads
 from nanonet.layers import activations as act
@@ -30,7 +32,12 @@ from nanonet.layers.standardize import Standardize
 
 @reads("Gemm", "MatMul")
 def _sums(reached: Reached, node: Node) -> Layer:
-    """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value, and what is added to it next."""
+    """Return Gemm's alpha A B + beta C, or MatMul's A B, where A is the current value, and what is added to it next.
+
+    Or the MultiHeadAttention that begins with it.
+    """
+    if reached.axes == 3 and (found := attention(reached, node)) is not None:
+        return found
     matrix = reached.constant(node.inputs[1]) if node.inputs[0] == reached.value else None
     if matrix is None or matrix.ndim != 2:
         got = "another value" if matrix is None else f"shape {matrix.shape}"
@@ -191,6 +198,8 @@ def _copied(reached: Reached, lengths: list[int], copies: bool) -> tuple[int, ..
 
 @reads("Transpose")
 def _transpose(reached: Reached, node: Node) -> Layer:
+    if reached.axes == 3 and (found := attention(reached, node) or recurrent(reached, node)) is not None:
+        return found
     order = node.attributes.get("perm")
     if order is None or not order or order[0] != 0:
         raise ValueError(f"{node}: to the order {order}; nanonet's Permute leaves the batch axis first{reached.stop}")
