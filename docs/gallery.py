@@ -156,6 +156,60 @@ def lbfgs() -> None:
     ax.legend()
 
 
+def least_squares() -> None:
+    seen = names_of("least_squares")
+    x = np.linspace(-1, 1, 200).reshape(-1, 1)
+    target, (one, two, three), ax = np.sin(5 * x) * np.exp(x), [seen["net"](1, 10, 1) for _ in range(3)], axes()
+    losses: list[float] = []
+
+    def keep(result: Any) -> None:
+        losses.append(result.fun)
+
+    whole = {"epochs": 60, "batch_size": len(x), "verbose": 0}
+    seen["minimize"](two, x, target, SquaredError(), callback=keep, options={"maxiter": 60})
+    curves = {
+        "Levenberg-Marquardt": seen["least_squares"](one, x, target, iterations=60)["loss"],
+        "L-BFGS": losses,
+        "Rprop": three.fit(x, target, loss=SquaredError(), optimizer=seen["Rprop"](0.01), **whole)["loss"],
+    }
+    for (name, curve), style in zip(curves.items(), ("-", "--", ":"), strict=True):
+        ax.plot(range(1, len(curve) + 1), curve, style, label=name)
+    ax.set(xlabel="iterations", ylabel="loss", yscale="log")
+    ax.legend()
+
+
+def pinn() -> None:
+    seen = names_of("pinn", ())
+    x, ax = seen["fine"], axes()
+    ax.plot(x, seen["solved"](x), label="u")
+    ax.plot(x, seen["solved"].jacobian(x)[:, 0], "--", label="u'")
+    ax.set(xlabel="x")
+    ax.legend()
+
+
+def forecasting() -> None:
+    seen = names_of("forecasting", EPOCHS=3)
+    past, future = seen["split"](seen["chaos"](np.random.default_rng(0)))
+    (x, target), (new, wanted) = seen["windows"](past), seen["windows"](future)
+    ax = axes()
+    ax.plot(wanted[:150], label="the series")
+    for make, style in (("linear", ":"), ("recurrent", "--")):
+        ax.plot(seen[make](x, target)(new[:150]), style, label={"linear": "Linear", "recurrent": "LSTM"}[make])
+    ax.set(xlabel="time")
+    ax.legend()
+
+
+def gpt() -> None:
+    seen = names_of("gpt", ("--steps", "100"))
+    model, text = seen["model"], seen["written"][:14]
+    below, block = model[:2]([text]), model[2]
+    heads = block.self_attn.weights(block.norm1.forward(below)[0])[0]
+    letters = [seen["alphabet"][number] for number in text]
+    for ax, weights in zip(axes(ncols=2), heads, strict=False):
+        ax.imshow(weights, cmap="Blues", vmin=0)
+        ax.set(xticks=range(14), xticklabels=letters, yticks=range(14), yticklabels=letters)
+
+
 def bars(scores: Mapping[str, float], label: str) -> None:
     ax = axes()
     ax.barh(list(scores), list(scores.values()))
@@ -206,8 +260,8 @@ def draw(picture: Callable[[], None]) -> None:
         plt.close("all")
 
 
-PICTURES = (autoencoder, custom_layer, digits, gan, lbfgs, lenet, mnist, own_training, serve, siamese)
-PICTURES += (sklearn_comparison, sklearn_pipeline, two_inputs, two_two_two, ucr, unet)
+PICTURES = (autoencoder, custom_layer, digits, forecasting, gan, gpt, lbfgs, least_squares, lenet, mnist, own_training)
+PICTURES += (pinn, serve, siamese, sklearn_comparison, sklearn_pipeline, two_inputs, two_two_two, ucr, unet)
 
 if __name__ != "gallery":  # which it is for a test that asks which pictures there are
     for each in PICTURES:
