@@ -12,16 +12,14 @@ from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet import (
     GELU,
     AdamW,
-    Array,
+    CrossEntropy,
     Embedding,
     LayerNorm,
     Linear,
-    Loss,
     OneCycleRate,
     PositionalEncoding,
     Sequential,
@@ -29,26 +27,10 @@ from nanonet import (
     TransformerBlock,
     tune_allocator,
 )
-from nanonet.core.stable import log_softmax, softmax
+from nanonet.core.stable import softmax
 
 LENGTH, FEATURES, HEADS, BLOCKS = 64, 64, 4, 2
 BATCH = 32
-
-
-class EveryLetter(Loss):
-    """-log p at the letter that comes next, mean over the letters of a sequence and over the batch."""
-
-    integer_target = True
-
-    def function(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        each: Array = -np.take_along_axis(log_softmax(prediction), target[..., None], axis=-1).mean(axis=(1, 2))
-        return each
-
-    def derivative(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        p = softmax(prediction)
-        p -= target[..., None] == np.arange(p.shape[-1])
-        p /= target.shape[1]
-        return p
 
 
 def gpt(letters: int) -> Sequential:
@@ -82,7 +64,7 @@ def main() -> None:
     rule = AdamW(OneCycleRate(8e-3, steps), weight_decay=0.1, clip_norm=1.0)
     with contextlib.suppress(OSError):  # a quarter faster where the C library is glibc
         tune_allocator()
-    trainer = Trainer(model, loss=EveryLetter(), optimizer=rule)
+    trainer = Trainer(model, loss=CrossEntropy(), optimizer=rule)
     print(f"{len(text)} letters; were all {len(alphabet)} as likely: {math.log(len(alphabet)):.2f} nats a letter")
     for step in range(1, steps + 1):
         windows = rng.integers(len(text) - LENGTH, size=(BATCH, 1)) + np.arange(LENGTH + 1)

@@ -10,17 +10,15 @@ import random
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nanonet import (
     Adam,
     Array,
+    CrossEntropy,
     Embedding,
     Linear,
-    Loss,
     MultiHeadAttention,
     PositionalEncoding,
     ReLU,
@@ -29,7 +27,6 @@ from nanonet import (
     Sequential,
     Trainer,
 )
-from nanonet.core.stable import log_softmax, softmax
 
 NAMES = 32_033  # in the file
 FIRST = ("yuheng", "diondre", "xavien", "jori", "juanluis")  # what its first five steps see
@@ -40,24 +37,6 @@ LATER = {20: 2.74528539365564, 1000: 2.6497}
 ENDS = 26  # the token before and after a name
 PLACES, FEATURES, HEADS = 16, 16, 4
 STEPS = 1000
-
-
-class EveryPlace(Loss):
-    """-log softmax(prediction) at the labels, mean over the places of a sequence, then over the batch."""
-
-    integer_target = True
-
-    def function(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        """Return the mean over the places."""
-        each: Array = -np.take_along_axis(log_softmax(prediction), target[..., None], axis=-1).mean(axis=(1, 2))
-        return each
-
-    def derivative(self, prediction: Array, target: npt.NDArray[Any]) -> Array:
-        """Return (p - t) / places."""
-        p = softmax(prediction)
-        np.put_along_axis(p, target[..., None], np.take_along_axis(p, target[..., None], axis=-1) - 1, axis=-1)
-        grad: Array = p / target.shape[1]
-        return grad
 
 
 def shuffled(count: int) -> tuple[list[int], random.Random]:
@@ -108,7 +87,7 @@ def normed() -> RMSNorm:
 def losses(model: Sequential, names: Sequence[str]) -> Iterator[float]:
     """Train on one name a step, and yield the loss of each."""
     rule = Adam(lambda step: 0.01 * (1 - step / STEPS), betas=(0.85, 0.99))
-    trainer = Trainer(model, loss=EveryPlace(), optimizer=rule)
+    trainer = Trainer(model, loss=CrossEntropy(), optimizer=rule)
     for name in names:
         tokens = [ENDS, *(ord(letter) - ord("a") for letter in name), ENDS][: PLACES + 1]
         yield trainer.step([tokens[:-1]], [tokens[1:]])
