@@ -45,8 +45,8 @@ ENGLISH = {
     "out. Its value in the pass:",
     "not in a layer": "The gradient of {name}[{place}]: it belongs to no layer within the model, so it is not "
     "written out. Its value in the pass:",
-    "called again": "The gradient of {name}[{place}]: layer {layer}, `{what}`, is called more than once, so it is a sum "
-    "over all calls and is not written out. Its value in the pass:",
+    "called again": "The gradient of {name}[{place}]: layer {layer}, `{what}`, is called more than once, so it is a "
+    "sum over all calls and is not written out. Its value in the pass:",
     "update": "One step of gradient descent with learning_rate {rate}:",
     "frozen": "It is frozen (trainable is False), so training does not change it. Otherwise, one step of "
     "gradient descent with learning_rate {rate} would be:",

@@ -19,9 +19,10 @@ def export(model: Chain, path: str | os.PathLike[str], *, input_shape: Patterns 
     """Export a model to an ONNX file (opset 17, IR version 8) with input "x", shape (batch, ...), and output "y".
 
     Several inputs are "x0", "x1", ..., several outputs "y0", "y1", ...; integers are int64. Weights keep their names,
-    such as "0.weight". The write is atomic. Attention is
-    written as products and a Softmax, with the length of the sequence that input_shape has. In float64 runtimes lack
-    some operators: onnxruntime has no Conv, AveragePool, Resize, RNN, LSTM and GRU of doubles.
+    such as "0.weight"; those of a recurrent layer are stacked by direction, with the gates in ONNX's order. The write
+    is atomic. Attention is written as products and a Softmax, for sequences of the length in input_shape. Dropout
+    within attention and between recurrent layers, and a carried state, are for training and are left out. In float64
+    runtimes lack some operators: onnxruntime has no Conv, AveragePool, Resize, RNN, LSTM and GRU of doubles.
 
     Parameters
     ----------
