@@ -159,55 +159,48 @@ def lbfgs() -> None:
 def least_squares() -> None:
     seen = names_of("least_squares")
     x = np.linspace(-1, 1, 200).reshape(-1, 1)
-    target, (one, two, three), ax = np.sin(5 * x) * np.exp(x), [seen["net"](1, 10, 1) for _ in range(3)], axes()
+    target = np.sin(5 * x) * np.exp(x)
     losses: list[float] = []
-
-    def keep(result: Any) -> None:
-        losses.append(result.fun)
-
-    whole = {"epochs": 60, "batch_size": len(x), "verbose": 0}
-    seen["minimize"](two, x, target, SquaredError(), callback=keep, options={"maxiter": 60})
-    curves = {
-        "Levenberg-Marquardt": seen["least_squares"](one, x, target, iterations=60)["loss"],
-        "L-BFGS": losses,
-        "Rprop": three.fit(x, target, loss=SquaredError(), optimizer=seen["Rprop"](0.01), **whole)["loss"],
-    }
-    for (name, curve), style in zip(curves.items(), ("-", "--", ":"), strict=True):
-        ax.plot(range(1, len(curve) + 1), curve, style, label=name)
+    fitted = seen["least_squares"](seen["net"](1, 10, 1), x, target, iterations=300)
+    limits = {"maxiter": 300, "maxfun": 600}
+    seen["minimize"](
+        seen["net"](1, 10, 1), x, target, SquaredError(), callback=lambda r: losses.append(r.fun), options=limits
+    )
+    ax = axes()
+    ax.plot(fitted["loss"], label="Levenberg-Marquardt")
+    ax.plot(losses, "--", label="L-BFGS")
     ax.set(xlabel="iterations", ylabel="loss", yscale="log")
     ax.legend()
 
 
 def pinn() -> None:
     seen = names_of("pinn", ())
-    x, ax = seen["fine"], axes()
-    ax.plot(x, seen["solved"](x), label="u")
-    ax.plot(x, seen["solved"].jacobian(x)[:, 0], "--", label="u'")
-    ax.set(xlabel="x")
+    ax = axes()
+    ax.plot(seen["fine"], seen["solved"](seen["fine"]), label="u of the net")
+    ax.plot(seen["fine"], seen["solved"].jacobian(seen["fine"])[:, 0] / np.pi, "--", label="its u' / pi")
     ax.legend()
 
 
 def forecasting() -> None:
-    seen = names_of("forecasting", EPOCHS=3)
+    seen = names_of("forecasting", EPOCHS=2)
     past, future = seen["split"](seen["chaos"](np.random.default_rng(0)))
-    (x, target), (new, wanted) = seen["windows"](past), seen["windows"](future)
+    new, wanted = (part[:100] for part in seen["windows"](future))
     ax = axes()
-    ax.plot(wanted[:150], label="the series")
-    for make, style in (("linear", ":"), ("recurrent", "--")):
-        ax.plot(seen[make](x, target)(new[:150]), style, label={"linear": "Linear", "recurrent": "LSTM"}[make])
-    ax.set(xlabel="time")
-    ax.legend()
+    ax.plot(wanted, label="the series")
+    ax.plot(seen["linear"](*seen["windows"](past))(new), "--", label="forecast by Linear")
+    ax.plot(seen["recurrent"](*seen["windows"](past))(new), ":", label="by an LSTM")
+    ax.figure.legend(loc="outside upper center", ncols=3)
 
 
 def gpt() -> None:
-    seen = names_of("gpt", ("--steps", "100"))
-    model, text = seen["model"], seen["written"][:14]
-    below, block = model[:2]([text]), model[2]
-    heads = block.self_attn.weights(block.norm1.forward(below)[0])[0]
-    letters = [seen["alphabet"][number] for number in text]
-    for ax, weights in zip(axes(ncols=2), heads, strict=False):
-        ax.imshow(weights, cmap="Blues", vmin=0)
-        ax.set(xticks=range(14), xticklabels=letters, yticks=range(14), yticklabels=letters)
+    seen = names_of("gpt")
+    text = "attention"
+    weights = seen["gpt"](26)[2].self_attn
+    x = np.random.default_rng(0).normal(size=(1, len(text), seen["FEATURES"])).astype(np.float32)
+    ax = axes()
+    ax.imshow(weights.weights(x)[0].mean(axis=0), cmap="viridis")
+    ax.set(xticks=range(len(text)), yticks=range(len(text)), xlabel="looks at", ylabel="letter")
+    ax.set_xticklabels(text), ax.set_yticklabels(text)
 
 
 def bars(scores: Mapping[str, float], label: str) -> None:
