@@ -38,12 +38,12 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs), of floats.
+            Shape ``(batch, *inputs)``, of floats.
 
         Returns
         -------
         array
-            Shape (batch, *outputs, *inputs). For several inputs a tuple, with None for one that holds integers; for
+            Shape ``(batch, *outputs, *inputs)``. For several inputs a tuple, with None for one that holds integers; for
             several outputs a tuple of these.
 
         Raises
@@ -84,9 +84,9 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs).
+            Shape ``(batch, *inputs)``.
         grad : array, or tuple of arrays
-            Shape (batch, *outputs), of the prediction.
+            Shape ``(batch, *outputs)``, of the prediction.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x, tangent : array, or tuple of arrays
-            Shape (batch, *inputs), of floats; None for an input of integers, which does not change.
+            Shape ``(batch, *inputs)``, of floats; None for an input of integers, which does not change.
 
         Returns
         -------
@@ -156,12 +156,12 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs).
+            Shape ``(batch, *inputs)``.
 
         Returns
         -------
         array
-            Shape (batch, *outputs, size), with 0 for frozen parameters; for several outputs a tuple.
+            Shape ``(batch, *outputs, size)``, with 0 for frozen parameters; for several outputs a tuple.
 
         Raises
         ------
