@@ -174,6 +174,7 @@ def _compare(page: Path, block: Block, names: dict[str, object], folder: Path) -
     try:
         with contextlib.chdir(folder), contextlib.redirect_stdout(output), warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "__array__ implementation doesn't")  # of Keras's own variables
             exec(code, names)
     except Exception as error:
         if isinstance(error, ImportError) and _is_extra(error):

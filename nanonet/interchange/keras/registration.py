@@ -1,0 +1,48 @@
+"""Registration: which function reads a Keras layer; open to everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+READERS: dict[str, Callable[..., Any]] = {}
+"""The reader of each class of Keras."""
+
+
+def reads(*classes: str) -> Callable[[F], F]:
+    """Register a function that reads a Keras layer, for :func:`load`; those of Keras's own are registered so.
+
+    It is called with a :class:`Reached`, which has the layer's settings and arrays, and adds layers of nanonet to it.
+    It raises ValueError for what they cannot do: a file is loaded only if the layers compute what Keras does.
+
+    Parameters
+    ----------
+    *classes : str
+        As the file names them: ``"Dense"``, or ``"package>Class"`` for a class that was registered with Keras.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nanonet import Activation
+    >>> from nanonet.interchange import keras
+    >>> class Sine(Activation):
+    ...     def function(self, a):
+    ...         return np.sin(a)
+    ...
+    ...     def derivative(self, a, y):
+    ...         return np.cos(a)
+    >>> @keras.reads("mine>Sine")
+    ... def read_sine(reached):
+    ...     reached.add(Sine())
+    """
+    for name in classes or (None,):
+        if not isinstance(name, str):
+            raise TypeError(f'reads: expected names of Keras classes, got {name!r:.60}; write @reads("Dense")')
+
+    def register(function: F) -> F:
+        READERS.update(dict.fromkeys(classes, function))
+        return function
+
+    return register
