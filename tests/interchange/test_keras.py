@@ -109,6 +109,8 @@ ROWS: dict[str, Callable[[], Any]] = {
     "ReLU with both": lambda: L.ReLU(max_value=0.5, negative_slope=0.1),
     "LeakyReLU": lambda: L.LeakyReLU(negative_slope=0.2),
     "ELU": lambda: L.ELU(alpha=0.5),
+    "PReLU": lambda: L.PReLU(),
+    "PReLU with one slope": lambda: L.PReLU(shared_axes=[1]),
     "Softmax": lambda: L.Softmax(),
     "Dropout": lambda: L.Dropout(0.5),
     "GaussianNoise": lambda: L.GaussianNoise(0.5),
@@ -131,10 +133,13 @@ ROWS: dict[str, Callable[[], Any]] = {
     "RepeatVector": lambda: L.RepeatVector(3),
     "Reshape": lambda: L.Reshape((-1, 2)),
     **{f"Activation {name}": lambda name=name: L.Activation(name) for name in (  # type: ignore[misc]
+        "celu", "hard_shrink", "hard_silu", "log_sigmoid", "mish", "soft_shrink",
         "elu", "gelu", "hard_sigmoid", "hard_tanh", "leaky_relu", "linear", "log_softmax", "relu", "relu6", "selu",
         "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh",
     )},
 }  # fmt: skip
+
+RECURRENT = (L.SimpleRNN, L.LSTM, L.GRU)
 
 SEQUENCES: dict[str, Callable[[], Any]] = {
     "Dense": lambda: L.Dense(3, activation="relu"),
@@ -158,6 +163,15 @@ SEQUENCES: dict[str, Callable[[], Any]] = {
     "Normalization along the first": lambda: adapted(1, (7, 4)),
     "Flatten": lambda: L.Flatten(),
     "Softmax": lambda: L.Activation("softmax"),
+    "SimpleRNN": lambda: L.SimpleRNN(3),
+    "SimpleRNN with ReLU": lambda: L.SimpleRNN(3, activation="relu", return_sequences=True),
+    "LSTM": lambda: L.LSTM(3, return_sequences=True),
+    "LSTM without biases": lambda: L.LSTM(3, use_bias=False),
+    "GRU": lambda: L.GRU(3),
+    "GRU of all times": lambda: L.GRU(3, return_sequences=True),
+    "GRU without biases": lambda: L.GRU(3, use_bias=False),
+    **{f"Bidirectional {cls.__name__}": lambda cls=cls: L.Bidirectional(cls(3)) for cls in RECURRENT},  # type: ignore[misc]
+    "Bidirectional of all times": lambda: L.Bidirectional(L.GRU(3, return_sequences=True)),
 }
 
 IMAGES: dict[str, Callable[[], Any]] = {
@@ -179,6 +193,7 @@ IMAGES: dict[str, Callable[[], Any]] = {
     "UpSampling2D": lambda: L.UpSampling2D((2, 3)),
     "UpSampling2D bilinear": lambda: L.UpSampling2D(2, interpolation="bilinear"),
     "ZeroPadding2D": lambda: L.ZeroPadding2D(((1, 2), (0, 3))),
+    "PReLU": lambda: L.PReLU(shared_axes=[1, 2]),
     "Flatten": lambda: L.Flatten(),
     "Reshape": lambda: L.Reshape((12, -1)),
     "Permute": lambda: L.Permute((3, 1, 2)),
@@ -360,7 +375,7 @@ def test_weights_alone_and_other_models_are_refused(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[tuple[int | None, ...], Callable[[], Any], str]] = {
-    "activation": ((4,), lambda: L.Dense(3, activation="mish"), "no such activation"),
+    "activation": ((4,), lambda: L.Dense(3, activation="tanh_shrink"), "no such activation"),
     "threshold": ((4,), lambda: L.ReLU(threshold=1.0), "corner at 0"),
     "average": ((5, 4), lambda: L.AveragePooling1D(2, padding="same"), "the two ends differently"),
     "axis": ((5, 4), lambda: L.Softmax(axis=1), "along the last axis"),
@@ -369,6 +384,11 @@ REFUSED: dict[str, tuple[tuple[int | None, ...], Callable[[], Any], str]] = {
     "mode": ((5, 4, 1), lambda: L.UpSampling2D(2, interpolation="bicubic"), "interpolation='bicubic'"),
     "open": ((None, 4), lambda: L.Conv1D(3, 3, strides=2, padding="same"), "depends on the size of the input"),
     "inner": ((5, 4), lambda: L.TimeDistributed(L.LayerNormalization()), "not of 'LayerNormalization'"),
+    "reset_before": ((5, 4), lambda: L.GRU(3, reset_after=False), "reset gate after"),
+    "gates": ((5, 4), lambda: L.LSTM(3, recurrent_activation="hard_sigmoid"), "gates are sigmoids"),
+    "dropout": ((5, 4), lambda: L.LSTM(3, recurrent_dropout=0.5), "recurrent_dropout=0.5"),
+    "backwards": ((5, 4), lambda: L.LSTM(3, go_backwards=True), "both ways"),
+    "merged": ((5, 4), lambda: L.Bidirectional(L.LSTM(3), merge_mode="sum"), "side by side"),
     "class": ((4,), lambda: L.GaussianDropout(0.5), "no reader"),
     "half": ((4,), lambda: L.Dense(3, dtype="bfloat16"), "load takes float32"),
 }

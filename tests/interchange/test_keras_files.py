@@ -265,6 +265,49 @@ def test_a_file_that_is_cut_off_or_changed_is_loaded_right_or_refused(tmp_path: 
             keras.load(path)
 
 
+def test_a_description_with_one_wrong_entry_is_loaded_or_refused_by_name(tmp_path: Path) -> None:
+    layers = (
+        layer("Normalization", "two", axis=[-1], mean=[1.0, 2.0, 3.0, 4.0], variance=[1.0, 2.0, 3.0, 4.0]),
+        layer("Reshape", "three", target_shape=[2, 2, 1]),
+        layer("ZeroPadding2D", "four", padding=[[1, 0], [0, 1]]),
+        layer("MaxPooling2D", "five", pool_size=[2, 2], padding="same", strides=None),
+        layer("BatchNormalization", "six", axis=[3], center=False, scale=False),
+        layer("Flatten", "seven"),
+        layer("Dense", "one", units=3, activation="softmax", dtype="float32"),
+    )
+    arrays = {
+        "layers/dense/vars/0": KERNEL,
+        "layers/dense/vars/1": BIAS,
+        "layers/batch_normalization/vars/0": np.zeros(1),
+        "layers/batch_normalization/vars/1": np.ones(1),
+    }
+    page = sequential(*layers)
+    assert keras.load(write(tmp_path, page, arrays))(X).shape == (1, 3)
+    rng, outcomes = np.random.default_rng(0), set()
+    others = [None, True, -1, 0, 2, 1e9, "x", [], [1], [None, 2], {}, {"a": 1}, [[1]], float("nan"), [2, 2], [-1, 3]]
+    for _ in range(300):
+        wrong = json.loads(json.dumps(page))
+        place, key = _entry(wrong, rng)
+        place[key] = others[rng.integers(len(others))]
+        path = write(tmp_path, wrong, arrays)
+        try:
+            keras.load(path)
+            outcomes.add("loaded")
+        except (ValueError, TypeError) as error:
+            outcomes.add("refused by name" if str(error).startswith(str(path)) else str(error))
+    assert outcomes == {"loaded", "refused by name"}
+
+
+def _entry(page: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return a drawn entry of a description, by what holds it and its key."""
+    while True:
+        keys = list(page) if isinstance(page, dict) else range(len(page))
+        key = keys[rng.integers(len(keys))]
+        if not page[key] or not isinstance(page[key], dict | list) or rng.random() < 0.1:
+            return page, key
+        page = page[key]
+
+
 def test_paths_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.keras or \.h5 or \.hdf5"):
         keras.load(tmp_path / "net.onnx")

@@ -17,12 +17,9 @@ from nanonet.layers.resize import Upsample
 @reads("Dense")
 def dense(reached: Reached) -> None:
     """Kernel is the transpose of weight."""
-    reached.only("quantization_config", None, why="load takes weights that are not quantized")
-    if reached.config.get("lora_rank") is not None:
-        reached.refuse("lora_rank: load takes no low-rank additions to the kernel; merge them first")
     units, biased = reached.size("units"), reached.flag("use_bias", True)
     reached.here(moved=False)
-    kernel = reached.array(0, "kernel", reached.shape[-1], units)
+    kernel = reached.array(0, "kernel", reached.features, units)
     layer = Linear(len(kernel), units) if biased else Linear(len(kernel), units, bias=False)
     reached.add(layer, (*reached.shape[:-1], units))
     reached.fill(layer, weight=kernel.T)

@@ -14,18 +14,29 @@ from nanonet.layers import activations as act
 from nanonet.layers.clip import Clip, Hardtanh, ReLU6
 from nanonet.layers.dropout import Dropout, GaussianNoise
 from nanonet.layers.gelu import GELU
+from nanonet.layers.hard import Hardshrink, Hardsigmoid, Hardswish, Softshrink
+from nanonet.layers.prelu import PReLU
+from nanonet.layers.smooth import CELU, LogSigmoid, Mish
 from nanonet.layers.softmax import LogSoftmax, Softmax
 
 NAMED: dict[str, Callable[[], Layer]] = {
+    "celu": CELU,
     "elu": act.ELU,
     "gelu": GELU,
+    "hard_shrink": Hardshrink,
+    "hard_sigmoid": Hardsigmoid,
+    "hard_silu": Hardswish,
+    "hard_swish": Hardswish,
     "hard_tanh": lambda: Hardtanh(-1, 1),
     "leaky_relu": lambda: act.LeakyReLU(0.2),
+    "log_sigmoid": LogSigmoid,
+    "mish": Mish,
     "relu": act.ReLU,
     "relu6": ReLU6,
     "selu": act.SELU,
     "sigmoid": act.Sigmoid,
     "silu": act.SiLU,
+    "soft_shrink": Softshrink,
     "softplus": act.Softplus,
     "softsign": act.Softsign,
     "swish": act.SiLU,
@@ -34,7 +45,6 @@ NAMED: dict[str, Callable[[], Layer]] = {
 """The activations that one layer computes, by Keras's names."""
 
 ALONG_LAST = {"softmax": Softmax, "log_softmax": LogSoftmax}
-HARD_SIGMOID = "hard_sigmoid"  # the clipped line from 0 at -3 to 1 at 3
 AS_LAYERS = ("ELU", "LeakyReLU", "ReLU", "Softmax")  # layers that may be given as an activation
 
 
@@ -54,11 +64,8 @@ def activate(reached: Reached, name: str = "activation") -> None:
     elif isinstance(value, str) and value in ALONG_LAST:
         reached.here(moved=False)
         reached.add(ALONG_LAST[value]())
-    elif value == HARD_SIGMOID:
-        scaled(reached, mean=-3.0, scale=6.0)
-        reached.add(Clip(0, 1))
     else:
-        known = sorted([*NAMED, *ALONG_LAST, HARD_SIGMOID, "linear"])
+        known = sorted([*NAMED, *ALONG_LAST, "linear"])
         reached.refuse(f"{name}={value!r:.80}: nanonet has no such activation; it has {', '.join(known)}")
 
 
@@ -96,6 +103,21 @@ def elu(reached: Reached) -> None:
     reached.add(act.ELU(reached.number("alpha", 1.0)))
 
 
+@reads("PReLU")
+def prelu(reached: Reached) -> None:
+    """Read alpha, one for each channel or one for all; the other axes must be shared."""
+    shared = reached.setting("shared_axes", None) or []
+    if not isinstance(shared, list):
+        raise ValueError(f"expected shared_axes as a list, got {shared!r:.60}")
+    wanted = [1 if axis in shared else n for axis, n in enumerate(reached.shape, 1)]
+    alpha = reached.array(0, "alpha", *wanted)
+    if any(n != 1 for n in alpha.shape[:-1]):
+        reached.refuse(f"shared_axes={shared}: nanonet's PReLU has one slope for each channel; share all other axes")
+    reached.here(moved=len(reached.shape) > 1)
+    layer = reached.add(PReLU(alpha.size) if alpha.size > 1 else PReLU())
+    reached.fill(layer, weight=alpha.ravel())
+
+
 @reads("Softmax")
 def softmax(reached: Reached) -> None:
     """Read a softmax along the last axis."""
@@ -126,7 +148,7 @@ def nothing(reached: Reached) -> None:
 @reads("Rescaling")
 def rescaling(reached: Reached) -> None:
     """Scale x + offset = (x - mean) / s, with mean = -offset / scale and s = 1 / scale."""
-    scale, offset = (_numbers(reached, name, default) for name, default in (("scale", None), ("offset", 0.0)))
+    scale, offset = (numbers_of(reached, name, default) for name, default in (("scale", None), ("offset", 0.0)))
     if not scale.all():
         reached.refuse("scale=0: nanonet has no layer that forgets its input")
     scaled(reached, mean=-offset / scale, scale=1 / scale)
@@ -141,7 +163,8 @@ def scaled(reached: Reached, *, mean: Any, scale: Any) -> None:
     reached.fills += fills
 
 
-def _numbers(reached: Reached, name: str, default: Any) -> Any:
+def numbers_of(reached: Reached, name: str, default: Any = None) -> Any:
+    """Return a setting that is a number, or an array of numbers of the last axes."""
     value = reached.setting(name) if default is None else reached.setting(name, default)
     try:
         found = np.array(value, np.float64)

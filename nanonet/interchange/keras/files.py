@@ -27,10 +27,11 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     :class:`nanonet.Wired`, and so does one of several inputs or outputs. Layers that were not trainable are frozen, and
     the dtype is that of the file; weights of mixed precision are computed with in float32.
 
-    Supported are Dense, Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D and Conv2DTranspose; Embedding; the
-    normalizations, and Normalization and Rescaling; the poolings, UpSampling, ZeroPadding, Flatten, Reshape, Permute,
-    RepeatVector, Dropout and noise; activations by name and as layers; Add, Average, Multiply, Concatenate; and what is
-    registered with :func:`reads`. What nanonet has no layer for is refused; nothing in the file is run.
+    Supported are Dense, Conv1D, Conv2D, DepthwiseConv2D, SeparableConv2D and Conv2DTranspose; Embedding; SimpleRNN,
+    LSTM and GRU, and Bidirectional of them; the normalizations, Normalization and Rescaling; the poolings, UpSampling,
+    ZeroPadding, Flatten, Reshape, Permute, RepeatVector, Dropout and noise; activations by name and as layers; Add,
+    Average, Multiply, Concatenate; and what is registered with :func:`reads`. What nanonet has no layer for is refused;
+    nothing in the file is run.
 
     Parameters
     ----------

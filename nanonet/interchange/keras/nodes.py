@@ -110,7 +110,7 @@ def _described(page: dict[str, Any], whose: str) -> Described:
     module = page.get("module")
     if isinstance(module, str) and ".ops" in module:
         config = {**config, "__operation__": True}
-    calls = [_values(each, f"layer {name!r} ({registered})") for each in page.get("inbound_nodes") or []]
+    calls = [_values(each, f"layer {name!r} ({registered})") for each in _list(page.get("inbound_nodes"), name)]
     return Described(name, registered, kind, config, of_keras, calls)
 
 
@@ -164,6 +164,12 @@ def _reference(value: Any, whose: str) -> Reference:
         case [str(name), int(call), int(output)]:
             return name, call, output
     raise ValueError(f"{whose}: expected a value as [layer, call, output], got {value!r:.60}")
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise ValueError(f"layer {name!r}: expected a list of calls, got {value!r:.60}")
+    return value or []
 
 
 def _table(value: Any, whose: str) -> dict[str, Any]:

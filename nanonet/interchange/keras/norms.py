@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nanonet.core.layer import Layer
-from nanonet.interchange.keras.elementwise import scaled
+from nanonet.interchange.keras.elementwise import numbers_of, scaled
 from nanonet.interchange.keras.reached import Reached
 from nanonet.interchange.keras.registration import reads
 from nanonet.layers.batch_norm import BatchNorm
@@ -132,7 +132,7 @@ def normalization(reached: Reached) -> None:
     axes = _axes(reached, "axis")
     kept = tuple(_features(reached, axis) for axis in axes)
     if reached.setting("mean", None) is not None:
-        mean, variance = (np.array(reached.setting(name), np.float64) for name in ("mean", "variance"))
+        mean, variance = (numbers_of(reached, name) for name in ("mean", "variance"))
         kept = mean.shape if mean.ndim == 0 or mean.size == 1 else kept
         mean, variance = mean.reshape(kept), variance.reshape(kept)
         broadcast = () if mean.ndim == 0 else _broadcast(reached, axes)
@@ -141,6 +141,8 @@ def normalization(reached: Reached) -> None:
         mean = reached.array(0, "mean", *kept).astype(np.float64)
         variance = reached.array(1, "variance", *kept).astype(np.float64)
         broadcast = _broadcast(reached, axes)
+    if not (variance >= 0).all():
+        raise ValueError("expected a variance of 0 or more")
     mean, scale = mean.reshape(broadcast), np.maximum(np.sqrt(variance.reshape(broadcast)), SMALLEST)
     if reached.flag("invert", False):
         mean, scale = -mean / scale, 1 / scale

@@ -239,6 +239,14 @@ class Reached:
             raise ValueError(f"expected samples of {count} axes, got {self.shape}")
 
     @property
+    def features(self) -> int:
+        """The length of the last axis, which must be known."""
+        found = self.shape[-1] if self.shape else None
+        if found is None:
+            raise ValueError(f"its input has an open number of features, {self.shape}")
+        return found
+
+    @property
     def channels(self) -> int:
         """The number of channels, which must be known."""
         found = self.shape[0 if self.channels_first else -1]

@@ -19,8 +19,8 @@ class Weights(Protocol):
     def layers(self, named: Sequence[tuple[str, str]]) -> list[Weights]:
         """Return the places of layers, each given by its name and its class, that a model is made of."""
 
-    def part(self, attribute: str, name: str) -> Weights:
-        """Return the place of a layer that is an attribute of this one."""
+    def part(self, attribute: str, name: str | None) -> Weights:
+        """Return the place of a layer that is an attribute of this one; name is None if it is the only one."""
 
     def array(self, i: int, name: str) -> Numbers:
         """Return the array that is number i of the layer, by the name of Keras's attribute."""
@@ -82,7 +82,7 @@ class Numbered:
     def _numbered(self, container: Any, name: str, counts: Counter[str]) -> Any:
         return self._guard.entry(container, f"{name}_{counts[name]}" if counts[name] else name)
 
-    def part(self, attribute: str, name: str) -> Weights:
+    def part(self, attribute: str, name: str | None) -> Weights:
         """Return the place of an attribute."""
         return Numbered(self._guard, self._inner(attribute))
 
@@ -107,9 +107,9 @@ class Named:
             return [Named(self._guard, self._guard.entry(self._group, name), ()) for name, _ in named]
         return [Named(self._guard, self._group, (*self._within, name)) for name, _ in named]
 
-    def part(self, attribute: str, name: str) -> Weights:
+    def part(self, attribute: str, name: str | None) -> Weights:
         """Return the place of a part, by its name."""
-        return Named(self._guard, self._group, (*(self._within or ()), name))
+        return Named(self._guard, self._group, (*(self._within or ()), *([] if name is None else [name])))
 
     def array(self, i: int, name: str) -> Numbers:
         """Return an array by its name."""

@@ -106,6 +106,8 @@ class Wiring:
             raise TypeError(f"load has no reader for it{own}; {enter}. It has {', '.join(sorted(READERS))}")
         self.policies.add(_policy(one.config.get("dtype")))
         reached = Reached(one, place, given.shape, given.moved)
+        for name in ("quantization_config", "lora_rank"):
+            reached.only(name, None, why="load takes weights that are not quantized and have no low-rank additions")
         reader(reached)
         self.steps.fills += reached.fills
         self.held += reached.held
