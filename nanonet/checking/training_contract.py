@@ -24,6 +24,7 @@ from nanonet.core.tree import Tree
 from nanonet.core.vector import home_of
 from nanonet.layers.activations import Sigmoid
 from nanonet.layers.softmax import Softmax
+from nanonet.layers.standardize import Standardize
 from nanonet.losses.binary import BinaryCrossEntropy
 from nanonet.losses.classification import CrossEntropy
 from nanonet.losses.loss import Loss
@@ -104,6 +105,20 @@ def warn_of_frozen(tree: Tree) -> None:
     states = tree.states.values()
     if states and all(isinstance(state, Parameter) and not state.trainable for state in states):
         warnings.warn("fit: all parameters are frozen, so nothing is trained; write model.unfreeze()", stacklevel=2)
+
+
+def warn_of_unscaled(model: Layer, x: Arrays) -> None:
+    """Warn about a sample with numbers beyond ±10 that a Standardize leaves as they are, since it was not adapted."""
+    first, place = model, "model"
+    while isinstance(first, Chain) and first.layers:
+        first, place = first.layers[0], f"{place}[0]"
+    is_idle = isinstance(first, Standardize) and not first.mean.value.any() and (first.scale.value == 1).all()
+    if is_idle and (np.abs(x) > 10).any():
+        warnings.warn(
+            f"{called(first)} leaves x, which holds numbers beyond ±10, as it is: until it is adapted to data its mean "
+            f"is 0 and its scale 1; before fit write {place}.adapt(x)",
+            stacklevel=2,
+        )
 
 
 def _of_users(tree: Tree) -> list[tuple[str, Layer]]:
@@ -195,7 +210,9 @@ def _globals_of(function: FunctionType) -> set[str]:
 def preflight(model: Layer, x: Arrays) -> Array:
     """Return the prediction for a few samples, checked against the contract, before training changes anything."""
     with np.errstate(all="ignore"):
-        return checked(model, masks=True).forward(x)[0]
+        prediction = checked(model, masks=True).forward(x)[0]
+    warn_of_unscaled(model, x)
+    return prediction
 
 
 def checked_loss(loss: Loss) -> Loss:

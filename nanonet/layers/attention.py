@@ -139,7 +139,17 @@ class MultiHeadAttention(Layer):
         return y, _Cache(given, weights, heads, out)
 
     def weights(self, x: Arrays) -> Array:
-        """Return the attention weights, shape (N, num_heads, queries, keys), as without dropout.
+        """Return the attention weights, as without dropout.
+
+        Parameters
+        ----------
+        x : array, or tuple of arrays
+            As for ``forward``, in the dtype of the model.
+
+        Returns
+        -------
+        array
+            Shape (N, num_heads, queries, keys).
 
         Examples
         --------

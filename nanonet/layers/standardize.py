@@ -19,7 +19,7 @@ class Standardize(Layer):
     """y = (x - mean) / scale, with the mean and the standard deviation of the data, as scikit-learn's StandardScaler.
 
     ``mean`` and ``scale`` are Buffers of the given shape, at first 0 and 1; :meth:`adapt` sets them, and training
-    leaves them as they are.
+    leaves them as they are. If it was not called, ``fit`` warns where the first layer is this and x needs it.
 
     Parameters
     ----------

@@ -11,8 +11,9 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.stable import exp_of_negative, sigmoid
-from nanonet.losses.loss import Loss, float_array, set_reduction
+from nanonet.losses.loss import Loss, set_reduction
 from nanonet.losses.outputs import outputs, over_outputs
+from nanonet.losses.predictions import float_array
 from nanonet.losses.settings import factors
 
 
@@ -114,5 +115,16 @@ class BinaryCrossEntropy(Loss):
         return array
 
     def probabilities(self, logits: npt.ArrayLike) -> Array:
-        """Return sigmoid(logits)."""
+        """Return sigmoid(logits).
+
+        Parameters
+        ----------
+        logits : array
+            Shape (batch, ...).
+
+        Returns
+        -------
+        array
+            In the shape of logits.
+        """
         return sigmoid(float_array(logits, self, "logits"))

@@ -12,7 +12,8 @@ from nanonet.core.arrays import Array, Shape, is_finite
 from nanonet.core.checks import as_floats, as_numbers, finite_number, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.core.stable import log_softmax, softmax, softmax_and_log
-from nanonet.losses.loss import Loss, float_array, set_reduction
+from nanonet.losses.loss import Loss, set_reduction
+from nanonet.losses.predictions import float_array
 from nanonet.losses.settings import whole_number
 
 

@@ -11,8 +11,9 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import as_floats, stranger, true_or_false
 from nanonet.core.errors import ShapeError
 from nanonet.core.stable import exp_of_negative
-from nanonet.losses.loss import Loss, float_array, set_reduction
+from nanonet.losses.loss import Loss, set_reduction
 from nanonet.losses.outputs import outputs, over_outputs
+from nanonet.losses.predictions import float_array
 from nanonet.losses.settings import above_0
 
 
@@ -73,11 +74,33 @@ class GaussianNLL(Loss):
         return slope
 
     def expected(self, prediction: npt.ArrayLike) -> Array:
-        """Return the means, the first half of prediction."""
+        """Return the means, the first half of prediction.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ..., 2 * k).
+
+        Returns
+        -------
+        array
+            Shape (batch, ..., k).
+        """
         return np.split(float_array(prediction, self, "prediction"), 2, axis=-1)[0]
 
     def deviation(self, prediction: npt.ArrayLike) -> Array:
-        """Return the standard deviations, the roots of the variances."""
+        """Return the standard deviations, the roots of the variances.
+
+        Parameters
+        ----------
+        prediction : array
+            Shape (batch, ..., 2 * k).
+
+        Returns
+        -------
+        array
+            Shape (batch, ..., k).
+        """
         log = self._parts(float_array(prediction, self, "prediction"))[1]
         with np.errstate(over="ignore"):
             deviation: Array = np.exp(0.5 * log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -10,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, Shape
-from nanonet.core.checks import as_floats, as_integers, as_numbers, stranger
+from nanonet.core.checks import as_floats, as_integers
 from nanonet.core.errors import ShapeError
-from nanonet.core.objects import Extensible, called, is_own, obey_override
+from nanonet.core.objects import Extensible, is_own, obey_override
+from nanonet.losses.predictions import first_of, float_arrays
+from nanonet.losses.weights import along_batch, as_weights, nothing_counts, spread, weighted_mean
 
 
 class Loss(Extensible, ABC):
@@ -161,7 +162,18 @@ class Loss(Extensible, ABC):
         return scaled.astype(prediction.dtype, copy=False)
 
     def elements(self, prediction: Array, target: Array) -> Array:
-        """Return what :meth:`each` returns without weights: what ``function`` does, or the numbers it is a mean of."""
+        """Return what :meth:`each` returns without weights: what ``function`` does, or the numbers it is a mean of.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for ``function``.
+
+        Returns
+        -------
+        array
+            Its first axis is the batch.
+        """
         return self.function(prediction, target)
 
     def each(self, prediction: Any, target: Any, weight: npt.ArrayLike | None = None) -> Array:
@@ -169,14 +181,25 @@ class Loss(Extensible, ABC):
 
         For losses that are a mean over the outputs one number for each output, for a cross-entropy one for each label,
         0 where it is ignored, and else one for each sample; times the weights, if there are any.
+
+        Parameters
+        ----------
+        prediction, target : array
+            As for the call: with the batch as axis 0.
+        weight : array, optional
+            One weight per sample, or per label.
+
+        Returns
+        -------
+        array
+            Its first axis is the batch.
         """
-        checked = self._entered(prediction)
+        checked = float_arrays(prediction, self.predictions, self)
         aim, weights = self.check(checked, target, weight)
         numbers = self.elements(checked, aim)
         if weights is None:
             return numbers
-        spread = weights.reshape(*weights.shape, *[1] * (numbers.ndim - weights.ndim))
-        return (numbers * spread).astype(numbers.dtype, copy=False)
+        return (numbers * along_batch(weights, numbers.ndim)).astype(numbers.dtype, copy=False)
 
     def counts(self, target: Array) -> Array | None:
         """Return cᵢ, the count of each sample in the mean Σ wᵢ eᵢ / Σ wᵢ cᵢ; None: 1 each.
@@ -216,28 +239,21 @@ class Loss(Extensible, ABC):
             return float(len(target) if weight is None else weight.sum())
         if weight is None:
             return float(counts.sum())
-        return float(np.dot(weight, counts) if counts.ndim == 1 else np.vdot(_spread(weight, counts.shape), counts))
+        return float(np.dot(weight, counts) if counts.ndim == 1 else np.vdot(spread(weight, counts.shape), counts))
 
     def mean(self, each: Array, target: Array, weight: Array | None) -> float:
         """Return Σ wᵢ eᵢ / Σ wᵢ cᵢ in float64; a sample of weight 0 is ignored, even if its eᵢ is not finite."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return float(each.sum(dtype=np.float64)) / divisor
-        weight = _spread(weight, each.shape)
-        value = float(np.vdot(weight / divisor, each))
-        if math.isfinite(value):
-            return value
-        counted = weight > 0
-        return float(np.vdot(weight[counted] / divisor, each[counted]))
+        return weighted_mean(each, weight, divisor)
 
     def shares(self, grad: Array, target: Array, weight: Array | None) -> Any:
         """Return wᵢ / Σ wᵢ cᵢ, broadcastable with grad; 1/batch by default."""
         divisor = self.divisor(target, weight)
         if weight is None:
             return 1 / divisor
-        return (
-            (weight / divisor).astype(grad.dtype, copy=False).reshape(*weight.shape, *[1] * (grad.ndim - weight.ndim))
-        )
+        return along_batch((weight / divisor).astype(grad.dtype, copy=False), grad.ndim)
 
     def check_target(self, prediction: Array, target: object) -> Array:
         """Return target in the dtype of prediction, or raise ShapeError: a loss never broadcasts.
@@ -284,7 +300,19 @@ class Loss(Extensible, ABC):
         return rng.integers(shape[-1], size=shape[:-1]) if self.integer_target else rng.normal(size=shape)
 
     def draw_prediction(self, shape: Shape, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Return a random prediction of such a shape, for gradient checks; override where not all numbers are valid."""
+        """Return a random prediction of such a shape, for gradient checks; override where not all numbers are valid.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            With the batch axis.
+        rng : Generator
+            The source of randomness.
+
+        Returns
+        -------
+        array
+        """
         return rng.normal(size=shape)
 
     def check(
@@ -301,25 +329,11 @@ class Loss(Extensible, ABC):
         """
         first = prediction
         if isinstance(prediction, tuple) or self.predictions > 1:
-            first = self._first(prediction)
+            first = first_of(prediction, self.predictions, self)
         if first.ndim == 0 or len(first) == 0:
             raise ValueError(f"{self}: expected a batch of one sample or more, got shape {first.shape}")
         checked = self.check_target(prediction, target)
         return checked, None if weight is None else self._check_weight(first, checked, weight)
-
-    def _first(self, prediction: Any) -> Array:
-        """Return the first of several predictions, or raise unless there are as many as this loss takes."""
-        count = len(prediction) if isinstance(prediction, tuple) else 1
-        if self.predictions == 1:
-            raise TypeError(
-                f"{self}: the model has {count} outputs; give each a loss of its own: "
-                f"Together({', '.join([repr(self)] * count)})"
-            )
-        if count != self.predictions:
-            got = f"{count} arrays" if isinstance(prediction, tuple) else type(prediction).__name__
-            raise TypeError(f"{self}: expected prediction as a tuple of {self.predictions} arrays, got {got}")
-        first: Array = prediction[0]
-        return first
 
     def _check_weight(self, prediction: Array, target: Array, weight: npt.ArrayLike) -> Array:
         array, samples = as_weights(weight, self, "weight"), prediction.shape[:1]
@@ -340,16 +354,8 @@ class Loss(Extensible, ABC):
 
     def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> float:
         """Return E for a prediction and its target, with the batch as axis 0; in float64 unless they are float32."""
-        checked = self._entered(prediction)
+        checked = float_arrays(prediction, self.predictions, self)
         return self.forward(checked, *self.check(checked, target, weight))[0]
-
-    def _entered(self, prediction: Any) -> Any:
-        """Return predictions of the user as floats."""
-        if self.predictions == 1:
-            return float_array(prediction, self, "prediction")
-        if not isinstance(prediction, (tuple, list)):
-            return prediction  # which check refuses
-        return tuple(float_array(part, self, f"prediction[{k}]") for k, part in enumerate(prediction))
 
 
 def set_reduction(loss: Loss, reduction: str) -> None:
@@ -369,11 +375,6 @@ def set_reduction(loss: Loss, reduction: str) -> None:
                 setattr(loss, formula, stated.removesuffix(" / n"))
 
 
-def nothing_counts(what: str) -> ValueError:
-    """Return the error for data in which no sample counts, by its own weight or its class's."""
-    return ValueError(f"{what}: the weight of each, its own or that of its class, is 0")
-
-
 def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike | None) -> tuple[float, float, Any]:
     """Return the mean loss of a batch, the divisor of that mean, and the cache; zeros if no sample of it counts."""
     checked, weights = loss.check(prediction, target, weight)
@@ -382,26 +383,3 @@ def mean_loss(loss: Loss, prediction: Arrays, target: Any, weight: npt.ArrayLike
         return 0.0, 0.0, None
     value, cache = loss.forward(prediction, checked, weights)
     return value, divisor, cache
-
-
-def _spread(weight: Array, shape: Shape) -> Array:
-    """Return the weights of what counts, where those of samples are given."""
-    if weight.shape == shape:
-        return weight
-    return np.broadcast_to(weight.reshape(-1, *[1] * (len(shape) - 1)), shape)
-
-
-def as_weights(data: object, owner: object, name: str) -> Array:
-    """Return weights in float64, whose sum neither overflows nor underflows as it might in float32."""
-    array = as_floats(data, np.dtype(np.float64), owner, name)
-    fits = (array >= 0) & (array <= 1e100)  # False for NaN
-    if not fits.all():
-        raise ValueError(f"{called(owner)}: expected {name} from 0 to 1e100, got {stranger(array, ~fits)}")
-    return array
-
-
-def float_array(data: npt.ArrayLike, owner: Loss, name: str) -> Array:
-    """Return user data as floats: float32 is kept, everything else becomes float64."""
-    given = as_numbers(data, owner, name)
-    dtype = given.dtype if given.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return as_floats(given, dtype, owner, name)

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import finite_number, stranger, true_or_false
 from nanonet.core.stable import exp_of_negative
-from nanonet.losses.loss import Loss, float_array, set_reduction
+from nanonet.losses.loss import Loss, set_reduction
 from nanonet.losses.outputs import outputs, over_outputs
+from nanonet.losses.predictions import float_array
 from nanonet.losses.settings import above_0
 
 

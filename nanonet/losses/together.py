@@ -11,7 +11,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array, Arrays, Patterns
 from nanonet.core.checks import expect, finite_number
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss, float_array
+from nanonet.losses.loss import Loss
+from nanonet.losses.predictions import float_array
 
 
 class Together(Loss):

@@ -12,7 +12,8 @@ from nanonet.core.arrays import Array, Arrays, each, parts_of
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss
+from nanonet.losses.weights import nothing_counts
 from nanonet.models.per_sample import Passes, Twins
 from nanonet.training.step import gradients
 
@@ -37,12 +38,12 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs), of floats.
+            Shape ``(batch, *inputs)``, of floats.
 
         Returns
         -------
         array
-            Shape (batch, *outputs, *inputs). For several inputs a tuple, with None for one that holds integers; for
+            Shape ``(batch, *outputs, *inputs)``. For several inputs a tuple, with None for one that holds integers; for
             several outputs a tuple of these.
 
         Raises
@@ -83,9 +84,9 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs).
+            Shape ``(batch, *inputs)``.
         grad : array, or tuple of arrays
-            Shape (batch, *outputs), of the prediction.
+            Shape ``(batch, *outputs)``, of the prediction.
 
         Returns
         -------
@@ -115,7 +116,7 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x, tangent : array, or tuple of arrays
-            Shape (batch, *inputs), of floats; None for an input of integers, which does not change.
+            Shape ``(batch, *inputs)``, of floats; None for an input of integers, which does not change.
 
         Returns
         -------
@@ -155,12 +156,12 @@ class Derivatives(Mixed):
         Parameters
         ----------
         x : array, or tuple of arrays
-            Shape (batch, *inputs).
+            Shape ``(batch, *inputs)``.
 
         Returns
         -------
         array
-            Shape (batch, *outputs, size), with 0 for frozen parameters; for several outputs a tuple.
+            Shape ``(batch, *outputs, size)``, with 0 for frozen parameters; for several outputs a tuple.
 
         Raises
         ------

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from nanonet.checking.layer_contract import checked
 from nanonet.core.arrays import batch_size_of, each
-from nanonet.losses.loss import nothing_counts
 from nanonet.losses.regression import SquaredError
+from nanonet.losses.weights import nothing_counts
 from nanonet.models.per_sample import Passes, Twins
 from nanonet.models.sequential import Sequential
 

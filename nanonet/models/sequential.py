@@ -17,7 +17,8 @@ from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
 from nanonet.inspection.summary import summary_of
 from nanonet.inspection.trace import Trace, trace_of
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss
+from nanonet.losses.weights import nothing_counts
 from nanonet.models import advice
 from nanonet.models.derivatives import Derivatives
 from nanonet.models.loading import load_states

@@ -33,6 +33,8 @@ class Adam(Optimizer):
         b1 and b2, each from 0 to below 1.
     epsilon : float
         Keeps the divisor above 0.
+    amsgrad : bool
+        Whether s is the largest so far.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate, betas, epsilon, **settings
+    learning_rate, betas, epsilon, amsgrad, **settings
         As for :class:`Adam` and :class:`Optimizer`.
     """
 

@@ -19,6 +19,15 @@ class Adamax(Optimizer):
 
         m <- b1 m + g                            u <- max(b2 u, |g| + epsilon)
         w <- w - learning_rate (m / c1) / u      c1 = 1 + b1 + ... + b1^(t-1)
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(
@@ -68,6 +77,17 @@ class NAdam(Optimizer):
         w <- w - learning_rate n / (sqrt(s / c2) + epsilon)              c2 = 1 + b2 + ... + b2^(t-1)
 
     with mu = b1 (1 - 0.96^(t momentum_decay) / 2) of step t, mu' that of step t + 1, and P the product of all up to mu.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
+    momentum_decay : float
+        How fast the momentum grows, 0 or more.
     """
 
     def __init__(
@@ -139,6 +159,15 @@ class RAdam(Optimizer):
 
     with c1 = 1 + b1 + ... + b1^(t-1), q = 2 / (1 - b2) - 1, p = q - 2 t b2^t / (1 - b2^t), and
     r^2 = (p - 4) (p - 2) q / ((q - 4) (q - 2) p).
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0.
     """
 
     def __init__(

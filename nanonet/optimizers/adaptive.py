@@ -30,6 +30,8 @@ class Adagrad(Optimizer):
         As for :class:`Optimizer`.
     epsilon : float
         Keeps the divisor above 0.
+    initial_sum : float
+        What s begins with, 0 or more.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class RMSprop(Optimizer):
         Keeps the divisor above 0.
     momentum : float
         m; 0 for none.
+    centered : bool
+        Whether to divide by the standard deviation.
     """
 
     def __init__(
@@ -172,6 +176,15 @@ class Adadelta(Optimizer):
         d <- g sqrt((u + epsilon) / (s + epsilon))
         u <- a u + (1 - a) d^2
         w <- w - learning_rate d
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    smoothing : float
+        a, from 0 to below 1.
+    epsilon : float
+        Keeps the divisor above 0, and the first steps as well.
     """
 
     def __init__(

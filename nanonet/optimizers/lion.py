@@ -20,6 +20,13 @@ class Lion(Optimizer):
 
     Weight decay is decoupled, as in the paper, which takes a learning rate 3 to 10 times smaller than AdamW's and a
     ``weight_decay`` as many times larger.
+
+    Parameters
+    ----------
+    learning_rate, **settings
+        As for :class:`Optimizer`.
+    betas : (float, float)
+        b1 and b2, each from 0 to below 1.
     """
 
     decay_is_decoupled = True

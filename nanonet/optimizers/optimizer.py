@@ -91,11 +91,11 @@ class Optimizer(Extensible):
         Whether each step begins with w <- (1 - learning_rate weight_decay) w instead, which the rule does not see
         (Loshchilov and Hutter 2019). Default: the class's ``decay_is_decoupled``, True for AdamW and Lion.
     decays : mapping or callable, optional
-        Factors on weight_decay by parameter: a table from patterns of names, such as {"*.bias": 0}, of which the first
-        that matches counts; or a callable of (name, parameter) that returns the factor, or whether it decays. Default:
-        1. ``nanonet.weights_only`` excludes biases and norms.
+        Factors on weight_decay by parameter: a table from patterns of names, such as ``{"*.bias": 0}``, whose first
+        match counts; or a callable of (name, parameter) that returns the factor, or whether it decays. Default: 1.
+        ``nanonet.weights_only`` excludes biases and norms.
     rates : mapping or callable, optional
-        Factors on the learning rate by parameter, in the same two forms: {"0.*": 0.1}. Default: 1.
+        Factors on the learning rate by parameter, in the same two forms: ``{"0.*": 0.1}``. Default: 1.
     clip_norm : float, optional
         Upper bound on the norm of all gradients together; they are scaled down to it.
     clip_value : float, optional

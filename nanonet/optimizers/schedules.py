@@ -122,6 +122,15 @@ class CosineRestartRate(Schedule):
 
     The first cycle has ``steps`` steps, each later one ``factor`` times as many: PyTorch's CosineAnnealingWarmRestarts.
 
+    Parameters
+    ----------
+    rate, end : float
+        With which a cycle begins, and to which it falls.
+    steps : int
+        Length of the first cycle.
+    factor : int
+        From the length of one cycle to that of the next.
+
     Examples
     --------
     >>> schedule = CosineRestartRate(0.1, 2, factor=2)
@@ -147,6 +156,15 @@ class CosineRestartRate(Schedule):
 class PolynomialRate(Schedule):
     """end + (rate - end) (1 - step / steps)^power, then constant; with power 1 a straight line.
 
+    Parameters
+    ----------
+    rate, end : float
+        The first and the last rate.
+    steps : int
+        After how many steps the last is reached.
+    power : float
+        0 or more.
+
     Examples
     --------
     >>> schedule = PolynomialRate(0.1, 4, power=2)
@@ -168,6 +186,13 @@ class PolynomialRate(Schedule):
 class InverseTimeRate(Schedule):
     """rate / (1 + decay * step).
 
+    Parameters
+    ----------
+    rate : float
+        Of step 0.
+    decay : float
+        0 or more; after 1 / decay steps the rate is half as large.
+
     Examples
     --------
     >>> InverseTimeRate(0.1, decay=0.01)(100)
@@ -186,6 +211,15 @@ class NoamRate(Schedule):
     """factor * width^(-1/2) * min(t^(-1/2), t * steps^(-3/2)), t = step + 1 (Vaswani et al. 2017, equation 3).
 
     It grows linearly over ``steps`` steps and then falls as the root of their number; width is that of the model.
+
+    Parameters
+    ----------
+    width : int
+        Number of features of the model's layers.
+    steps : int
+        After how many steps it is largest.
+    factor : float
+        0 or more.
 
     Examples
     --------
@@ -209,6 +243,11 @@ class PiecewiseRate(Schedule):
     """Rates by the steps from which they hold: a table that begins at step 0.
 
     A rate may be a schedule, which counts its steps from there.
+
+    Parameters
+    ----------
+    rates : mapping
+        From the first step of each rate to a number or a schedule.
 
     Examples
     --------

@@ -28,6 +28,8 @@ class SGD(Optimizer):
         m; 0 for none.
     nesterov : bool
         Whether to look ahead; needs a momentum.
+    dampening : float
+        d, from 0 to 1; needs a momentum, and excludes nesterov.
 
     Examples
     --------

@@ -102,6 +102,11 @@ class AveragedWeights(Callback):
     def copy_to(self, model: Chain) -> None:
         """Give a model the averaged weights for good. Its buffers, such as BatchNorm's statistics, stay as they are.
 
+        Parameters
+        ----------
+        model : Chain
+            The one that was trained, or one that is built alike.
+
         Raises
         ------
         ValueError
@@ -118,7 +123,17 @@ class AveragedWeights(Callback):
 
     @contextmanager
     def swapped(self, model: Chain) -> Iterator[None]:
-        """Give a model the averaged weights within a ``with`` block; then its weights and buffers are put back."""
+        """Give a model the averaged weights within a ``with`` block; then its weights and buffers are put back.
+
+        Parameters
+        ----------
+        model : Chain
+            As for :meth:`copy_to`, which raises the errors.
+
+        Yields
+        ------
+        None
+        """
         states = Tree(model).states
         before = {name: state.value.copy() for name, state in states.items()}
         try:

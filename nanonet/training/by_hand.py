@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import batch_size_of, parts_of
 from nanonet.core.chain import Chain
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss
+from nanonet.losses.weights import nothing_counts
 from nanonet.optimizers.optimizer import Optimizer
 from nanonet.training.described import described_by
 from nanonet.training.metrics.evaluation import CHUNK, evaluate

@@ -12,7 +12,7 @@ from nanonet.checking.view import named_parts
 from nanonet.core.arrays import Arrays, batch_size_of, is_finite, parts_of
 from nanonet.core.checks import as_generator, as_numbers, positive_int
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import as_weights
+from nanonet.losses.weights import as_weights
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,8 @@ from nanonet.core.arrays import Arrays, batch_size_of, each, parts_of
 from nanonet.core.chain import Chain, checked_views
 from nanonet.core.checks import as_floats
 from nanonet.core.errors import NonFiniteError
-from nanonet.losses.loss import Loss, nothing_counts
+from nanonet.losses.loss import Loss
+from nanonet.losses.weights import nothing_counts
 from nanonet.training.class_weight import ClassWeight, ClassWeights
 from nanonet.training.data import Batch, Dataset, Several, check_finite
 from nanonet.training.history import History, Means

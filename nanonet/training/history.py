@@ -9,7 +9,7 @@ from typing import Any
 from nanonet.core.checks import optional
 from nanonet.inspection.html import shortened, sparkline, table
 from nanonet.inspection.plots import axes_for
-from nanonet.losses.loss import nothing_counts
+from nanonet.losses.weights import nothing_counts
 
 MANY = 5  # lines of a plot; the legend of more stands below it
 

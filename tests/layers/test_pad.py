@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanonet import Conv2d, Pad, Sequential, ShapeError
-from nanonet.interchange.onnx import export
+from nanonet.interchange.onnx import export, load
 from tests.layers.test_resize import assert_equal_to_pytorch
 
 MODES = {
@@ -92,3 +92,17 @@ def test_onnx_has_no_circular_pad_in_the_opset_that_is_written(tmp_path: Any) ->
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match=r"layer 0, Pad\(.*: opset 17 has no circular Pad"):
         export(Sequential(Pad((1, 1), "circular")), tmp_path / "net.onnx", input_shape=(2, 4))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("mode", "name"), [("wrap", "circular"), ("edge", "replicate"), ("reflect", "reflect")])
+def test_what_others_pad_in_a_mode_is_read(mode: str, name: str, tmp_path: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    from tests.interchange.test_onnx import node, run, write
+
+    pads = np.array([0, 0, 1, 0, 0, 2])
+    path = write(tmp_path / "net.onnx", [node("Pad", "x", "pads", mode=mode)], ["batch", 2, 4], opset=19, pads=pads)
+    (layer,) = load(path)
+    assert repr(layer) == f"Pad((1, 2), mode={name!r})"
+    x = np.arange(16, dtype=np.float32).reshape(2, 2, 4)
+    np.testing.assert_array_equal(layer.forward(x)[0], run(path, x))

@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nanonet import CELU, SGD, Conv2d, Hardshrink, PReLU, Sequential, ShapeError, Softshrink, SquaredError
+from nanonet import (
+    CELU,
+    SGD,
+    Conv2d,
+    Flatten,
+    Hardshrink,
+    Linear,
+    PReLU,
+    Sequential,
+    ShapeError,
+    Softshrink,
+    SquaredError,
+)
+from tests.inspection.test_explaining import check_lines
 
 prelu: Any = PReLU
 
@@ -45,3 +58,16 @@ def test_the_slope_is_learned() -> None:
 def test_what_does_not_fit_is_refused(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()
+
+
+@pytest.mark.parametrize("slopes", [1, 2])
+def test_the_gradients_of_a_slope_and_of_what_is_below_it_are_written_out(slopes: int) -> None:
+    model = Sequential(Conv2d(1, 2, 2), PReLU(slopes), Flatten(), Linear(8, 1), dtype=np.float64, rng=3)
+    x = np.random.default_rng(0).normal(size=(1, 1, 3, 3))
+    trace = model.trace(x, [[1.0]], SquaredError())
+    model.loss_and_grad(x, [[1.0]], SquaredError())
+    for name, place in (("1.weight", slopes - 1), ("0.weight", (0, 0, 1, 1))):
+        explanation = trace.explain(name, place)
+        check_lines(explanation)
+        assert not any(line.in_pass for line in explanation.lines)
+        assert float(explanation.lines[-1].value) == pytest.approx(model.parameters()[name].grad[place], rel=1e-12)

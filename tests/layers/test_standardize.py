@@ -95,6 +95,22 @@ def test_training_leaves_it_as_it_is_and_files_keep_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(tmp_path / "net.npz")(x), model(x))
 
 
+def test_a_fit_warns_of_data_that_need_it_where_it_was_not_adapted() -> None:
+    """Numbers beyond 10 need it; whatever is behind another layer, or was adapted, gives no warning."""
+    scaler, x = Standardize(2), np.array([[300.0, 0.25], [301.0, 0.5]])
+    model = Sequential(Sequential(scaler), Linear(2, 1), rng=0)
+    said = "Standardize(2) leaves x, which holds numbers beyond ±10, as it is"
+    with pytest.warns(UserWarning, match=re.escape(said)) as caught:
+        train(model, x, x[:, :1] / 300, epochs=1)
+    assert len(caught) == 1
+    assert str(caught[0].message).endswith("write model[0][0].adapt(x)")
+    train(model, x / 100, x[:, :1] / 300, epochs=1)
+    for seen in (x[:1], np.concatenate([x, -x])):  # a mean without a scale, and a scale without a mean
+        scaler.adapt(seen)
+        train(model, x, x[:, :1] / 300, epochs=1)
+    train(Sequential(Linear(2, 2), Standardize(2), rng=0), x, x / 300, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("shape", "x", "kind", "message"),
     [

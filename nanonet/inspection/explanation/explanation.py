@@ -17,6 +17,7 @@ from nanonet.inspection.explanation import images as images  # it registers how 
 from nanonet.inspection.explanation import norms as norms  # and this one the norms
 from nanonet.inspection.explanation import recurrent as recurrent
 from nanonet.inspection.explanation import rows as rows
+from nanonet.inspection.explanation import slopes as slopes
 from nanonet.inspection.explanation.derivation import Derivation, Section
 from nanonet.inspection.explanation.equations import WorkedLine
 from nanonet.inspection.explanation.phrases import LANGUAGES

@@ -38,6 +38,10 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     path : str or Path
         Ends in .keras, .h5 or .hdf5: saved by ``model.save(path)``, of Keras 3, or of Keras 2 as .h5.
 
+    Returns
+    -------
+    Sequential
+
     Raises
     ------
     TypeError

@@ -23,6 +23,10 @@ class Reached:
 
     Attributes
     ----------
+    described : Described
+        The layer, as the file describes it.
+    weights : Weights
+        Its arrays.
     config : dict
         The settings, as the file has them.
     shape : tuple
@@ -44,32 +48,109 @@ class Reached:
     # ---- what the file says
 
     def setting(self, name: str, default: Any = REQUIRED) -> Any:
-        """Return a setting as the file has it; raise ValueError if it has none and there is no default."""
+        """Return a setting as the file has it.
+
+        Parameters
+        ----------
+        name : str
+        default : object, optional
+            What it is if the file has none.
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        ValueError
+            If the file has none, and there is no default.
+        """
         if name not in self.config and default is REQUIRED:
             raise ValueError(f"the file does not say its {name}")
         return self.config.get(name, default)
 
     def number(self, name: str, default: Any = REQUIRED) -> float:
-        """Return a setting that is a number."""
+        """Return a setting that is a number.
+
+        Parameters
+        ----------
+        name : str
+        default : object, optional
+            What it is if the file has none.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
         value = self.setting(name, default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"expected a number as {name}, got {value!r:.60}")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
-        """Return a setting that is True or False."""
+        """Return a setting that is True or False.
+
+        Parameters
+        ----------
+        name : str
+        default : object, optional
+            What it is if the file has none.
+
+        Returns
+        -------
+        bool
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
         value = self.setting(name, default)
         if not isinstance(value, bool):
             raise ValueError(f"expected {name} as true or false, got {value!r:.60}")
         return value
 
     def size(self, name: str, default: Any = REQUIRED) -> int:
-        """Return a setting that is an int of 1 or more."""
+        """Return a setting that is an int of 1 or more.
+
+        Parameters
+        ----------
+        name : str
+        default : object, optional
+            What it is if the file has none.
+
+        Returns
+        -------
+        int
+        """
         (value,) = self.sizes(name, 1, default)
         return value
 
     def sizes(self, name: str, count: int, default: Any = REQUIRED) -> tuple[int, ...]:
-        """Return a setting of one int of 1 or more for each of several axes."""
+        """Return a setting of one int of 1 or more for each of several axes.
+
+        Parameters
+        ----------
+        name : str
+        count : int
+            Number of axes.
+        default : object, optional
+            What it is if the file has none.
+
+        Returns
+        -------
+        tuple of int
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
         value = self.setting(name, default)
         each = tuple(value) if isinstance(value, (list, tuple)) else (value,) * count
         if len(each) != count or any(type(n) is not int or n < 1 for n in each):
@@ -83,7 +164,26 @@ class Reached:
             self.refuse(f"{name}={value!r:.60}: {why}")
 
     def array(self, i: int, name: str, *shape: int | None) -> Numbers:
-        """Return an array of the layer, which is number i of its weights; None stands for any length."""
+        """Return an array of the layer.
+
+        Parameters
+        ----------
+        i : int
+            Its number among the weights of the layer.
+        name : str
+            What an error calls it.
+        *shape : int or None
+            None stands for any length.
+
+        Returns
+        -------
+        array
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
         found = self.weights.array(i, name)
         if len(found.shape) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found.shape, strict=True)):
             wanted = str(shape).replace("None", "any")
@@ -91,7 +191,18 @@ class Reached:
         return found
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise ValueError; the layer is named."""
+        """Raise ValueError, in which the layer is named.
+
+        Parameters
+        ----------
+        why : str
+            What nanonet lacks.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
         raise ValueError(why)
 
     # ---- axes
@@ -148,7 +259,13 @@ class Reached:
         return (channels, *lengths) if self.channels_first else (*lengths, channels)
 
     def here(self, *, moved: bool) -> None:
-        """Move the channels first, or back to where Keras has them, if they are not there."""
+        """Move the channels first, or back to where Keras has them, if they are not there.
+
+        Parameters
+        ----------
+        moved : bool
+            Whether they are to be first.
+        """
         count = len(self.shape)
         if moved != self.moved and count > 1:
             self.layers.append(moving(count, first=moved))
@@ -157,7 +274,18 @@ class Reached:
     # ---- what is made of it
 
     def add(self, layer: Layer, shape: Shape | None = None) -> Layer:
-        """Add a layer, after which samples have a new shape in Keras's order, or the same, and return it."""
+        """Add a layer, and return it.
+
+        Parameters
+        ----------
+        layer : Layer
+        shape : tuple, optional
+            That of a sample after it, in Keras's order. Default: as before it.
+
+        Returns
+        -------
+        Layer
+        """
         self.layers.append(layer)
         if shape is not None:
             self.shape = shape
@@ -165,7 +293,19 @@ class Reached:
         return layer
 
     def fill(self, layer: Any, **arrays: Any) -> None:
-        """Assign arrays to parameters and buffers of a layer, once the model is built."""
+        """Assign arrays to parameters and buffers of a layer, once the model is built.
+
+        Parameters
+        ----------
+        layer : Layer
+        **arrays : array
+            By the names of its parameters and buffers.
+
+        Raises
+        ------
+        ValueError
+            If one has another shape.
+        """
         for name, array in arrays.items():
             state = getattr(layer, name)
             values = np.asarray(array)

@@ -22,6 +22,16 @@ def reads(*classes: str) -> Callable[[F], F]:
     *classes : str
         As the file names them: ``"Dense"``, or ``"package>Class"`` for a class that was registered with Keras.
 
+    Returns
+    -------
+    callable
+        The decorator; it leaves the function as it is.
+
+    Raises
+    ------
+    TypeError
+        If the arguments are not names.
+
     Examples
     --------
     >>> import numpy as np

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from nanonet.core.arrays import Array
 from nanonet.core.checks import as_numbers, stranger
 from nanonet.core.errors import ShapeError
-from nanonet.losses.loss import as_weights
 from nanonet.losses.settings import whole_number
+from nanonet.losses.weights import as_weights
 
 Numbers = npt.NDArray[Any]
 Truths = npt.NDArray[np.bool_]
