@@ -97,7 +97,14 @@ WIRED = [
 ]  # images, and any wiring
 SLOW = {
     name: [pytest.mark.slow]
-    for name in ["forecasting.py", "lbfgs.py", "sklearn_comparison.py", "sklearn_pipeline.py", *WIRED]
+    for name in [
+        "forecasting.py",
+        "lbfgs.py",
+        "least_squares.py",
+        "sklearn_comparison.py",
+        "sklearn_pipeline.py",
+        *WIRED,
+    ]
 }
 
 
