@@ -142,7 +142,7 @@ class Derivatives(Mixed):
         for number, place, unit in passes.units():
             for dx, direction in zip(parts_of(passes.backward(unit)), along, strict=True):
                 if dx is not None and direction is not None:
-                    found[number][place] += (dx * direction).reshape(len(dx), -1).sum(axis=1)
+                    found[number][place] += (dx * direction).sum(axis=tuple(range(1, dx.ndim)))
         return tuple(found) if isinstance(passes.y, tuple) else found[0]
 
     def jacobian_parameters(self, x: Any) -> Any:

@@ -135,6 +135,29 @@ def test_the_formula_of_a_convolution_says_what_a_pass_for_each_sample_does(kern
             np.testing.assert_allclose(found[name][i].reshape(parameter.shape), parameter.grad, atol=1e-12)
 
 
+class Related(Layer):
+    """A layer that does not say whether it relates samples."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, None]:
+        return 2 * x, None
+
+    def backward(self, grad: Array, cache: None) -> Array:
+        return 2 * grad
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [([Linear(3, 2), Related()], (3,)), ([Linear(3, 2), Tanh()], (4, 3)), ([Conv2d(2, 4, 2, groups=2)], (2, 3, 3))],
+)
+def test_an_empty_batch_has_empty_derivatives(layers: list[Layer], shape: tuple[int, ...]) -> None:
+    model, x = Sequential(*layers, rng=0), np.zeros((0, *shape))
+    y = model.predict(x)
+    assert model.jacobian(x).shape == (*y.shape, *shape)
+    assert model.jacobian_parameters(x).shape == (*y.shape, model.vector.size)
+    assert model.jvp(x, x).shape == y.shape
+    assert model.vjp(x, y).shape == x.shape
+
+
 def test_frozen_parameters_have_zeros() -> None:
     model = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), Tanh(), Linear(2, 1), dtype=np.float64, rng=0)
     whole = model.jacobian_parameters(X)
