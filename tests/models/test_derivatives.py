@@ -277,6 +277,26 @@ def test_frozen_parameters_take_no_part_in_the_hessian() -> None:
             ShapeError,
             r"hvp: expected direction of shape \(8,\), as model.vector.value, got \(2,\)",
         ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 2)), SquaredError, np.ones(8)),
+            TypeError,
+            r"Sequential.hvp: expected loss to be a Loss, got .*; write SquaredError\(...\)",
+        ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 2)), SquaredError(), [np.nan] * 8),
+            ValueError,
+            r"Sequential.hvp: expected a finite direction, got nan",
+        ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 3)), SquaredError(), np.zeros(8)),
+            ShapeError,
+            r"SquaredError: prediction has shape \(5, 2\) but target has shape \(5, 3\)",
+        ),
+        (
+            lambda m: m.loss_and_grad(X, np.zeros((5, 2)), SquaredError),
+            TypeError,
+            r"Sequential.loss_and_grad: expected loss to be a Loss, got .*; write SquaredError\(...\)",
+        ),
         (lambda m: m.vjp(X, "text"), TypeError, "Sequential.vjp: grad: expected numbers, got text"),
     ],
 )
