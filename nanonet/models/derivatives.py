@@ -226,7 +226,8 @@ class Derivatives(Mixed):
         along = as_floats(direction, np.dtype(np.float64), self, "direction")
         if along.shape != (self.vector.size,):
             raise ShapeError(
-                f"{name}.hvp: expected direction of shape ({self.vector.size},), as model.vector.value, got {along.shape}"
+                f"{name}.hvp: expected direction of shape ({self.vector.size},), as model.vector.value, "
+                f"got {along.shape}"
             )
         if not np.isfinite(along).all():
             raise ValueError(f"{name}.hvp: expected a finite direction, got {stranger(along, ~np.isfinite(along))}")
