@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nanonet.core.arrays import Array, Arrays, each, parts_of
 from nanonet.core.chain import Chain
-from nanonet.core.checks import as_floats
+from nanonet.core.checks import as_floats, expect, stranger
 from nanonet.core.errors import ShapeError
 from nanonet.losses.loss import Loss
 from nanonet.losses.weights import nothing_counts
@@ -143,7 +143,7 @@ class Derivatives(Mixed):
         for number, place, unit in passes.units():
             for dx, direction in zip(parts_of(passes.backward(unit)), along, strict=True):
                 if dx is not None and direction is not None:
-                    found[number][place] += (dx * direction).reshape(len(dx), -1).sum(axis=1)
+                    found[number][place] += (dx * direction).sum(axis=tuple(range(1, dx.ndim)))
         return tuple(found) if isinstance(passes.y, tuple) else found[0]
 
     def jacobian_parameters(self, x: Any) -> Any:
@@ -222,21 +222,23 @@ class Derivatives(Mixed):
         >>> model.hvp([[3, 4]], [[0]], SquaredError(), [1, 0]).round(6)  # the Hessian is x xᵀ
         array([ 9., 12.])
         """
+        name = type(self).__name__
+        expect(loss, Loss, f"{name}.hvp: expected loss")
         along = as_floats(direction, np.dtype(np.float64), self, "direction")
         if along.shape != (self.vector.size,):
             raise ShapeError(
-                f"{type(self).__name__}.hvp: expected direction of shape ({self.vector.size},), as model.vector.value, "
+                f"{name}.hvp: expected direction of shape ({self.vector.size},), as model.vector.value, "
                 f"got {along.shape}"
             )
+        if not np.isfinite(along).all():
+            raise ValueError(f"{name}.hvp: expected a finite direction, got {stranger(along, ~np.isfinite(along))}")
         twin = copy.deepcopy(self)
         Chain(twin, dtype=np.float64)
         moving = [np.full(parameter.size, parameter.trainable) for parameter in self.parameters().values()]
         along = along * np.concatenate([np.zeros(0, bool), *moving])
         length = float(np.linalg.norm(along))
-        if not length:
-            return np.zeros_like(along)
         w = twin.vector.value.copy()
-        h = STEP * max(1.0, float(np.linalg.norm(w))) / length
+        h = STEP * max(1.0, float(np.linalg.norm(w))) / (length or 1.0)
         entered, slopes = twin.enter(x), []
         for sign in (1, -1):
             twin.vector.value[:] = w + sign * h * along

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nanonet.core.arrays import Array
+from nanonet.core.arrays import Array, each
 from nanonet.core.checks import as_generator, expect, positive_int
 from nanonet.core.layer import Layer
 from nanonet.losses.loss import Loss
@@ -96,8 +96,9 @@ class Ensemble:
 
         Members that are plain chains of Linear and activations are trained at once, side by side in one model, on the
         same batches; the results are those of members trained one by one on these batches, up to rounding. All others
-        are trained one after the other, and so are all with an optimizer that treats parameters unlike: by
-        ``clip_norm``, ``decays`` or ``rates``.
+        are trained one after the other, and so are all with an optimizer that treats parameters unlike, by
+        ``clip_norm``, ``decays`` or ``rates``, or with a loss that may relate the samples of a batch: any of your own
+        whose class does not say ``mixes_samples = False``.
 
         Parameters
         ----------
@@ -116,6 +117,8 @@ class Ensemble:
         NonFiniteError
             If the training of a member diverges.
         """
+        expect(loss, Loss, "Ensemble.fit: expected loss")
+        expect(optimizer, Optimizer, "Ensemble.fit: expected optimizer")
         settings: dict[str, Any] = {
             "optimizer": optimizer,
             "epochs": epochs,
@@ -126,7 +129,7 @@ class Ensemble:
             "verbose": verbose,
         }
         at_once = len(self.models) > 1 and all(map(is_dense, self.models)) and treats_entries_alike(optimizer)
-        if not at_once or loss.several_targets:
+        if not at_once or loss.several_targets or loss.mixes_samples:
             histories = [model.fit(x, target, loss=loss, rng=self._rng, **settings) for model in self.models]
             return _mean(histories)
         whole = SideBySide(self.models)
@@ -162,7 +165,8 @@ class Ensemble:
         >>> ensemble.predict([[1, 2], [3, 4]]).shape
         (3, 2, 1)
         """
-        return np.stack([model.predict(x, batch_size) for model in self.models])
+        found: Array = each(lambda *parts: np.stack(parts), *(model.predict(x, batch_size) for model in self.models))
+        return found
 
     def __len__(self) -> int:
         return len(self.models)

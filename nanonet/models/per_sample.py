@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -119,7 +120,8 @@ class _Passed:
 
     def __init__(self, link: _Link, x: Arrays) -> None:
         self.link, self.x = link, x
-        if link.alone:
+        self._alone = link.alone and batch_size_of(x) > 0  # of no samples there is nothing to keep apart
+        if self._alone:
             self.y: Arrays = _joined([y for y, _ in self._singly])
         else:
             self.y, self._cache = link.layer.forward(x)
@@ -131,7 +133,7 @@ class _Passed:
 
     def backward(self, grad: Arrays) -> Arrays:
         """Return dE/dx."""
-        if not self.link.alone:
+        if not self._alone:
             return self.link.layer.backward(grad, self._cache)
         each_alone = zip(_samples(grad), self._singly, strict=True)
         return _joined([self.link.layer.backward(g, cache) for g, (_, cache) in each_alone])
@@ -141,8 +143,8 @@ class _Passed:
         layer, formula, moving = self.link.layer, self.link.formula, self.link.moving
         if formula is not None and moving:
             found = formula(layer, self.x, grad)
-            for name, _, place in moving:
-                rows[:, place] = found[name].reshape(len(rows), -1)
+            for name, parameter, place in moving:
+                rows[:, place] = found[name].reshape(len(rows), parameter.size)
         elif moving:
             for row, g, (_, cache) in zip(rows, _samples(grad), self._singly, strict=True):
                 layer.backward_parameters(g, cache)
@@ -166,8 +168,8 @@ def _joined(samples: list[Arrays]) -> Arrays:
 @per_sample(Linear)
 def linear(layer: Linear, x: Array, grad: Array) -> dict[str, Array]:
     """Return g xᵀ and g, summed over the axes between the batch and the features."""
-    n = len(x)
-    x, g = x.reshape(n, -1, layer.in_features), grad.reshape(n, -1, layer.out_features)
+    n, places = len(x), math.prod(x.shape[1:-1])
+    x, g = x.reshape(n, places, layer.in_features), grad.reshape(n, places, layer.out_features)
     if x.shape[1] == 1:
         return {"weight": g[:, 0, :, None] * x, "bias": g[:, 0]}  # without a product for each sample
     return {"weight": np.matmul(g.swapaxes(1, 2), x), "bias": g.sum(axis=1)}
@@ -182,6 +184,7 @@ def convolution(layer: Conv1d | Conv2d, x: Array, grad: Array) -> dict[str, Arra
     (sh, sw), (dh, dw) = layer.window.stride, layer.window.dilation
     padded = np.pad(x, ((0, 0), (0, 0), *layer.window.padding))
     seen = sliding_window_view(padded, layer.window.reach, axis=(2, 3))[:, :, ::sh, ::sw, ::dh, ::dw]
-    seen = seen.transpose(0, 2, 3, 1, 4, 5).reshape(n, grad[0, 0].size, groups, -1)  # (batch, places, groups, entries)
-    g: npt.NDArray[Any] = grad.reshape(n, groups, layer.out_channels // groups, -1)
+    places, entries = math.prod(grad.shape[2:]), math.prod((layer.in_channels // groups, *layer.window.kernel))
+    seen = seen.transpose(0, 2, 3, 1, 4, 5).reshape(n, places, groups, entries)
+    g: npt.NDArray[Any] = grad.reshape(n, groups, layer.out_channels // groups, places)
     return {"weight": np.matmul(g, seen.swapaxes(1, 2)), "bias": grad.sum(axis=(2, 3))}

@@ -12,14 +12,16 @@ from nanonet.core.chain import Chain
 from nanonet.core.checks import as_generator, positive_int
 from nanonet.core.layer import Layer
 from nanonet.core.objects import set_attribute
-from nanonet.core.parameter import Random
+from nanonet.core.parameter import Buffer, Random
+from nanonet.layers.recurrent.recurrent import Recurrent
 
 
 def sampled(model: Chain, x: Any, samples: int, rng: int | np.random.Generator | None, batch_size: int | None) -> Any:
     """Return so many predictions, shape (samples, batch, ...), each with numbers drawn anew.
 
-    Layers that own a :class:`Random` run as in training, all others as in inference, on a copy of what they change.
-    Without rng they draw from copies of their own generators, so that the result is the same each time.
+    Layers that own a :class:`Random` run as in training, all others as in inference, on a copy of what they change:
+    none of it carries over to the next sample, and a recurrent layer begins with the state 0, as in inference. Without
+    rng they draw from copies of their own generators, so that the result is the same each time.
 
     Raises
     ------
@@ -39,6 +41,8 @@ def sampled(model: Chain, x: Any, samples: int, rng: int | np.random.Generator |
         for random in (random for layer in drawing for random in randoms_of(layer)):
             set_attribute(random, "_generator", next(seeds))
     for layer in drawing:
+        if isinstance(layer, Recurrent):
+            set_attribute(layer, "carry", None)
         set_attribute(layer, "forward", _training(layer))
     found = [view.root.predict(x, batch_size) for _ in range(count)]
     return each(lambda *parts: np.stack(parts), *found)
@@ -51,9 +55,13 @@ def randoms_of(layer: Layer) -> list[Random]:
 
 def _training(layer: Layer) -> Any:
     """Return the layer's forward method in training mode, whatever the caller asks for."""
-    method = layer.forward
+    method, buffers = layer.forward, [part for _, part in layer.owned_parts() if isinstance(part, Buffer)]
 
     def forward(x: Arrays, *, training: bool = False) -> Any:
-        return method(x, training=True)
+        before = [buffer.value.copy() for buffer in buffers]
+        result = method(x, training=True)
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.value = value
+        return result
 
     return forward

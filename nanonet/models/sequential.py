@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nanonet.checking.layer_contract import recheck
 from nanonet.core.arrays import Array, Arrays, Patterns, Shape
 from nanonet.core.chain import Chain
-from nanonet.core.checks import is_several
+from nanonet.core.checks import expect, is_several
 from nanonet.core.errors import ContractError, ShapeError
 from nanonet.core.layer import Layer
 from nanonet.core.tree import Tree
@@ -139,6 +139,7 @@ class Sequential(Derivatives, Chain):
         >>> model.loss_and_grad([[1, 2]], [[1]], SquaredError())
         (2.0, array([2., 4., 2.], dtype=float32))
         """
+        expect(loss, Loss, f"{type(self).__name__}.loss_and_grad: expected loss")
         entered = self.enter(x)
         try:
             outcome = gradients(self, loss, entered, target, None, training=training, finite=False)

@@ -165,12 +165,13 @@ class AveragedWeights(Callback):
         if trainer.epoch < self.first_epoch:
             return
         share = 1 / (self.count + 1) if self.decay is None else 1 - self.decay
-        for name, parameter in trainer.stepper.tree.parameters.items():
-            if self.count == 0:
-                self._mean[name] = parameter.value.copy()
-            else:
-                self._mean[name] += share * (parameter.value - self._mean[name])
-        self.count += 1
+        with Shield():  # else Ctrl-C may leave some parameters with one more weight in their mean than others
+            for name, parameter in trainer.stepper.tree.parameters.items():
+                if self.count == 0:
+                    self._mean[name] = parameter.value.copy()
+                else:
+                    self._mean[name] += share * (parameter.value - self._mean[name])
+            self.count += 1
 
     # ---- in a checkpoint
 

@@ -478,6 +478,8 @@ def test_a_batch_without_samples_or_without_times_is_right_too(kind: type[Recurr
     assert dx.shape == shape
     assert not any(state.any() for state in states)
     assert not model.vector.grad.any()
+    last = kind(FEATURES, HIDDEN, bidirectional=True, output="last")
+    np.testing.assert_array_equal(model_of(last).predict(np.zeros(shape)), np.zeros((shape[0], 2 * HIDDEN)))
 
 
 @every_kind

@@ -135,6 +135,29 @@ def test_the_formula_of_a_convolution_says_what_a_pass_for_each_sample_does(kern
             np.testing.assert_allclose(found[name][i].reshape(parameter.shape), parameter.grad, atol=1e-12)
 
 
+class Related(Layer):
+    """A layer that does not say whether it relates samples."""
+
+    def forward(self, x: Array, *, training: bool = False) -> tuple[Array, None]:
+        return 2 * x, None
+
+    def backward(self, grad: Array, cache: None) -> Array:
+        return 2 * grad
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [([Linear(3, 2), Related()], (3,)), ([Linear(3, 2), Tanh()], (4, 3)), ([Conv2d(2, 4, 2, groups=2)], (2, 3, 3))],
+)
+def test_an_empty_batch_has_empty_derivatives(layers: list[Layer], shape: tuple[int, ...]) -> None:
+    model, x = Sequential(*layers, rng=0), np.zeros((0, *shape))
+    y = model.predict(x)
+    assert model.jacobian(x).shape == (*y.shape, *shape)
+    assert model.jacobian_parameters(x).shape == (*y.shape, model.vector.size)
+    assert model.jvp(x, x).shape == y.shape
+    assert model.vjp(x, y).shape == x.shape
+
+
 def test_frozen_parameters_have_zeros() -> None:
     model = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), Tanh(), Linear(2, 1), dtype=np.float64, rng=0)
     whole = model.jacobian_parameters(X)
@@ -253,6 +276,26 @@ def test_frozen_parameters_take_no_part_in_the_hessian() -> None:
             lambda m: m.hvp(X, np.zeros((5, 2)), MeanSquaredError(), [1, 2]),
             ShapeError,
             r"hvp: expected direction of shape \(8,\), as model.vector.value, got \(2,\)",
+        ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 2)), SquaredError, np.ones(8)),
+            TypeError,
+            r"Sequential.hvp: expected loss to be a Loss, got .*; write SquaredError\(...\)",
+        ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 2)), SquaredError(), [np.nan] * 8),
+            ValueError,
+            r"Sequential.hvp: expected a finite direction, got nan",
+        ),
+        (
+            lambda m: m.hvp(X, np.zeros((5, 3)), SquaredError(), np.zeros(8)),
+            ShapeError,
+            r"SquaredError: prediction has shape \(5, 2\) but target has shape \(5, 3\)",
+        ),
+        (
+            lambda m: m.loss_and_grad(X, np.zeros((5, 2)), SquaredError),
+            TypeError,
+            r"Sequential.loss_and_grad: expected loss to be a Loss, got .*; write SquaredError\(...\)",
         ),
         (lambda m: m.vjp(X, "text"), TypeError, "Sequential.vjp: grad: expected numbers, got text"),
     ],

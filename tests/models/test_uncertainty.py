@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 
 from nanonet import (
+    LSTM,
     SGD,
     Adam,
     Array,
     BatchNorm,
+    Buffer,
     Conv1d,
     CrossEntropy,
     Dropout,
     Embedding,
     Ensemble,
     Flatten,
+    Fork,
     GaussianNoise,
     Layer,
     Linear,
@@ -26,12 +29,14 @@ from nanonet import (
     MeanSquaredError,
     Optimizer,
     Parallel,
+    Random,
     ReLU,
     Residual,
     RMSprop,
     Sequential,
     SquaredError,
     Tanh,
+    Zeros,
     check_gradients,
     weights_only,
 )
@@ -166,6 +171,34 @@ def test_it_is_a_sequence_of_its_models() -> None:
     np.testing.assert_array_equal(ensemble.predict(X)[2], ensemble[2].predict(X))
 
 
+class Spread(Loss):
+    """The variance of the predictions over the batch: a loss of the users' that relates samples."""
+
+    def function(self, prediction: Array, target: Array) -> Array:
+        each: Array = ((prediction - prediction.mean(axis=0)) ** 2).sum(axis=1)
+        return each
+
+    def derivative(self, prediction: Array, target: Array) -> Array:
+        slope: Array = 2 * (prediction - prediction.mean(axis=0))
+        return slope
+
+
+def test_a_loss_that_relates_samples_never_relates_members() -> None:
+    together, alone = Ensemble(make, 3, rng=0), Ensemble(make, 3, rng=0)
+    settings: dict[str, Any] = {"epochs": 2, "shuffle": False, "verbose": 0, "optimizer": SGD(0.1)}
+    together.fit(X, TARGET, loss=Spread(), **settings)
+    for ours, theirs in zip(together, alone, strict=True):
+        theirs.fit(X, TARGET, loss=Spread(), **settings)
+        np.testing.assert_array_equal(ours.vector.value, theirs.vector.value)
+
+
+def test_several_outputs_give_a_tuple_of_predictions() -> None:
+    ensemble = Ensemble(lambda: Sequential(Fork(Linear(3, 2), Linear(3, 1))), 4, rng=0)
+    first, second = ensemble.predict(X)
+    assert (first.shape, second.shape) == ((4, 60, 2), (4, 60, 1))
+    np.testing.assert_array_equal(second[3], ensemble[3].predict(X)[1])
+
+
 SHARED = make()
 
 
@@ -190,6 +223,16 @@ def as_any(value: Any) -> Any:
             "member 1 has the weights of member 0",
         ),
         (lambda: Ensemble(make, 0), ValueError, "Ensemble: expected n of 1 or more, got 0"),
+        (
+            lambda: Ensemble(make, 2).fit(X, TARGET, loss=as_any(SquaredError), optimizer=SGD(0.1), epochs=1),
+            TypeError,
+            r"Ensemble.fit: expected loss to be a Loss, got .*; write SquaredError\(...\)",
+        ),
+        (
+            lambda: Ensemble(make, 2).fit(X, TARGET, loss=SquaredError(), optimizer=as_any(SGD), epochs=1),
+            TypeError,
+            r"Ensemble.fit: expected optimizer to be an Optimizer, got .*; write SGD\(...\)",
+        ),
     ],
 )
 def test_what_makes_no_ensemble_is_named(call: Callable[[], object], error: type[Exception], text: str) -> None:
@@ -246,6 +289,33 @@ def test_samples_of_dropout_are_those_of_training_and_batch_norm_keeps_its_runni
     kept = samples != 0
     assert kept.mean() == pytest.approx(0.5, abs=0.01)
     np.testing.assert_allclose(samples[kept], np.broadcast_to(2 * plain, samples.shape)[kept], atol=1e-12)
+
+
+def test_no_state_carries_over_from_one_sample_to_the_next() -> None:
+    model = Sequential(LSTM(3, 4, 2, dropout=1e-9, carry=5), dtype=np.float64, rng=0)  # a rate that drops nothing
+    x = RNG.normal(size=(5, 6, 3))
+    model.forward(x, training=True)
+    before = picture(model)
+    for batch in (x, x[:2]):
+        np.testing.assert_allclose(model.predict(batch, samples=3), np.stack([model.predict(batch)] * 3), atol=1e-7)
+    assert picture(model) == before
+
+
+def test_buffers_that_a_layer_that_draws_moves_stand_before_each_sample() -> None:
+    class Counting(Layer):
+        def __init__(self) -> None:
+            self.random, self.count = Random(), Buffer((1,), Zeros())
+
+        def forward(self, x: Array, *, training: bool = False) -> tuple[Array, None]:
+            if training:
+                self.count.value += 1
+            return x + self.count.value, None
+
+        def backward(self, grad: Array, cache: None) -> Array:
+            return grad
+
+    samples = Sequential(Counting()).predict(X, samples=3)
+    assert (samples == samples[0]).all()
 
 
 def test_large_batches_go_in_blocks_and_several_outputs_give_a_tuple() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanonet import (
+    SGD,
     Adam,
+    Array,
     AveragedWeights,
     BatchNorm,
     Buffer,
@@ -134,6 +138,34 @@ def test_a_batch_of_weight_0_counts_no_second_time() -> None:
     batches = [(x, target, np.ones(12)), (x, target, np.zeros(12))]
     trainer_of(model).fit(batches, epochs=3, callbacks=[average])
     assert average.count == 3
+
+
+def test_an_interrupt_amid_the_averaging_leaves_a_mean_of_whole_steps() -> None:
+    average, seen = AveragedWeights(steps=1), list[Array]()
+
+    class Recorder(Callback):
+        def step_end(self, trainer: Trainer) -> None:
+            seen.append(trainer.model.parameters()["0.weight"].value.copy())
+
+    def interrupt_amid(frame: Any, event: str, arg: object) -> Any:
+        amid = frame.f_code.co_name == "_follow" and frame.f_locals.get("name") == "0.bias"
+        if amid and average.count == 2 and len(seen) == 3:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+        return interrupt_amid
+
+    model = Sequential(Linear(3, 2), dtype=np.float64, rng=0)
+    x = np.arange(30.0).reshape(10, 3) / 30
+    before = sys.gettrace()
+    sys.settrace(interrupt_amid)
+    try:
+        history = model.fit(
+            x, x[:, :2], loss=SquaredError(), optimizer=SGD(0.1), epochs=9, callbacks=[Recorder(), average]
+        )
+    finally:
+        sys.settrace(before)
+    assert history.interrupted
+    np.testing.assert_allclose(average.weights["0.weight"], np.mean(seen[: average.count], axis=0), atol=1e-12)
 
 
 # ---- swapped in

@@ -184,7 +184,7 @@ class Recurrent(Layer):
                 getattr(self, f"carried_{name}").value = state
         cache = _Cache(span, tapes, masks, None if lengths is None else others[-1])
         if self.output == "last":
-            return last[0][:, -self.directions :].reshape(len(sequence), -1), cache
+            return last[0][:, -self.directions :].reshape(len(sequence), self.directions * self.hidden_size), cache
         y = span.samples_first(steps)
         return (y, *last) if self.output == "all" else y, cache
 
