@@ -17,8 +17,12 @@ import numpy as np
 import pytest
 
 from nanonet import (
+    CELU,
     ELU,
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     SELU,
     Activation,
     AdaptiveAvgPool2d,
@@ -30,32 +34,47 @@ from nanonet import (
     Concatenate,
     Conv1d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Embedding,
     Flatten,
     GlobalAvgPool,
+    GroupNorm,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Identity,
+    InstanceNorm,
     Layer,
     LayerNorm,
     LeakyReLU,
     Linear,
+    LogSigmoid,
     LogSoftmax,
     MaxPool1d,
     MaxPool2d,
+    Mish,
+    MultiHeadAttention,
+    Pad,
     Parallel,
     Permute,
+    PReLU,
     ReLU,
     ReLU6,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     SiLU,
     Softmax,
     Softplus,
+    Softshrink,
     Softsign,
     Standardize,
     Tanh,
+    Upsample,
+    ZeroPad2d,
 )
 from nanonet.interchange import c
 from nanonet.interchange.c.program import WRITERS, number
@@ -65,6 +84,7 @@ pytestmark = pytest.mark.peer
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 RNG = np.random.default_rng(3)
+MODES: Any = ("constant", "reflect", "replicate", "circular")
 
 
 @functools.cache
@@ -126,6 +146,14 @@ ON_ANY: list[Callable[[], Layer]] = [
     lambda: Clip(None, 0.3),
     ReLU6,
     lambda: Dropout(0.3),
+    lambda: CELU(1.7),
+    lambda: Hardshrink(0.3),
+    Hardsigmoid,
+    Hardswish,
+    LogSigmoid,
+    Mish,
+    PReLU,
+    lambda: Softshrink(0.2),
 ]
 
 
@@ -142,6 +170,7 @@ def of_vector(size: int, rng: np.random.Generator) -> tuple[list[Layer], int]:
         ([BatchNorm(size, affine=False)], size),
         ([LayerNorm(size, 0.1), ON_ANY[rng.integers(len(ON_ANY))]()], size),
         ([Standardize(size)], size),
+        ([RMSNorm(size, 0.1), PReLU(size)], size),
         ([Softmax()], size),
         ([Reshape(1, size), Linear(size, out), LayerNorm(out, 0.1, bias=False), Flatten()], out),
     ]
@@ -163,9 +192,30 @@ def of_image(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[list[Lay
         ON_ANY[rng.integers(len(ON_ANY))](),
         Permute(*(1 + rng.permutation(len(shape)))),
         Residual(conv(channels, channels, 3, padding=1)),
+        GroupNorm(groups, channels, 0.1),
+        InstanceNorm(channels, 0.1, affine=bool(rng.integers(2))),
+        PReLU(channels),
+        Pad((1, 2) * (len(shape) - 1), MODES[rng.integers(4)]),
     ]
+    if not flat:
+        choices += [
+            Upsample((2, int(rng.integers(1, 3)))),
+            ZeroPad2d((0, 1, 2, 0)),
+            AdaptiveAvgPool2d((int(rng.integers(1, 4)), 2)),
+            ConvTranspose2d(channels, 2 * groups, (3, 2), stride, padding, groups=groups, dilation=dilation),
+        ]
     layer = choices[rng.integers(len(choices))]
     return [layer], Sequential(layer, rng=0)(np.zeros((1, *shape))).shape[1:]
+
+
+def of_sequence(size: int, rng: np.random.Generator) -> tuple[Layer, int]:
+    """Draw a recurrent layer that returns its last state, and the size of it."""
+    kind = [RNN, LSTM, GRU][rng.integers(3)]
+    hidden, both = int(rng.integers(1, 6)), bool(rng.integers(2))
+    layer: Layer = kind(
+        size, hidden, int(rng.integers(1, 3)), bias=bool(rng.integers(2)), bidirectional=both, output="last"
+    )
+    return layer, hidden * (1 + both)
 
 
 def drawn(seed: int) -> tuple[Sequential, tuple[int, ...]]:
@@ -182,9 +232,15 @@ def drawn(seed: int) -> tuple[Sequential, tuple[int, ...]]:
             layers += more
         layers += [GlobalAvgPool()] if rng.integers(3) == 0 else [Flatten()]
         size = Sequential(*layers, rng=0)(np.zeros((1, *first))).shape[1]
-    else:
+    elif seed % 4:
         size = int(rng.integers(1, 7))
         first = (size,)
+    else:
+        times, features = (int(n) for n in rng.integers(1, 7, 2))
+        first = (times, features)
+        layers += [LSTM(features, 3), RNN(3, 4, nonlinearity="relu")] if rng.integers(2) else []
+        layer, size = of_sequence(4 if layers else features, rng)
+        layers.append(layer)
     for _ in range(rng.integers(1, 4)):
         more, size = of_vector(size, rng)
         layers += more
@@ -329,7 +385,8 @@ def bad() -> Sequential:
             TypeError,
             "got one with several",
         ),
-        (lambda: Sequential(AdaptiveAvgPool2d(2)), {"input_shape": (1, 4, 4)}, TypeError, "no C form is known"),
+        (lambda: Sequential(MultiHeadAttention(4, 2)), {"input_shape": (3, 4)}, TypeError, "no C form is known"),
+        (lambda: Sequential(Upsample(2, "bilinear")), {"input_shape": (1, 4, 4)}, TypeError, "expected mode 'nearest'"),
         (
             lambda: Sequential(BatchNorm(3, track_running_stats=False)),
             {"input_shape": (3,), "x": np.ones((5, 3))},

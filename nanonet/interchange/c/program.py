@@ -13,14 +13,14 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import known
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
+from nanonet.core.parameter import Parameter
+from nanonet.interchange.c.loops import LINE, index, loop
 from nanonet.interchange.overridden import inherited, replaced
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 WRITERS: dict[type[Layer], Callable[..., str]] = {}
 """The writer of each layer."""
-
-LINE = 100  # columns of a line of numbers
 
 
 def writes(*classes: type[Any]) -> Callable[[F], F]:
@@ -130,13 +130,17 @@ class Program:
         Whether matrices are held as int8.
     weight_bytes : int
         Of all constants.
+    matrices : list of Parameter
+        What went through ``matrix``.
     """
 
     def __init__(self, *, int8: bool = False) -> None:
         self.int8, self.place, self.weight_bytes = int8, "", 0
+        self.matrices: list[Parameter] = []
         self.constants: list[str] = []
         self.statements: list[str] = []
         self._values: dict[str, _Value] = {}
+        self._labels: set[str] = set()
 
     # ---- layers
 
@@ -217,27 +221,41 @@ class Program:
         self._hold("float", label, map(number, numbers), numbers.nbytes, np.shape(array))
         return label
 
-    def matrix(self, name: str, array: Array) -> Matrix:
+    def matrix(self, name: str, parameter: Parameter) -> Matrix:
         """Add weights, shape (rows, ...): as floats, or as int8 with a factor for each row if the file has such.
 
         Parameters
         ----------
         name : str
-        array : array
+        parameter : Parameter
+            Of the layer; itself rather than its numbers, so that export can tell what rounding it costs.
 
         Returns
         -------
         Matrix
+
+        Raises
+        ------
+        TypeError
+            If it is none.
         """
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"matrix: expected a Parameter, such as layer.weight, got {called(parameter)}")
+        self.matrices.append(parameter)
         if not self.int8:
-            return Matrix(self.constant(name, array), "")
-        whole, scales = quantized(array)
+            return Matrix(self.constant(name, parameter.value), "")
+        whole, scales = quantized(parameter.value)
         label = self._label(name)
-        self._hold("signed char", label, map(str, whole.ravel()), whole.size, np.shape(array))
+        self._hold("signed char", label, map(str, whole.ravel()), whole.size, whole.shape)
         return Matrix(label, self.constant(f"{name}_scale", scales))
 
     def _label(self, name: str) -> str:
-        return re.sub(r"\W", "_", f"{name}_{self.place}" if self.place else name)
+        """Return a name that the file does not have yet."""
+        label = re.sub(r"\W", "_", f"{name}_{self.place}" if self.place else name, flags=re.ASCII)
+        while label in self._labels:
+            label += "_"
+        self._labels.add(label)
+        return label
 
     def _hold(self, kind: str, label: str, numbers: Iterable[str], nbytes: int, shape: Shape) -> None:
         rows = "\n".join(_wrapped(list(numbers)))
@@ -280,7 +298,7 @@ class Program:
         ----------
         layer : Layer
         """
-        text = called(layer).replace("*/", "* /")
+        text = called(layer).replace("*/", "* /").replace("/*", "/ *")
         self.add(f"/* {self.place}: {text} */" if self.place else f"/* {text} */")
 
     def each(self, expression: str, x: str, shape: Shape) -> str:
@@ -310,11 +328,12 @@ class Program:
         """Return the statements, which leave a result in y, and how many floats of memory they use."""
         if result not in self._values:  # a layer that changes nothing
             copied, result = result, self.array(size)
-            self.add(f"for (int i = 0; i < {size}; i++) {result}[i] = {copied}[i];")
+            place = index(("i", size))
+            self.add("\n".join(loop("i", size, [f"{result}[{place}] = {copied}[{place}];"])))
         values = {name: value for name, value in self._values.items() if name != result}
         places, needed = _placed(values, self._ends())
         text = "\n".join(self.statements)
-        declared = [f"float *const {name} = memory + {place};" for name, place in places.items()]
+        declared = [f"float *const {name} = memory{f' + {place}' if place else ''};" for name, place in places.items()]
         return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, text])), needed
 
     def _ends(self) -> dict[str, int]:
