@@ -18,10 +18,11 @@ pytestmark = pytest.mark.peer
 
 def test_every_option_computes_in_c_what_it_does_in_python(tmp_path: Path) -> None:
     nets: dict[str, tuple[Sequential, Array]] = {}
-    for kind in (RNN, LSTM, GRU):
+    kinds: tuple[Any, ...] = (RNN, LSTM, GRU)
+    for kind in kinds:
         for layers, both, output, times in ((1, False, "sequence", 5), (2, True, "last", 4), (2, True, "sequence", 1)):
             for hidden, bias in ((4, True), (1, False)):
-                made: Any = kind(3, hidden, layers, bidirectional=both, output=output, bias=bias)
+                made = kind(3, hidden, layers, bidirectional=both, output=output, bias=bias)
                 nets[f"net{len(nets)}"] = shaken(Sequential(made, rng=0)), RNG.normal(size=(3, times, 3))
     nets["relu"] = shaken(Sequential(RNN(3, 4, nonlinearity="relu"), rng=0)), RNG.normal(size=(3, 5, 3))
     nets["carried"] = Sequential(LSTM(3, 4, carry=3), rng=0), RNG.normal(size=(3, 5, 3))

@@ -20,7 +20,8 @@ from nanonet.core.tree import Tree
 from nanonet.core.version import __version__
 from nanonet.interchange.c.loops import LINE, folded
 from nanonet.interchange.c.names import checked_name, refuse_used
-from nanonet.interchange.c.program import Program, number, quantized
+from nanonet.interchange.c.numbers import number, quantized
+from nanonet.interchange.c.program import Program
 from nanonet.models.sequential import Sequential
 from nanonet.storage.disk import path_to, write_whole
 

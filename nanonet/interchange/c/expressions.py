@@ -9,7 +9,8 @@ from typing import Any
 from nanonet.core.arrays import Shape
 from nanonet.core.layer import Layer
 from nanonet.interchange.c.loops import per_channel
-from nanonet.interchange.c.program import Program, number, writes
+from nanonet.interchange.c.numbers import number
+from nanonet.interchange.c.program import Program, writes
 from nanonet.layers.activations import ELU, SELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Softsign, Tanh
 from nanonet.layers.clip import Clip
 from nanonet.layers.gelu import GELU

@@ -9,7 +9,8 @@ import numpy as np
 
 from nanonet.core.arrays import Shape
 from nanonet.interchange.c.loops import index, loop, per_channel, text
-from nanonet.interchange.c.program import Program, number, writes
+from nanonet.interchange.c.numbers import number
+from nanonet.interchange.c.program import Program, writes
 from nanonet.layers.batch_norm import BatchNorm
 from nanonet.layers.group_norm import GroupNorm, InstanceNorm
 from nanonet.layers.norm import LayerNorm, RMSNorm

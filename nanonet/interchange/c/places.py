@@ -7,7 +7,8 @@ from typing import Any
 
 from nanonet.core.arrays import Shape
 from nanonet.interchange.c.loops import Axis, index, loops, text
-from nanonet.interchange.c.program import Program, number, writes
+from nanonet.interchange.c.numbers import number
+from nanonet.interchange.c.program import Program, writes
 from nanonet.layers.pad import Pad
 from nanonet.layers.reshape import Permute
 from nanonet.layers.resize import Upsample, ZeroPad2d

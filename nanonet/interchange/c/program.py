@@ -14,7 +14,8 @@ from nanonet.core.checks import known
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
-from nanonet.interchange.c.loops import LINE, index, loop
+from nanonet.interchange.c.loops import index, loop, text
+from nanonet.interchange.c.numbers import number, quantized, wrapped
 from nanonet.interchange.overridden import inherited, replaced
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -258,7 +259,7 @@ class Program:
         return label
 
     def _hold(self, kind: str, label: str, numbers: Iterable[str], nbytes: int, shape: Shape) -> None:
-        rows = "\n".join(_wrapped(list(numbers)))
+        rows = "\n".join(wrapped(list(numbers)))
         size = math.prod(shape)
         comment = f" /* {' x '.join(map(str, shape))} */" if len(shape) > 1 else ""
         self.constants.append(f"static const {kind} {label}[{size}] = {{{comment}\n{rows}\n}};")
@@ -298,8 +299,8 @@ class Program:
         ----------
         layer : Layer
         """
-        text = called(layer).replace("*/", "* /").replace("/*", "/ *")
-        self.add(f"/* {self.place}: {text} */" if self.place else f"/* {text} */")
+        name = called(layer).replace("*/", "* /").replace("/*", "/ *")
+        self.add(f"/* {self.place}: {name} */" if self.place else f"/* {name} */")
 
     def each(self, expression: str, x: str, shape: Shape) -> str:
         """Compute each number by an expression of a, and return the name of the array of results.
@@ -307,7 +308,7 @@ class Program:
         Parameters
         ----------
         expression : str
-            Of a, in C.
+            Of a, in C; its index is i.
         x : str
             The name of the input.
         shape : tuple of int
@@ -319,7 +320,11 @@ class Program:
         """
         size = math.prod(shape)
         y = self.array(size)
-        self.add(f"for (int i = 0; i < {size}; i++) {{\n    const float a = {x}[i];\n    {y}[i] = {expression};\n}}")
+        if size == 1:
+            expression = re.sub(r"\bi\b", "0", expression)
+        place = index(("i", size))
+        lines = loop("i", size, [f"const float a = {x}[{place}];", f"{y}[{place}] = {expression};"])
+        self.add(text(lines))
         return y
 
     # ---- the whole
@@ -332,14 +337,14 @@ class Program:
             self.add("\n".join(loop("i", size, [f"{result}[{place}] = {copied}[{place}];"])))
         values = {name: value for name, value in self._values.items() if name != result}
         places, needed = _placed(values, self._ends())
-        text = "\n".join(self.statements)
+        code = "\n".join(self.statements)
         declared = [f"float *const {name} = memory{f' + {place}' if place else ''};" for name, place in places.items()]
-        return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, text])), needed
+        return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, code])), needed
 
     def _ends(self) -> dict[str, int]:
         """Return the last statement in which each array is used."""
         return {
-            name: max((i for i, text in enumerate(self.statements) if re.search(rf"\b{name}\b", text)), default=0)
+            name: max((i for i, code in enumerate(self.statements) if re.search(rf"\b{name}\b", code)), default=0)
             for name in self._values
         }
 
@@ -360,38 +365,3 @@ def _placed(values: dict[str, _Value], ends: dict[str, int]) -> tuple[dict[str, 
             at = max(at, stop)
         places[name] = at
     return places, max((places[name] + value.size for name, value in values.items()), default=0)
-
-
-def number(value: Any) -> str:
-    """Return a float as C writes it.
-
-    Examples
-    --------
-    >>> number(1), number(0.1), number(1e-20), number(-np.inf)
-    ('1.0f', '0.1f', '1e-20f', '-INFINITY')
-    """
-    single = np.float32(value)
-    if np.isinf(single):
-        return "INFINITY" if single > 0 else "-INFINITY"
-    return f"{single!s}f"  # the fewest digits from which the same float32 is read
-
-
-def quantized(array: Array) -> tuple[Any, Array]:
-    """Return weights as int8 and a factor for each row, whose products are nearest to them."""
-    rows = np.asarray(array, np.float64).reshape(len(array), -1)
-    scales = np.abs(rows).max(axis=1) / 127
-    scales[scales == 0] = 1
-    whole = np.rint(rows / scales[:, None]).astype(np.int8).reshape(np.shape(array))
-    return whole, scales.astype(np.float32)
-
-
-def _wrapped(words: list[str]) -> Iterable[str]:
-    """Yield lines of words with commas between them."""
-    line = "   "
-    for i, word in enumerate(words):
-        piece = word + ("," if i + 1 < len(words) else "")
-        if len(line) + 1 + len(piece) > LINE:
-            yield line
-            line = "   "
-        line += " " + piece
-    yield line

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from nanonet.core.arrays import Shape
 from nanonet.interchange.c.loops import index, loop, loops, text, times, under
-from nanonet.interchange.c.program import Program, number, writes
+from nanonet.interchange.c.numbers import number
+from nanonet.interchange.c.program import Program, writes
 from nanonet.layers.conv import Conv1d, Conv2d, ConvTranspose2d
 from nanonet.layers.pool import AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, GlobalAvgPool, MaxPool1d, MaxPool2d
 from nanonet.layers.windows import Window
