@@ -77,7 +77,6 @@ from nanonet import (
     ZeroPad2d,
 )
 from nanonet.interchange import c
-from nanonet.interchange.c.numbers import number
 from nanonet.interchange.c.program import WRITERS
 from tests.registry import concrete
 
@@ -327,34 +326,6 @@ def test_every_activation_has_an_expression() -> None:
     assert missing == []
 
 
-class Cube(Activation):
-    def function(self, a: Array) -> Array:
-        return a**3
-
-    def derivative(self, a: Array, y: Array) -> Array:
-        return 3 * a**2
-
-
-def test_a_layer_of_the_users_is_written_once_it_is_registered(tmp_path: Path) -> None:
-    model = Sequential(Linear(3, 2), Cube(), rng=0)
-    with pytest.raises(
-        TypeError, match=r"layer 1, Cube\(\): no C form is known.*@nanonet.interchange.c.writes\(Cube\)"
-    ):
-        c.export(model, tmp_path / "net.c")
-    assert not (tmp_path / "net.c").exists()
-    try:
-
-        @c.writes(Cube)
-        def cube(program: c.Program, layer: Cube, x: str, shape: tuple[int, ...]) -> str:
-            return program.each("a * a * a", x, shape)
-
-        c.export(model, tmp_path / "net.c")
-    finally:
-        WRITERS.pop(Cube, None)
-    x = RNG.normal(size=(4, 3))
-    np.testing.assert_allclose(called(library(tmp_path, ["net"])["net"], x, (2,)), model(x), rtol=1e-5)
-
-
 class Halved(Linear):
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         return super().forward(x / 2, training=training)
@@ -405,16 +376,3 @@ def test_what_cannot_be_written_is_named_and_leaves_no_file(
     with pytest.raises(error, match=text):
         c.export(model(), tmp_path / "net.c", **settings)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_path_ends_in_c(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"\.c"):
-        c.export(Sequential(Linear(3, 2)), tmp_path / "net.txt")
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, -1.5, 0.1, 1e-30, 3.4e38, 123456789.0, 2**-140, 1 / 3])
-def test_a_float_is_written_so_that_it_is_read_as_the_same(value: float) -> None:
-    text = number(value)
-    assert text.endswith("f")
-    assert np.float32(text[:-1]) == np.float32(value)
-    assert "." in text or "e" in text

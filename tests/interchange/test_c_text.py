@@ -1,4 +1,4 @@
-"""What the C file reads like, and which names its function may have."""
+"""What the C file reads like, which names its function may have, and layers of the user's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nanonet import (
     LSTM,
+    Activation,
+    Array,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -26,7 +29,9 @@ from nanonet import (
 from nanonet.interchange import c
 from nanonet.interchange.c.loops import LINE
 from nanonet.interchange.c.names import KEYWORDS, LIBRARY
-from tests.interchange.test_c import compiled, drawn
+from nanonet.interchange.c.numbers import number
+from nanonet.interchange.c.program import WRITERS
+from tests.interchange.test_c import RNG, called, compiled, drawn, library
 
 pytestmark = pytest.mark.peer
 
@@ -85,3 +90,44 @@ def test_nothing_is_multiplied_by_one_or_looped_over_one_and_no_line_is_long(tmp
         assert not re.search(r"\* 1\b[^.]|/ 1\b[^.]|% 1\b| \+ 0\b[^.]|\b(\w+) < 1;|- 0\b[^.]", body), body
         assert max(map(len, code.splitlines())) <= LINE
         assert not re.search(r"[ \t]\n|\t", code)
+
+
+class Cube(Activation):
+    def function(self, a: Array) -> Array:
+        return a**3
+
+    def derivative(self, a: Array, y: Array) -> Array:
+        return 3 * a**2
+
+
+def test_a_layer_of_the_users_is_written_once_it_is_registered(tmp_path: Path) -> None:
+    model = Sequential(Linear(3, 2), Cube(), rng=0)
+    with pytest.raises(
+        TypeError, match=r"layer 1, Cube\(\): no C form is known.*@nanonet.interchange.c.writes\(Cube\)"
+    ):
+        c.export(model, tmp_path / "net.c")
+    assert not (tmp_path / "net.c").exists()
+    try:
+
+        @c.writes(Cube)
+        def cube(program: c.Program, layer: Cube, x: str, shape: tuple[int, ...]) -> str:
+            return program.each("a * a * a", x, shape)
+
+        c.export(model, tmp_path / "net.c")
+    finally:
+        WRITERS.pop(Cube, None)
+    x = RNG.normal(size=(4, 3))
+    np.testing.assert_allclose(called(library(tmp_path, ["net"])["net"], x, (2,)), model(x), rtol=1e-5)
+
+
+def test_a_path_ends_in_c(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\.c"):
+        c.export(Sequential(Linear(3, 2)), tmp_path / "net.txt")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.5, 0.1, 1e-30, 3.4e38, 123456789.0, 2**-140, 1 / 3])
+def test_a_float_is_written_so_that_it_is_read_as_the_same(value: float) -> None:
+    text = number(value)
+    assert text.endswith("f")
+    assert np.float32(text[:-1]) == np.float32(value)
+    assert "." in text or "e" in text

@@ -67,15 +67,15 @@ def export(
     ----------
     model : Sequential
         With one input and one output; in inference mode, so that Dropout does nothing and BatchNorm has its running
-        statistics. Linear, the activations, Softmax, LogSoftmax, Standardize, BatchNorm, LayerNorm, Conv1d, Conv2d,
-        pooling, Flatten, Reshape, Permute, Residual, chains within the chain, and layers registered with
-        :func:`writes`.
+        statistics. Linear, the activations, Softmax, LogSoftmax, Standardize, norms, convolutions, pooling, Upsample to
+        the nearest, Pad, ZeroPad2d, Flatten, Reshape, Permute, Residual, chains within the chain, RNN, LSTM and GRU
+        from a state of 0, and layers registered with :func:`writes`.
     path : str or Path
         Ends in .c.
     function : str
         Its name; also the prefix of nothing else: all other names are static or local.
     weights : {"float32", "int8"}
-        With "int8" the weights of Linear and convolutions take a quarter of the space: each is the nearest of 255
+        With "int8" the matrices of Linear, convolutions and recurrent layers take a quarter of the space: each is the nearest of 255
         multiples of its row's largest, divided by 127. They are multiplied as floats.
     input_shape : tuple of int, optional
         Without the batch axis; needed if the first layer does not determine it, and for sequences and images.
@@ -91,7 +91,7 @@ def export(
     TypeError
         If no C form is known for a layer; it is named.
     ValueError
-        If input_shape is needed, a weight is not finite, or the name is none in C.
+        If input_shape is needed, a weight is not finite, or the name is none in C, or one that C or the file has.
 
     Examples
     --------
