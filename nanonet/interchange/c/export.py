@@ -75,8 +75,8 @@ def export(
     function : str
         Its name; also the prefix of nothing else: all other names are static or local.
     weights : {"float32", "int8"}
-        With "int8" the matrices of Linear, convolutions and recurrent layers take a quarter of the space: each is the nearest of 255
-        multiples of its row's largest, divided by 127. They are multiplied as floats.
+        With "int8" the matrices of Linear, convolutions and recurrent layers take a quarter of the space: each number
+        is the nearest of 255 multiples of its row's largest, divided by 127. They are multiplied as floats.
     input_shape : tuple of int, optional
         Without the batch axis; needed if the first layer does not determine it, and for sequences and images.
     x : array, optional
