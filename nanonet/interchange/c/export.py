@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import os
-import re
 import textwrap
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +15,15 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.chain import Chain
 from nanonet.core.checks import as_shape, is_several, known
 from nanonet.core.objects import called
+from nanonet.core.parameter import Parameter
 from nanonet.core.tree import Tree
 from nanonet.core.version import __version__
-from nanonet.interchange.c.program import LINE, Program, number, quantized
-from nanonet.layers.conv import Conv1d, Conv2d
-from nanonet.layers.linear import Linear
+from nanonet.interchange.c.loops import LINE, folded
+from nanonet.interchange.c.names import checked_name, refuse_used
+from nanonet.interchange.c.numbers import number, quantized
+from nanonet.interchange.c.program import Program
 from nanonet.models.sequential import Sequential
 from nanonet.storage.disk import path_to, write_whole
-
-MATRICES = Linear, Conv1d, Conv2d
-"""The layers whose weight is a matrix of the file, which may be held as int8."""
 
 TOLERANCE = 1e-5  # of the self-test, relative to the largest number that is expected
 
@@ -69,16 +67,16 @@ def export(
     ----------
     model : Sequential
         With one input and one output; in inference mode, so that Dropout does nothing and BatchNorm has its running
-        statistics. Linear, the activations, Softmax, LogSoftmax, Standardize, BatchNorm, LayerNorm, Conv1d, Conv2d,
-        pooling, Flatten, Reshape, Permute, Residual, chains within the chain, and layers registered with
-        :func:`writes`.
+        statistics. Linear, the activations, Softmax, LogSoftmax, Standardize, norms, convolutions, pooling, Upsample to
+        the nearest, Pad, ZeroPad2d, Flatten, Reshape, Permute, Residual, chains within the chain, RNN, LSTM and GRU
+        from a state of 0, and layers registered with :func:`writes`.
     path : str or Path
         Ends in .c.
     function : str
         Its name; also the prefix of nothing else: all other names are static or local.
     weights : {"float32", "int8"}
-        With "int8" the weights of Linear and convolutions take a quarter of the space: each is the nearest of 255
-        multiples of its row's largest, divided by 127. They are multiplied as floats.
+        With "int8" the matrices of Linear, convolutions and recurrent layers take a quarter of the space: each number
+        is the nearest of 255 multiples of its row's largest, divided by 127. They are multiplied as floats.
     input_shape : tuple of int, optional
         Without the batch axis; needed if the first layer does not determine it, and for sequences and images.
     x : array, optional
@@ -93,7 +91,7 @@ def export(
     TypeError
         If no C form is known for a layer; it is named.
     ValueError
-        If input_shape is needed, a weight is not finite, or the name is none in C.
+        If input_shape is needed, a weight is not finite, or the name is none in C, or one that C or the file has.
 
     Examples
     --------
@@ -106,8 +104,7 @@ def export(
     place = path_to(path, "export", ".c")
     if not isinstance(model, Sequential):
         raise TypeError(f"export: expected a Sequential, got {called(model)}")
-    if not (isinstance(function, str) and re.fullmatch(r"[A-Za-z]\w*", function, re.ASCII)):
-        raise ValueError(f"export: expected function as a name in C, such as 'net', got {function!r:.60}")
+    checked_name(function)
     if weights not in ("float32", "int8"):
         raise ValueError(f"export: expected weights 'float32' or 'int8', got {weights!r:.60}")
     shape = _shape_of(model, input_shape)
@@ -117,15 +114,18 @@ def export(
     result = program.write(model, "x", shape, "")
     out = tuple(exact.shape[1:])
     body, floats = program.body(result, math.prod(out))
-    held = _rounded(model).predict(samples) if program.int8 else exact
+    held = _rounded(model, program.matrices).predict(samples) if program.int8 else exact
+    memory = [f"static float memory[{floats}];"] if floats else []
+    body = folded(textwrap.indent(body, "    "))
+    refuse_used(function, "\n".join([*program.constants, *memory, body, _self_test("", samples[:0], held[:0])]))
     whole = "\n\n".join(
         [
-            _heading(model, function, shape, out, floats),
+            folded(_heading(model, function, shape, out, floats)),
             "#include <math.h>",
             *program.constants,
-            *([f"static float memory[{floats}];"] if floats else []),
+            *memory,
             f"void {function}(const float *x, float *y);",
-            f"void {function}(const float *x, float *y)\n{{\n{textwrap.indent(body, '    ')}\n}}",
+            f"void {function}(const float *x, float *y)\n{{\n{body}\n}}",
             _self_test(function, samples, held),
         ]
     )
@@ -175,19 +175,19 @@ def _finite(model: Sequential, samples: Array) -> Array:
     return prediction
 
 
-def _rounded(model: Sequential) -> Sequential:
+def _rounded(model: Sequential, matrices: list[Parameter]) -> Sequential:
     """Return a copy of a model whose matrices have the numbers that int8 holds."""
-    twin = copy.deepcopy(model)
-    for layer in Tree(twin).layers.values():
-        if isinstance(layer, MATRICES):
-            whole, scales = quantized(layer.weight.value)
-            layer.weight.value = whole * scales.reshape(-1, *[1] * (whole.ndim - 1))
+    copies: dict[int, Any] = {}
+    twin = copy.deepcopy(model, copies)
+    for parameter in dict.fromkeys(matrices):
+        whole, scales = quantized(parameter.value)
+        copies[id(parameter)].value = whole * scales.reshape(-1, *[1] * (whole.ndim - 1))
     return twin
 
 
 def _heading(model: Sequential, function: str, shape: Shape, out: Shape, floats: int) -> str:
     """Return the comment at the beginning: what the file holds, and how it is used."""
-    layers = [f"     {line}" for line in repr(model).replace("*/", "* /").splitlines()]
+    layers = [f"     {line}" for line in repr(model).replace("*/", "* /").replace("/*", "/ *").splitlines()]
     return "\n".join(
         [
             f"/* Made by nanonet {__version__} from a trained model:",
@@ -209,7 +209,7 @@ def _text(shape: Shape) -> str:
 def _self_test(function: str, samples: Array, expected: Array) -> str:
     """Return a main program that compares the function's results with the model's."""
     count, taken, given = len(samples), math.prod(samples.shape[1:]), math.prod(expected.shape[1:])
-    limit = TOLERANCE * max(float(np.abs(expected).max()), 1e-30)
+    limit = TOLERANCE * max(float(np.abs(expected).max(initial=0)), 1e-30)
     return f"""#ifdef NANONET_TEST
 #include <stdio.h>
 

@@ -13,14 +13,15 @@ from nanonet.core.arrays import Array, Shape
 from nanonet.core.checks import known
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
+from nanonet.core.parameter import Parameter
+from nanonet.interchange.c.loops import index, loop, text
+from nanonet.interchange.c.numbers import number, quantized, wrapped
 from nanonet.interchange.overridden import inherited, replaced
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 WRITERS: dict[type[Layer], Callable[..., str]] = {}
 """The writer of each layer."""
-
-LINE = 100  # columns of a line of numbers
 
 
 def writes(*classes: type[Any]) -> Callable[[F], F]:
@@ -130,13 +131,17 @@ class Program:
         Whether matrices are held as int8.
     weight_bytes : int
         Of all constants.
+    matrices : list of Parameter
+        What went through ``matrix``.
     """
 
     def __init__(self, *, int8: bool = False) -> None:
         self.int8, self.place, self.weight_bytes = int8, "", 0
+        self.matrices: list[Parameter] = []
         self.constants: list[str] = []
         self.statements: list[str] = []
         self._values: dict[str, _Value] = {}
+        self._labels: set[str] = set()
 
     # ---- layers
 
@@ -217,30 +222,44 @@ class Program:
         self._hold("float", label, map(number, numbers), numbers.nbytes, np.shape(array))
         return label
 
-    def matrix(self, name: str, array: Array) -> Matrix:
+    def matrix(self, name: str, parameter: Parameter) -> Matrix:
         """Add weights, shape (rows, ...): as floats, or as int8 with a factor for each row if the file has such.
 
         Parameters
         ----------
         name : str
-        array : array
+        parameter : Parameter
+            Of the layer; itself rather than its numbers, so that export can tell what rounding it costs.
 
         Returns
         -------
         Matrix
+
+        Raises
+        ------
+        TypeError
+            If it is none.
         """
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"matrix: expected a Parameter, such as layer.weight, got {called(parameter)}")
+        self.matrices.append(parameter)
         if not self.int8:
-            return Matrix(self.constant(name, array), "")
-        whole, scales = quantized(array)
+            return Matrix(self.constant(name, parameter.value), "")
+        whole, scales = quantized(parameter.value)
         label = self._label(name)
-        self._hold("signed char", label, map(str, whole.ravel()), whole.size, np.shape(array))
+        self._hold("signed char", label, map(str, whole.ravel()), whole.size, whole.shape)
         return Matrix(label, self.constant(f"{name}_scale", scales))
 
     def _label(self, name: str) -> str:
-        return re.sub(r"\W", "_", f"{name}_{self.place}" if self.place else name)
+        """Return a name that the file does not have yet."""
+        label = re.sub(r"\W", "_", f"{name}_{self.place}" if self.place else name, flags=re.ASCII)
+        while label in self._labels:
+            label += "_"
+        self._labels.add(label)
+        return label
 
     def _hold(self, kind: str, label: str, numbers: Iterable[str], nbytes: int, shape: Shape) -> None:
-        rows = "\n".join(_wrapped(list(numbers)))
+        rows = "\n".join(wrapped(list(numbers)))
         size = math.prod(shape)
         comment = f" /* {' x '.join(map(str, shape))} */" if len(shape) > 1 else ""
         self.constants.append(f"static const {kind} {label}[{size}] = {{{comment}\n{rows}\n}};")
@@ -280,8 +299,8 @@ class Program:
         ----------
         layer : Layer
         """
-        text = called(layer).replace("*/", "* /")
-        self.add(f"/* {self.place}: {text} */" if self.place else f"/* {text} */")
+        name = called(layer).replace("*/", "* /").replace("/*", "/ *")
+        self.add(f"/* {self.place}: {name} */" if self.place else f"/* {name} */")
 
     def each(self, expression: str, x: str, shape: Shape) -> str:
         """Compute each number by an expression of a, and return the name of the array of results.
@@ -289,7 +308,7 @@ class Program:
         Parameters
         ----------
         expression : str
-            Of a, in C.
+            Of a, in C; its index is i.
         x : str
             The name of the input.
         shape : tuple of int
@@ -301,7 +320,11 @@ class Program:
         """
         size = math.prod(shape)
         y = self.array(size)
-        self.add(f"for (int i = 0; i < {size}; i++) {{\n    const float a = {x}[i];\n    {y}[i] = {expression};\n}}")
+        if size == 1:
+            expression = re.sub(r"\bi\b", "0", expression)
+        place = index(("i", size))
+        lines = loop("i", size, [f"const float a = {x}[{place}];", f"{y}[{place}] = {expression};"])
+        self.add(text(lines))
         return y
 
     # ---- the whole
@@ -310,17 +333,18 @@ class Program:
         """Return the statements, which leave a result in y, and how many floats of memory they use."""
         if result not in self._values:  # a layer that changes nothing
             copied, result = result, self.array(size)
-            self.add(f"for (int i = 0; i < {size}; i++) {result}[i] = {copied}[i];")
+            place = index(("i", size))
+            self.add("\n".join(loop("i", size, [f"{result}[{place}] = {copied}[{place}];"])))
         values = {name: value for name, value in self._values.items() if name != result}
         places, needed = _placed(values, self._ends())
-        text = "\n".join(self.statements)
-        declared = [f"float *const {name} = memory + {place};" for name, place in places.items()]
-        return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, text])), needed
+        code = "\n".join(self.statements)
+        declared = [f"float *const {name} = memory{f' + {place}' if place else ''};" for name, place in places.items()]
+        return re.sub(rf"\b{result}\b", "y", "\n".join([*declared, code])), needed
 
     def _ends(self) -> dict[str, int]:
         """Return the last statement in which each array is used."""
         return {
-            name: max((i for i, text in enumerate(self.statements) if re.search(rf"\b{name}\b", text)), default=0)
+            name: max((i for i, code in enumerate(self.statements) if re.search(rf"\b{name}\b", code)), default=0)
             for name in self._values
         }
 
@@ -341,38 +365,3 @@ def _placed(values: dict[str, _Value], ends: dict[str, int]) -> tuple[dict[str, 
             at = max(at, stop)
         places[name] = at
     return places, max((places[name] + value.size for name, value in values.items()), default=0)
-
-
-def number(value: Any) -> str:
-    """Return a float as C writes it.
-
-    Examples
-    --------
-    >>> number(1), number(0.1), number(1e-20), number(-np.inf)
-    ('1.0f', '0.1f', '1e-20f', '-INFINITY')
-    """
-    single = np.float32(value)
-    if np.isinf(single):
-        return "INFINITY" if single > 0 else "-INFINITY"
-    return f"{single!s}f"  # the fewest digits from which the same float32 is read
-
-
-def quantized(array: Array) -> tuple[Any, Array]:
-    """Return weights as int8 and a factor for each row, whose products are nearest to them."""
-    rows = np.asarray(array, np.float64).reshape(len(array), -1)
-    scales = np.abs(rows).max(axis=1) / 127
-    scales[scales == 0] = 1
-    whole = np.rint(rows / scales[:, None]).astype(np.int8).reshape(np.shape(array))
-    return whole, scales.astype(np.float32)
-
-
-def _wrapped(words: list[str]) -> Iterable[str]:
-    """Yield lines of words with commas between them."""
-    line = "   "
-    for i, word in enumerate(words):
-        piece = word + ("," if i + 1 < len(words) else "")
-        if len(line) + 1 + len(piece) > LINE:
-            yield line
-            line = "   "
-        line += " " + piece
-    yield line
