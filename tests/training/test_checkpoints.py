@@ -1071,11 +1071,11 @@ def test_ctrl_c_after_an_update_waits_until_the_batch_is_counted(
     """For a rule that says what it reaches, and for a user's that does not."""
     added, add = [0], Means.add
 
-    def press(means: Means, *arguments: Any) -> None:
+    def press(means: Means, *arguments: Any, **keywords: Any) -> None:
         added[0] += 1
         if added[0] == 6:
             signal.raise_signal(signal.SIGINT)
-        add(means, *arguments)
+        add(means, *arguments, **keywords)
 
     expected, trainer = trainer_of(net(), optimizer), trainer_of(net(), optimizer)
     expected.fit(X, TARGET, epochs=3, batch_size=5)
