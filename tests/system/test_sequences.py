@@ -80,7 +80,7 @@ def test_vowels_whose_speakers_have_other_means_are_told_apart(
     sequences: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], way: list[str]
 ) -> None:
     folder = str(fake_vowels(tmp_path))
-    sequences.main(["--task", "vowels", "--data", folder, "--epochs", "4", "--rng", "0", "1", *way])
+    sequences.main(["--task", "vowels", "--data", folder, "--epochs", "8", "--rng", "0", "1", *way])
     *runs, published, last = capsys.readouterr().out.splitlines()
     ends = [float(end) for run in runs for end in re.findall(r"^rng \d: (\d+\.\d\d)%", run)]
     assert len(ends) == 2
