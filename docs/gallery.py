@@ -245,6 +245,24 @@ def ucr() -> None:
     model.trace(np.sin(np.arange(24.0))[None]).draw().save("ucr.svg")
 
 
+def char_lstm() -> None:
+    losses, ax = names_of("char_lstm", ("--steps", "150"))["losses"], axes()
+    ax.plot(range(1, len(losses) + 1), losses)
+    ax.set(xlabel="steps", ylabel="nats a letter")
+
+
+def sequences() -> None:
+    x, target = names_of("sequences")["marked"](1, np.random.default_rng(4))
+    ax = axes()
+    ax.plot(x[0, :, 0], ".", color="lightgray")
+    for time in np.flatnonzero(x[0, :, 1]):
+        ax.plot(time, x[0, time, 0], "o", color="C0")
+        ax.annotate(f"{x[0, time, 0]:.2f}", (time, x[0, time, 0]), (6, 6), textcoords="offset points")
+    ax.set(
+        xlabel="time", ylabel="number", title=f"wanted: the sum of the marked ones, {target[0, 0]:.2f}", ylim=(0, 1.1)
+    )
+
+
 def draw(picture: Callable[[], None]) -> None:
     """Let a function draw, and save what it has drawn unless it has done so."""
     picture()
@@ -253,8 +271,19 @@ def draw(picture: Callable[[], None]) -> None:
         plt.close("all")
 
 
-PICTURES = (autoencoder, custom_layer, digits, forecasting, gan, gpt, lbfgs, least_squares, lenet, mnist, own_training)
-PICTURES += (pinn, serve, siamese, sklearn_comparison, sklearn_pipeline, two_inputs, two_two_two, ucr, unet)
+PICTURES = (autoencoder, char_lstm, custom_layer, digits, forecasting, gan, gpt, lbfgs, least_squares, lenet, mnist)
+PICTURES += (
+    own_training,
+    pinn,
+    sequences,
+    serve,
+    siamese,
+    sklearn_comparison,
+    sklearn_pipeline,
+    two_inputs,
+    two_two_two,
+)
+PICTURES += (ucr, unet)
 
 if __name__ != "gallery":  # which it is for a test that asks which pictures there are
     for each in PICTURES:

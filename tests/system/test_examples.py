@@ -87,6 +87,7 @@ def test_custom_layer_checks_all_three_gradients_and_learns() -> None:
 
 WIRED = [
     "autoencoder.py",
+    "char_lstm.py",
     "gan.py",
     "gpt.py",
     "lenet.py",
@@ -94,7 +95,7 @@ WIRED = [
     "siamese.py",
     "two_inputs.py",
     "unet.py",
-]  # images, and any wiring
+]  # images, sequences, and any wiring
 SLOW = {
     name: [pytest.mark.slow]
     for name in [
@@ -113,7 +114,7 @@ SLOW = {
     [
         pytest.param(path.name, marks=SLOW.get(path.name, []))
         for path in sorted(EXAMPLES.glob("*.py"))
-        if path.name not in ("mnist.py", "ucr.py")  # which need data
+        if path.name not in ("mnist.py", "sequences.py", "ucr.py")  # which need arguments
     ],
 )
 def test_the_output_is_plain_ascii_of_at_most_100_columns(name: str) -> None:
@@ -228,8 +229,9 @@ def test_two_inputs_lead_to_both_outputs() -> None:
     assert off < guess / 5
 
 
-def test_the_small_gpt_learns_and_writes() -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / "gpt.py"), "--steps", "30"]
+@pytest.mark.parametrize("name", ["char_lstm.py", "gpt.py"])
+def test_the_small_gpt_and_the_lstm_learn_and_write(name: str) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), "--steps", "30"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
     assert len(losses) == 5
