@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import nanonet
+from nanonet.interchange import torch_pairs
 from tests import ROOT
 
 DOCS = ROOT / "docs"
@@ -55,10 +56,18 @@ def every_page(test: Any) -> Any:
     ids=pages.name_of,
 )  # the code of a Japanese page is that of its English pair, and test_tutorial.py runs the tutorial
 def test_the_blocks_of_a_page_run_print_what_it_shows_and_make_its_pictures(page: Path, tmp_path: Path) -> None:
+    """What a page registers with PyTorch's modules holds for the page alone."""
+    import_module("nanonet.interchange.torch")  # which enters the built-in modules
+    tables: list[dict[Any, Any]] = [torch_pairs.LAYERS, torch_pairs.MODULES]
+    before = [dict(table) for table in tables]
     try:
         pages.run(page, tmp_path)
     except pages.NotInstalled as error:
         pytest.skip(str(error))
+    finally:
+        for table, entries in zip(tables, before, strict=True):
+            table.clear()
+            table.update(entries)
     for _, address in PICTURE.findall(prose(page)):
         assert (tmp_path / address).is_file() or (page.parent / address).is_file(), address
 
