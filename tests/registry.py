@@ -445,7 +445,7 @@ LAYERS: dict[type[Layer], list[LayerCase]] = {
             (3, 4),
         ),
         LayerCase(lambda: TransformerBlock(4, 2, 6, padding_mask=True), ((3, 4), (3,)), padded),
-        LayerCase(lambda: TransformerBlock(2, 1, 3, activation=GELU(approximate=True)), (4, 2)),
+        LayerCase(lambda: TransformerBlock(4, 1, 3, activation=GELU(approximate=True)), (2, 4)),
     ],
     Reparametrised: [
         LayerCase(lambda: Reparametrised(Linear(3, 2), WeightNorm()), (3,)),

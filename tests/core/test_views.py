@@ -305,6 +305,7 @@ def deep(request: pytest.FixtureRequest) -> Sequential:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", DEEP)
 def test_layers_may_be_nested_150_deep(deep: Sequential, use: Callable[[Sequential, Array], Any]) -> None:
     use(deep, np.full((2, 2), 1e-3))

@@ -42,13 +42,21 @@ def every_page(test: Any) -> Any:
     return pytest.mark.parametrize("page", PAGES, ids=pages.name_of)(test)
 
 
+LONG = {"attention", "gan", "groups", "imbalance", "sequences", "siamese", "time_series", "uncertainty"}
+
+
+def takes_seconds(page: Path) -> bool:
+    """Return whether a page trains for long, or has the code of another page."""
+    return page.stem in LONG or not {"ja", "tutorial"}.isdisjoint(page.relative_to(DOCS).parts)
+
+
 # ---- pages
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=[pytest.mark.slow] * (not {"ja", "tutorial"}.isdisjoint(page.relative_to(DOCS).parts)))
+        pytest.param(page, marks=[pytest.mark.slow] * takes_seconds(page))
         for page in PAGES
         if page.name
         != "gallery.md"  # which has no blocks, and pictures that take long: Sphinx misses one that is not made

@@ -1232,6 +1232,7 @@ def test_parts_that_are_none_are_refused(parts: Any, message: str, path: Path) -
     assert_refused(path, message)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_model_that_is_nested_without_end_is_refused(path: Path) -> None:
     parts = [*(chain({"part": i}) for i in range(1, 400)), chain()]
     save(Sequential(), path)

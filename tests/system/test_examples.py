@@ -229,6 +229,7 @@ def test_two_inputs_lead_to_both_outputs() -> None:
     assert off < guess / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["char_lstm.py", "gpt.py"])
 def test_the_small_gpt_and_the_lstm_learn_and_write(name: str) -> None:
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), "--steps", "30"]

@@ -107,8 +107,9 @@ def test_a_missing_file_is_named(mnist: Any, tmp_path: Path) -> None:
         mnist.main(["--data", str(tmp_path), "--preset", "nielsen30"])
 
 
-SLOW = {"keras_cnn": [pytest.mark.slow]}
-PRESETS = [pytest.param(name, marks=SLOW.get(name, [])) for name in sorted(load_example().PRESETS)]
+PRESETS = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name != "nielsen30")) for name in sorted(load_example().PRESETS)
+]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

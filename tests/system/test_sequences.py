@@ -56,6 +56,7 @@ def test_repeat_has_the_gradient_of_a_sum(sequences: Any) -> None:
     check_gradients(sequences.Repeat(4), (2,))
 
 
+@pytest.mark.slow
 def test_one_number_in_each_half_is_marked_and_their_sum_is_wanted(sequences: Any) -> None:
     x, wanted = sequences.marked(200, np.random.default_rng(0))
     marks = x[..., 1].reshape(200, 2, 50)

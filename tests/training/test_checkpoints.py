@@ -311,6 +311,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_in_another_process_five_epochs_after_five_are_ten(runs: Runs, name: str) -> None:
     assert other(runs.arrived[name]["five"], runs.expected[name]) == []
