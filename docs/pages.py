@@ -35,6 +35,7 @@ import importlib.util
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
 import types
@@ -156,6 +157,7 @@ def run(page: Path, folder: Path) -> None:
     module = types.ModuleType(f"page_{re.sub(r'[^0-9a-zA-Z]', '_', name_of(page))}")
     sys.modules[module.__name__] = module  # as for any class, so that a block's can be found by name
     maker = page.with_suffix(".py")
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start this with Ctrl-C ignored
     try:
         if maker.is_file():
             beside = {"__name__": module.__name__, "__file__": str(maker)}
@@ -164,6 +166,7 @@ def run(page: Path, folder: Path) -> None:
             if all(_installed(name) for name in block.modules & MAY_BE_MISSING):
                 _compare(page, block, vars(module), folder)
     finally:
+        signal.signal(signal.SIGINT, handler)
         del sys.modules[module.__name__]
 
 

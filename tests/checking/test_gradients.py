@@ -109,6 +109,7 @@ NO_SHAPE = {
 """Why there is no pattern to make a shape from, by the beginning of the layer as text."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", params(LAYERS))
 def test_every_layer_that_says_what_it_takes_can_be_checked_without_a_shape(case: LayerCase) -> None:
     layer = case.make()

@@ -43,6 +43,7 @@ def images(case: LayerCase) -> bool:
     return all(part.ndim in (3, 4) and part.dtype.kind == "f" for part in parts_of(x)) and not isinstance(x, tuple)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [param for param in params(LAYERS) if images(param.values[0])])
 def test_a_layer_above_a_convolution(case: LayerCase) -> None:
     x = case.x(1)

@@ -325,6 +325,7 @@ def test_another_process_goes_on_in_the_middle_of_an_epoch_and_counts_it_as_its_
     assert len(found) >= min(7, len(RECIPES[name].positions) + 1)  # a batch without weight has no step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_saving_changes_nothing_in_the_training(runs: Runs, name: str) -> None:
     assert other(runs.while_saving[name], runs.expected[name]) == []
