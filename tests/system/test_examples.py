@@ -232,11 +232,12 @@ def test_two_inputs_lead_to_both_outputs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["char_lstm.py", "gpt.py"])
 def test_the_small_gpt_and_the_lstm_learn_and_write(name: str) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), "--steps", "30"]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), "--steps", "60"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     losses = [float(loss) for loss in re.findall(r"step +\d+  (\d\.\d\d) nats", output)]
     assert len(losses) == 5
-    assert losses[-1] < 3 < losses[0] < 4.6
+    assert losses[-1] < 3.1
+    assert losses[-1] < losses[0] < 4.6
     assert "\nThe statement " in output
 
 
