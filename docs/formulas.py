@@ -10,6 +10,7 @@ it is: text that this file does not understand is left in plain letters, never c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 GREEK = {
@@ -104,11 +105,11 @@ class Reader:
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def try_to(self, read: object) -> Part | None:
+    def try_to(self, read: Callable[[], Part]) -> Part | None:
         """Return what a method reads, or None, having read nothing."""
         before = self.place, self.telling
         try:
-            return read()  # type: ignore[operator]
+            return read()
         except NoFormula:
             self.place, self.telling = before
             return None
@@ -127,19 +128,28 @@ class Reader:
 
     # ---- from relations down to numbers
 
-    def relation(self) -> Part:
-        """Read sums with relations between them."""
-        part = self.sum()
-        while self.now.kind == "relation" and self.now.spaced and self.tokens[self.place + 1].spaced:
+    def operations(
+        self, part: Part, read: Callable[[], Part], stands: Callable[[], bool], tex: Callable[[str, Part, Part], str]
+    ) -> Part:
+        """Read operations from left to right while their sign stands here, each with an operand after it."""
+        while stands():
             before = self.place, self.telling
-            sign = RELATIONS[self.take().text]
-            right = self.try_to(self.sum)
+            sign = self.take().text
+            right = self.try_to(read)
             if right is None:
                 self.place, self.telling = before
                 break
             self.telling += 1
-            part = Part(f"{part.tex} {sign} {right.tex}")
+            part = Part(tex(sign, part, right))
         return part
+
+    def relation(self) -> Part:
+        """Read sums with relations between them."""
+
+        def stands() -> bool:
+            return self.now.kind == "relation" and self.now.spaced and self.tokens[self.place + 1].spaced
+
+        return self.operations(self.sum(), self.sum, stands, lambda sign, a, b: f"{a.tex} {RELATIONS[sign]} {b.tex}")
 
     def sum(self) -> Part:
         """Read products, added or subtracted."""
@@ -148,44 +158,32 @@ class Reader:
             sign = SUMS[self.take().text] + " "
         first = self.product()
         part = Part(sign + first.tex) if sign else first
-        while self.now.kind == "sum" and self.now.spaced == self.tokens[self.place + 1].spaced:
-            before = self.place, self.telling
-            sign = SUMS[self.take().text]
-            right = self.try_to(self.product)
-            if right is None:
-                self.place, self.telling = before
-                break
-            self.telling += 1
-            part = Part(f"{part.tex} {sign} {right.tex}")
-        return part
+
+        def stands() -> bool:
+            return self.now.kind == "sum" and self.now.spaced == self.tokens[self.place + 1].spaced
+
+        return self.operations(part, self.product, stands, lambda sign, a, b: f"{a.tex} {SUMS[sign]} {b.tex}")
 
     def product(self) -> Part:
         """Read quotients, multiplied."""
-        part = self.quotient()
-        while self.now.kind == "product":
-            before = self.place, self.telling
-            sign = PRODUCTS[self.take().text]
-            right = self.try_to(self.quotient)
-            if right is None:
-                self.place, self.telling = before
-                break
-            self.telling += 1
-            part = Part(f"{part.tex} {sign} {right.tex}")
-        return part
+
+        def stands() -> bool:
+            return self.now.kind == "product"
+
+        return self.operations(
+            self.quotient(), self.quotient, stands, lambda sign, a, b: f"{a.tex} {PRODUCTS[sign]} {b.tex}"
+        )
 
     def quotient(self) -> Part:
         """Read what stands side by side, divided by the like: in "w e / w c" the stroke divides all four."""
-        part = self.side_by_side()
-        while self.now.text == "/" and self.now.spaced:
-            before = self.place, self.telling
-            self.take()
-            right = self.try_to(self.side_by_side)
-            if right is None:
-                self.place, self.telling = before
-                break
-            self.telling += 1
-            part = Part(rf"\frac{{{part.inside or part.tex}}}{{{right.inside or right.tex}}}")
-        return part
+
+        def stands() -> bool:
+            return self.now.text == "/" and self.now.spaced
+
+        def fraction(_: str, a: Part, b: Part) -> str:
+            return rf"\frac{{{a.inside or a.tex}}}{{{b.inside or b.tex}}}"
+
+        return self.operations(self.side_by_side(), self.side_by_side, stands, fraction)
 
     def side_by_side(self) -> Part:
         """Read factors without a sign between them."""

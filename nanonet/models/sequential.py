@@ -149,6 +149,7 @@ class Sequential(Derivatives, Chain):
             raise nothing_counts(f"{loss}: no sample of this batch counts")
         return outcome.loss, self.vector.grad.copy()
 
+    @described_by(Chain.predict)
     def predict(
         self,
         x: Any,
@@ -161,11 +162,6 @@ class Sequential(Derivatives, Chain):
 
         Parameters
         ----------
-        x : array, or tuple of arrays
-            Shape (batch, ...); a tuple for a model with several inputs. An empty batch gives an empty prediction.
-        batch_size : int, optional
-            Number of samples per forward pass, to limit memory; default: as many as fit into the cache, or all if a
-            layer may mix samples.
         samples : int, optional
             Predict so often, with layers that draw at random, such as Dropout, as in training, and all others as in
             inference: how far the results spread says how sure the model is (Gal and Ghahramani 2016).
@@ -179,10 +175,6 @@ class Sequential(Derivatives, Chain):
 
         Raises
         ------
-        ShapeError
-            If x does not have the first layer's input shape.
-        TypeError
-            If x is not numeric.
         ValueError
             If samples are asked for, and no layer draws at random.
 
