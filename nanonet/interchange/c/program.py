@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nanonet.core.arrays import Array, Shape
-from nanonet.core.checks import known
 from nanonet.core.layer import Layer
 from nanonet.core.objects import called
 from nanonet.core.parameter import Parameter
 from nanonet.interchange.c.loops import index, loop, text
 from nanonet.interchange.c.numbers import number, quantized, wrapped
-from nanonet.interchange.overridden import inherited, replaced
-
-F = TypeVar("F", bound=Callable[..., Any])
+from nanonet.interchange.layer_by_layer import F, LayerByLayer, by_class
 
 WRITERS: dict[type[Layer], Callable[..., str]] = {}
 """The writer of each layer."""
@@ -60,15 +57,7 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     ... def write_square(program, layer, x, shape):
     ...     return program.each("a * a", x, shape)
     """
-    for cls in classes or (None,):
-        if not (isinstance(cls, type) and issubclass(cls, Layer)):
-            raise TypeError(f"writes: expected subclasses of Layer, got {cls!r:.60}; write @writes(Conv2d)")
-
-    def register(function: F) -> F:
-        WRITERS.update(dict.fromkeys(classes, function))
-        return function
-
-    return register
+    return by_class(WRITERS, classes)
 
 
 class Matrix(NamedTuple):
@@ -120,7 +109,7 @@ class _Value(NamedTuple):
     born: int
 
 
-class Program:
+class Program(LayerByLayer):
     """The parts of a C file: constants, statements, and the arrays that the statements fill.
 
     Attributes
@@ -135,73 +124,16 @@ class Program:
         What went through ``matrix``.
     """
 
+    form, package, writers = "C", "c", WRITERS
+    dtype = np.dtype(np.float32)
+
     def __init__(self, *, int8: bool = False) -> None:
-        self.int8, self.place, self.weight_bytes = int8, "", 0
+        self.int8, self.weight_bytes = int8, 0
         self.matrices: list[Parameter] = []
         self.constants: list[str] = []
         self.statements: list[str] = []
         self._values: dict[str, _Value] = {}
         self._labels: set[str] = set()
-
-    # ---- layers
-
-    def write(self, layer: Layer, x: str, shape: Shape, name: str) -> str:
-        """Add a layer inside the one being written, by its name in it, and return the name of its output.
-
-        Parameters
-        ----------
-        layer : Layer
-            Of the one being written.
-        x : str
-            The name of its input.
-        shape : tuple of int
-            Of x, without the batch axis.
-        name : str
-            Of the attribute that holds the layer.
-
-        Returns
-        -------
-        str
-        """
-        outside, self.place = self.place, f"{self.place}.{name}" if self.place and name else self.place or name
-        try:
-            return self._writer(layer)(self, layer, x, shape)
-        finally:
-            self.place = outside
-
-    def _writer(self, layer: Layer) -> Callable[..., str]:
-        own = replaced(layer, type(layer))
-        if own:
-            raise TypeError(f"{self._whose(layer)}: its {own[0]} is overridden on the instance, which is not exported")
-        writer = inherited(type(layer), WRITERS)
-        if writer is None:
-            raise TypeError(
-                f"{self._whose(layer)}: no C form is known for it; register a function that writes it: "
-                f"@nanonet.interchange.c.writes({type(layer).__name__})"
-            )
-        return writer
-
-    def _whose(self, layer: Layer) -> str:
-        return f"export: layer {self.place}, {called(layer)}" if self.place else f"export: {called(layer)}"
-
-    def shape_after(self, layer: Layer, shape: Shape) -> Shape:
-        """Return a layer's output shape; for one that does not know it, by running it on zeros.
-
-        Parameters
-        ----------
-        layer : Layer
-        shape : tuple of int
-            Of its input, without the batch axis.
-
-        Returns
-        -------
-        tuple of int
-        """
-        out = layer.output_shape(shape)
-        found = None if out is None else known(out)
-        if found is None:
-            found = layer.forward(np.zeros((1, *shape), np.float32))[0].shape[1:]
-        return tuple(found)
 
     # ---- constants
 

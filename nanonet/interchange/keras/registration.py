@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-F = TypeVar("F", bound=Callable[..., Any])
+from nanonet.interchange.layer_by_layer import F, by_name
 
 READERS: dict[str, Callable[..., Any]] = {}
 """The reader of each class of Keras."""
@@ -47,12 +47,4 @@ def reads(*classes: str) -> Callable[[F], F]:
     ... def read_sine(reached):
     ...     reached.add(Sine())
     """
-    for name in classes or (None,):
-        if not isinstance(name, str):
-            raise TypeError(f'reads: expected names of Keras classes, got {name!r:.60}; write @reads("Dense")')
-
-    def register(function: F) -> F:
-        READERS.update(dict.fromkeys(classes, function))
-        return function
-
-    return register
+    return by_name(READERS, classes, "Keras classes", "Dense")

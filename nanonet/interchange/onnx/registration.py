@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from nanonet.core.layer import Layer
-
-F = TypeVar("F", bound=Callable[..., Any])
+from nanonet.interchange.layer_by_layer import F, by_class, by_name
 
 WRITERS: dict[type[Layer], Callable[..., Any]] = {}
 """The writer of each layer."""
@@ -58,17 +57,7 @@ def writes(*classes: type[Any]) -> Callable[[F], F]:
     ... def write_sine(draft, layer, x, shape):
     ...     return draft.add("Sin", x)
     """
-    if not classes:
-        raise TypeError("writes: expected the classes of layers; write @writes(Conv2d)")
-    for cls in classes:
-        if not (isinstance(cls, type) and issubclass(cls, Layer)):
-            raise TypeError(f"writes: expected subclasses of Layer, got {cls!r:.60}; write @writes(Conv2d)")
-
-    def register(function: F) -> F:
-        WRITERS.update(dict.fromkeys(classes, function))
-        return function
-
-    return register
+    return by_class(WRITERS, classes)
 
 
 def reads(*operators: str) -> Callable[[F], F]:
@@ -118,12 +107,4 @@ def reads(*operators: str) -> Callable[[F], F]:
     ... def read_sine(reached, node):
     ...     return Sine()
     """
-    for operator in operators or (None,):
-        if not isinstance(operator, str):
-            raise TypeError(f'reads: expected names of operators, got {operator!r:.60}; write @reads("Conv")')
-
-    def register(function: F) -> F:
-        READERS.update(dict.fromkeys(operators, function))
-        return function
-
-    return register
+    return by_name(READERS, operators, "operators", "Conv")
