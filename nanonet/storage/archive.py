@@ -8,7 +8,7 @@ import json
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -159,9 +159,7 @@ def _contents(path: Path, file: IO[bytes], problem: str) -> tuple[Page | None, S
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
-    (name, times), *_ = Counter(member.filename.removesuffix(".npy") for member in members).most_common(1) or [("", 0)]
-    if times > 1:
-        raise ValueError(f"it holds {name} twice")
+    refuse_twice(member.filename.removesuffix(".npy") for member in members)
     for member in members:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename} is compressed in a way that NumPy does not use")
@@ -170,6 +168,18 @@ def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
             raise ValueError(f"{PAGE} is compressed, or longer than {LONGEST_PAGE} bytes")
         if not is_folded and member.file_size != member.compress_size:
             raise ValueError(f"{member.filename} has two sizes")
+    refuse_bomb(members, size)
+
+
+def refuse_twice(names: Iterable[str]) -> None:
+    """Raise ValueError if a name comes twice."""
+    (name, times), *_ = Counter(names).most_common(1) or [("", 0)]
+    if times > 1:
+        raise ValueError(f"it holds {name} twice")
+
+
+def refuse_bomb(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError if the members of a zip file of this size promise what cannot be, before memory is allocated."""
     if sum(member.compress_size for member in members) > size:
         raise ValueError("its parts are longer than the file, or overlap")
     promised = sum(member.file_size for member in members)

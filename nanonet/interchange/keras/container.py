@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from nanonet.interchange.keras.weights import Guard, Named, Numbered, Weights
-from nanonet.storage.archive import ALLOWED, LONGEST_PAGE, UNFOLDED, Page, page_of
+from nanonet.storage.archive import ALLOWED, LONGEST_PAGE, UNFOLDED, Page, page_of, refuse_bomb, refuse_twice
 from nanonet.storage.disk import open_regular
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -33,8 +32,10 @@ def opened(package: Any, path: Path) -> Iterator[tuple[Page, Weights]]:
 @contextmanager
 def _zipped(package: Any, guard: Guard, file: IO[bytes], size: int) -> Iterator[tuple[Page, Weights]]:
     archive = zipfile.ZipFile(file)
-    members = {member.filename: member for member in archive.infolist()}
-    _check(archive, size)
+    listed = archive.infolist()
+    refuse_twice(member.filename for member in listed)
+    refuse_bomb(listed, size)
+    members = {member.filename: member for member in listed}
     for name in (CONFIG, WEIGHTS):
         if name not in members:
             raise ValueError(f"it holds no {name}; expected a model that was saved whole, by model.save(path)")
@@ -43,19 +44,6 @@ def _zipped(package: Any, guard: Guard, file: IO[bytes], size: int) -> Iterator[
     page = page_of(archive.read(CONFIG))
     with package.File(io.BytesIO(archive.read(WEIGHTS)), "r") as weights:
         yield page, Numbered(guard, weights)
-
-
-def _check(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise ValueError if a zip file says what cannot be so, before memory is allocated."""
-    members = archive.infolist()
-    (name, times), *_ = Counter(member.filename for member in members).most_common(1) or [("", 0)]
-    if times > 1:
-        raise ValueError(f"it holds {name} twice")
-    if sum(member.compress_size for member in members) > size:
-        raise ValueError("its parts are longer than the file, or overlap")
-    promised = sum(member.file_size for member in members)
-    if promised > UNFOLDED * size + ALLOWED:
-        raise ValueError(f"its {size} bytes would decompress to {promised}, more than {UNFOLDED} times as many")
 
 
 @contextmanager
