@@ -21,11 +21,11 @@ from sphinx.transforms import SphinxTransform
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-import languages  # noqa: E402  # what lies beside this file
-import pages  # noqa: E402
+import languages  # noqa: E402  # it lies beside this file, in the folder that was just entered
+import pages  # noqa: E402  # likewise
 
-import nanonet  # noqa: E402
-from nanonet.core.objects import Recorded  # noqa: E402
+import nanonet  # noqa: E402  # which an import sorter wants last
+from nanonet.core.objects import Recorded  # noqa: E402  # likewise
 
 project = "nanonet"
 author = "The nanonet developers"

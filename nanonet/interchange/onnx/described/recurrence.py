@@ -185,12 +185,12 @@ class RecurrenceSearch(Search):
 
     def _enter(self, node: Node, features: int) -> None:
         """Take the lengths and the first states of a layer, which must be those of all layers."""
-        lengths = node.inputs[4]
-        if lengths:
+        name = None
+        if lengths := node.inputs[4]:
             view = self.at(lengths)
-            if not isinstance(view, View) or view.what != Counts(getattr(view.what, "name", "")):
+            if not (isinstance(view, View) and isinstance(view.what, Counts) and view.what == Counts(view.what.name)):
                 raise Unproven(f"{node}: lengths that are computed")
-        name = self.at(lengths).what.name if lengths else None  # type: ignore[union-attr]
+            name = view.what.name
         if self.layers and name != self.lengths:
             raise Unproven(f"{node}: other lengths than those of the layer below")
         self.lengths = name

@@ -46,7 +46,8 @@ def _attention(draft: Draft, layer: Any, x: Any, shape: Patterns) -> str:
         weights = draft.add("Where", hidden, draft.number(0.0), weights)
     heads = draft.add("Transpose", draft.add("MatMul", weights, v), perm=[0, 2, 1, 3])
     mixed = draft.add("Reshape", heads, draft.integers(0, query, layer.embed_dim))
-    return draft.write(layer.out_proj, mixed, (query, layer.embed_dim), "out_proj")  # type: ignore[no-any-return]
+    projected: str = draft.write(layer.out_proj, mixed, (query, layer.embed_dim), "out_proj")
+    return projected
 
 
 def _projected(draft: Draft, layer: Any, values: tuple[str, ...]) -> tuple[str, ...]:
