@@ -63,7 +63,7 @@ class Linear(Layer):
 
     def forward(self, x: Array, *, training: bool = False) -> tuple[Array, Array]:
         """Return y = x Wᵀ + b, and x for the backward pass."""
-        y = _product(_rows(x), self.weight.value.T, turned=x.ndim == 2)
+        y = _product(x, self.weight.value.T)
         if self.bias is not None:
             bias = self.bias.value
             y += bias if len(y) > 1 else bias[None]  # of equal shapes, which takes a third of the time
@@ -72,7 +72,7 @@ class Linear(Layer):
     def backward(self, grad: Array, cache: Array) -> Array:
         """Assign dE/dW = gᵀ x and dE/db = Σ g, both over the batch; return dE/dx = g W."""
         self._assign(grad, cache)
-        dx = _product(_rows(grad), self.weight.value, turned=cache.ndim == 2)
+        dx = _product(grad, self.weight.value)
         return dx if cache.ndim == 2 else dx.reshape(cache.shape)
 
     def backward_parameters(self, grad: Array, cache: Array) -> None:
@@ -94,15 +94,16 @@ class Linear(Layer):
         return *both[:-1], self.out_features
 
 
-def _product(rows: Array, w: Array, *, turned: bool) -> Array:
-    """Return rows w; if it is wide and may be turned, feature after feature in memory: all three products are fast.
+def _product(x: Array, w: Array) -> Array:
+    """Return the rows of x times w; if it is wide, feature after feature in memory: all three products are fast.
 
     Sequences are not turned: their norms, and the sums of a residual layer, would have to turn them back.
     """
-    if w.shape[1] < WIDE or not turned:
+    if x.ndim != 2 or w.shape[1] < WIDE:
+        rows = _rows(x) if x.ndim != 2 else x
         return product(rows, w) if sharing else rows.dot(w)
-    whole: Array = product(w.T, rows.T) if sharing else w.T.dot(rows.T)
-    return whole.T
+    turned: Array = product(w.T, x.T) if sharing else w.T.dot(x.T)
+    return turned.T
 
 
 sharing: dict[int, Callable[[Callable[[slice], Any], list[slice]], object]] = {}
