@@ -316,6 +316,19 @@ def test_without_decay_adamw_is_adam() -> None:
     assert picture(models[0]) == picture(models[1])
 
 
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("case", params(OPTIMIZERS))
+def test_every_number_moves_down_a_steady_slope_and_up_it_to_maximize(case: OptimizerCase, maximize: bool) -> None:
+    model = Sequential(Linear(2, 2), dtype=np.float64, rng=0)
+    rule = with_settings(case.make(), weight_decay=0.0, maximize=maximize)
+    trainer, before = trainer_of(model, rule), model.vector.value.copy()
+    slope = np.array([1.0, -2.0, 0.5, -0.25, 3.0, -1.0])
+    for _ in range(10):
+        model.vector.grad = slope
+        trainer.apply()
+    assert ((model.vector.value - before) * slope * (1 if maximize else -1) > 0).all()
+
+
 @pytest.mark.parametrize("case", params(OPTIMIZERS))
 def test_a_frozen_parameter_never_moves_and_has_no_part_in_the_norm(case: OptimizerCase) -> None:
     model, (x, target) = deep(), data()
