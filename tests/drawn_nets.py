@@ -239,6 +239,8 @@ THERE: dict[str, Callable[..., Any]] = {
     "GaussianNoise": lambda std: nn.Identity(),
     "Clip": nn.Hardtanh,
     "GELU": lambda approximate=False: nn.GELU("tanh" if approximate else "none"),
+    "Hardsigmoid": lambda: Function(lambda x: nn.functional.relu6(x + 3) / 6),  # PyTorch's own slope is a float32
+    "Pad": lambda padding, mode: nn.ReplicationPad2d(padding),
     "Softplus": lambda: nn.Softplus(threshold=40),
     "Softmax": lambda: nn.Softmax(dim=-1),
     "LogSoftmax": lambda: nn.LogSoftmax(dim=-1),
@@ -250,7 +252,9 @@ THERE: dict[str, Callable[..., Any]] = {
 
 ANYWHERE = [
     *(Part(name) for name in ("Sigmoid", "Tanh", "ReLU", "Identity", "SELU", "SiLU", "GELU", "Softplus", "Softsign")),
+    *(Part(name) for name in ("Hardsigmoid", "Hardswish", "LogSigmoid", "Mish", "PReLU", "Hardshrink", "Softshrink")),
     *(
+        Part("CELU", (0.5,)),  # PyTorch takes 1 / alpha in float32 on the way back
         Part("LeakyReLU", (0.2,)),
         Part("ELU", (0.7,)),
         Part("Clip", (-0.8, 1.5)),
@@ -360,7 +364,9 @@ def on_images(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
     channels, *size = shape
     least, area = min(size), math.prod(size)
     kinds = ["norm", "norm", "Conv2d", "Conv2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Permute", "Dropout2d"]
-    kinds += ["ConvTranspose2d", "Upsample", "ZeroPad2d"] * (1 + (area <= MOST // 4)) if area <= MOST // 2 else []
+    kinds += (
+        ["ConvTranspose2d", "Upsample", "ZeroPad2d", "Pad"] * (1 + (area <= MOST // 4)) if area <= MOST // 2 else []
+    )
     kind = draw(st.sampled_from(kinds))
     if kind == "norm":
         return normed(draw, shape), shape
@@ -382,6 +388,7 @@ def on_images(draw: Any, shape: Shape, depth: int) -> tuple[Part, Shape]:
         "Dropout2d": (0.0,),
         "Upsample": (2,),
         "ZeroPad2d": ((1, 0, 0, 2),),
+        "Pad": ((1, 0, 0, 2), "replicate"),
     }
     settings = {"scale_factor": 2, "mode": draw(st.sampled_from(["nearest", "bilinear"]))} if kind == "Upsample" else {}
     return sized(Part(kind, () if settings else arguments[kind], settings), shape)
